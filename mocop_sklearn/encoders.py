@@ -1,0 +1,157 @@
+"""Layers → molecule encoder → profile encoder → heads → the two-tower model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .graphs import FEATURIZERS, GraphBatch
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that fixes the shape of a model."""
+
+    featurizer: str
+    n_layers: int
+    hidden_dim: int
+    embedding_dim: int
+    projection_dim: int
+    profile_dims: tuple[int, ...]
+    n_profile_features: int
+    dropout: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as written into model files."""
+        return {**asdict(self), "profile_dims": list(self.profile_dims)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Architecture:
+        """Undo ``as_dict``."""
+        return cls(**{**data, "profile_dims": tuple(data["profile_dims"])})
+
+
+class _SymmetricProduct(torch.autograd.Function):
+    """Â H for a symmetric sparse Â without gradient: the backward pass is the same product."""
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
+    def forward(ctx: Any, adjacency: Tensor, h: Tensor) -> Tensor:
+        ctx.adjacency = adjacency
+        return adjacency @ h
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
+        return None, ctx.adjacency @ grad.contiguous()
+
+
+class GatedGraphConv(nn.Module):
+    r"""One gated graph convolution.
+
+    .. math::
+        M = \mathrm{ReLU}(\hat A H W + B E + b), \qquad H' = \mathrm{GRU}(M, H),
+        \qquad \hat A = D^{-1/2} (A + I) D^{-1/2}
+
+    after Li et al., *Gated Graph Sequence Neural Networks* (arXiv 1511.05493), with the propagation
+    rule of Kipf and Welling (arXiv 1609.02907), as in MoCoP (arXiv 2305.09790). ``B`` holds each
+    atom's bond features, summed with the weights of :math:`\hat A`; the paper's featuriser has none
+    and then the term is absent.
+
+    Shapes: H and H' (n_atoms, width), B (n_atoms, n_bond_features).
+    """
+
+    def __init__(self, width: int, n_bond_features: int):
+        super().__init__()
+        self.message = nn.Linear(width, width)
+        self.bond = nn.Linear(n_bond_features, width, bias=False) if n_bond_features else None
+        self.update = nn.GRUCell(width, width)
+
+    def forward(self, h: Tensor, graph: GraphBatch) -> Tensor:
+        # Â (H W) + b: the dense product first, its rows are as wide as H
+        m = _SymmetricProduct.apply(graph.adjacency, F.linear(h, self.message.weight)) + self.message.bias
+        if self.bond is not None:
+            m = m + self.bond(graph.bonds)
+        return self.update(F.relu(m), h)
+
+
+class MoleculeEncoder(nn.Module):
+    """Graph → representation: gated graph convolutions, sum over atoms, one linear layer.
+
+    Each convolution has its own weights. Atom features enter as they are when they are as wide as
+    ``hidden_dim`` (the paper: 75), else through a linear layer without bias.
+    """
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        vocabulary = FEATURIZERS[architecture.featurizer]
+        width = architecture.hidden_dim
+        self.embed = (
+            nn.Identity()
+            if vocabulary.n_atom_features == width
+            else nn.Linear(vocabulary.n_atom_features, width, bias=False)
+        )
+        self.layers = nn.ModuleList(
+            GatedGraphConv(width, vocabulary.n_bond_features) for _ in range(architecture.n_layers)
+        )
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.readout = nn.Linear(width, architecture.embedding_dim)
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        h = self.embed(graph.x)  # (n_atoms, width)
+        for layer in self.layers:
+            h = self.dropout(layer(h, graph))
+        pooled = torch.segment_reduce(h, "sum", lengths=graph.atoms_per_molecule)  # (n_molecules, width)
+        return self.readout(pooled)  # (n_molecules, embedding_dim)
+
+
+class ProfileEncoder(nn.Sequential):
+    """Profile → representation: linear layers with ReLU between, dropout before each."""
+
+    def __init__(self, n_features: int, dims: Sequence[int], dropout: float):
+        layers: list[nn.Module] = []
+        for i, (n_in, n_out) in enumerate(zip([n_features, *dims], dims, strict=False)):
+            layers += [nn.ReLU()] if i else []
+            layers += [nn.Dropout(dropout), nn.Linear(n_in, n_out)]
+        super().__init__(*layers)  # (n, n_features) → (n, dims[-1])
+
+
+class ProjectionHead(nn.Module):
+    """Representation → unit vector in the shared space: ReLU, linear, L2 normalisation."""
+
+    def __init__(self, n_in: int, n_out: int):
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.normalize(self.linear(F.relu(z)).float(), dim=-1)
+
+
+class TwoTower(nn.Module):
+    """The two encoders with their heads and the logit scale, the whole of what is trained.
+
+    ``log_scale`` is the logarithm of 1 / temperature.
+    """
+
+    def __init__(self, architecture: Architecture, temperature: float = 0.1):
+        super().__init__()
+        self.molecule_encoder = MoleculeEncoder(architecture)
+        self.molecule_head = ProjectionHead(architecture.embedding_dim, architecture.projection_dim)
+        self.profile_encoder = ProfileEncoder(
+            architecture.n_profile_features, architecture.profile_dims, architecture.dropout
+        )
+        self.profile_head = ProjectionHead(architecture.profile_dims[-1], architecture.projection_dim)
+        self.log_scale = nn.Parameter(torch.tensor(1.0 / temperature).log())
+
+    def project_molecules(self, graph: GraphBatch) -> Tensor:
+        """Unit vectors of molecules, shape (n_molecules, projection_dim)."""
+        return self.molecule_head(self.molecule_encoder(graph))
+
+    def project_profiles(self, profiles: Tensor) -> Tensor:
+        """Unit vectors of profiles, shape (n_profiles, projection_dim)."""
+        return self.profile_head(self.profile_encoder(profiles))

@@ -1,0 +1,239 @@
+"""Anything that names a molecule → a standardised RDKit molecule, and the policy for bad rows."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
+
+# Bracket atoms that RDKit's canonical SMILES writes as well, and that carry neither a charge, an
+# isotope nor a spelled-out hydrogen count that an unbracketed atom would have had anyway.
+_PLAIN_SMILES = re.compile(r"(?:[^\[\].\s]|\[nH\]|\[C@@?H?\])+")
+_MAX_ATOMS = np.iinfo(np.int16).max
+
+
+class InvalidMolecule(ValueError):
+    """A value that is no molecule; the message is the reason, without the row."""
+
+
+def check_molecules(X: Any) -> list[Any]:
+    """Return the molecules in ``X`` as a flat list, one per row.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, Series, one-column DataFrame or (n_samples, 1) array
+        SMILES strings or RDKit ``Mol`` objects, mixed as one likes.
+
+    Returns
+    -------
+    list
+        The ``n_samples`` values, unparsed.
+
+    Raises
+    ------
+    TypeError
+        When X is one string or one molecule instead of a collection of them.
+    ValueError
+        When X has more than one column, no rows, or is sparse.
+    """
+    if isinstance(X, (str, bytes, Chem.Mol)):
+        raise TypeError(
+            f"X must be a collection of molecules, got a single {type(X).__name__}. Wrap it in a list: [X]."
+        )
+    if hasattr(X, "tocsr"):
+        raise TypeError("X is a sparse matrix; SMILES strings or RDKit molecules are needed.")
+    if isinstance(X, Mapping) or np.isscalar(X) or X is None:
+        raise TypeError(f"X must be a collection of SMILES strings or RDKit molecules, got {type(X).__name__}.")
+    shape = getattr(X, "shape", None)
+    if shape is not None:
+        if len(shape) == 2 and shape[1] == 1:
+            X = X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
+        elif len(shape) == 2:
+            raise ValueError(
+                f"X has {shape[1]} columns, but molecules come in one. Reshape your data: pass the column that "
+                'holds the SMILES, for instance X["smiles"] or X[:, 0].'
+            )
+        elif len(shape) != 1:
+            raise ValueError(f"X must have one dimension, got an array of shape {tuple(shape)}.")
+    if hasattr(X, "to_list"):
+        values = X.to_list()
+    elif hasattr(X, "tolist"):
+        values = X.tolist()
+    else:
+        values = [_only_item(x) for x in X]
+    if not values:
+        raise ValueError("Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 molecule is required.")
+    return values
+
+
+def _only_item(x: Any) -> Any:
+    """Unwrap the rows of a nested list ``[["CCO"], ["CCN"]]``."""
+    return x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x
+
+
+def check_standardize(standardize: Any) -> None:
+    """Raise ``ValueError`` unless ``standardize`` is ``None``, ``"parent"`` or a callable."""
+    if not (standardize is None or standardize == "parent" or callable(standardize)):
+        raise ValueError(f"standardize must be None, 'parent' or a callable Mol → Mol, got {standardize!r}.")
+
+
+def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
+    """Return one standardised molecule.
+
+    Every molecule passes through a SMILES string with canonically placed hydrogens, so that a
+    ``Mol``, a Kekulé SMILES and a bracketed SMILES of one compound give identical graphs.
+
+    Parameters
+    ----------
+    value : str or Mol
+        SMILES, CXSMILES (an extension that RDKit refuses is ignored) or a molecule, which is not
+        changed.
+    standardize : {"parent", None} or callable, default="parent"
+        ``"parent"`` keeps the largest fragment and neutralises it; no tautomers.
+
+    Raises
+    ------
+    InvalidMolecule
+        With the reason: wrong type, missing, no atoms, syntax, valence, aromaticity.
+    """
+    smiles = _as_smiles(value)
+    mol = _mol_from_smiles(smiles)
+    # Neutral single fragments, the bulk of any library, are their own parent: the text shows it at
+    # a hundredth of the cost of running the standardiser.
+    plain = _PLAIN_SMILES.fullmatch(smiles) and ("@" not in smiles or not _has_idle_stereo_bracket(mol))
+    if callable(standardize):
+        mol = _apply_callable(standardize, mol)
+        plain = None
+    elif standardize == "parent" and not plain:
+        mol = _parent(mol)
+    if not plain:
+        mol = _mol_from_smiles(Chem.MolToSmiles(mol))
+    if mol.GetNumAtoms() > _MAX_ATOMS:
+        raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {_MAX_ATOMS}")
+    return mol
+
+
+def _as_smiles(value: Any) -> str:
+    if isinstance(value, str):
+        smiles = value.strip()
+        if not smiles:
+            raise InvalidMolecule("empty string")
+        return smiles
+    if isinstance(value, Chem.Mol):
+        if value.GetNumAtoms() == 0:
+            raise InvalidMolecule("molecule without atoms")
+        try:
+            return Chem.MolToSmiles(value)
+        except Exception as error:
+            raise InvalidMolecule(f"RDKit cannot write this molecule as SMILES: {error}") from error
+    if value is None or value != value:
+        raise InvalidMolecule("missing value")
+    raise InvalidMolecule(f"neither a SMILES string nor an RDKit molecule but {type(value).__name__}")
+
+
+@cache
+def _parser_params(sanitize: bool) -> Chem.SmilesParserParams:
+    params = Chem.SmilesParserParams()
+    params.strictCXSMILES = False
+    params.sanitize = sanitize
+    return params
+
+
+def _mol_from_smiles(smiles: str) -> Chem.Mol:
+    mol = Chem.MolFromSmiles(smiles, _parser_params(True))
+    if mol is None:
+        raise InvalidMolecule(_why_unparsable(smiles))
+    if mol.GetNumAtoms() == 0:
+        raise InvalidMolecule("molecule without atoms")
+    return mol
+
+
+def _why_unparsable(smiles: str) -> str:
+    mol = Chem.MolFromSmiles(smiles, _parser_params(False))
+    if mol is None:
+        return "not a valid SMILES"
+    problems = Chem.DetectChemistryProblems(mol)
+    return problems[0].Message() if problems else "RDKit cannot sanitise it"
+
+
+def _has_idle_stereo_bracket(mol: Chem.Mol) -> bool:
+    """Whether a bracket written for stereochemistry marks an atom that is no stereocentre."""
+    return any(
+        atom.GetNoImplicit() and not atom.GetIsAromatic() and atom.GetChiralTag() == Chem.CHI_UNSPECIFIED
+        for atom in mol.GetAtoms()
+    )
+
+
+@cache
+def _standardizers() -> tuple[Any, Any]:
+    return rdMolStandardize.LargestFragmentChooser(), rdMolStandardize.Uncharger()
+
+
+def _parent(mol: Chem.Mol) -> Chem.Mol:
+    fragments, uncharger = _standardizers()
+    return uncharger.uncharge(fragments.choose(mol))
+
+
+def _apply_callable(standardize: Callable[[Chem.Mol], Chem.Mol], mol: Chem.Mol) -> Chem.Mol:
+    try:
+        result = standardize(mol)
+    except Exception as error:
+        raise InvalidMolecule(f"standardize raised {type(error).__name__}: {error}") from error
+    if not isinstance(result, Chem.Mol):
+        raise InvalidMolecule(f"standardize returned {type(result).__name__}, not a molecule")
+    return result
+
+
+def connectivity_key(mol: Chem.Mol) -> str:
+    """Return the first block of the InChIKey: the connectivity, without stereochemistry or charge.
+
+    Where InChI knows no answer (dummy atoms), the canonical SMILES without stereochemistry stands in.
+    """
+    key: str = Chem.MolToInchiKey(mol)
+    return key[:14] if key else Chem.MolToSmiles(mol, isomericSmiles=False)
+
+
+def report_invalid(values: list[Any], reasons: Mapping[int, str], invalid: str) -> None:
+    """Raise or warn about bad rows, by the policy ``invalid``.
+
+    Parameters
+    ----------
+    values : list
+        All rows.
+    reasons : mapping of int to str
+        Row index to the reason why it is no molecule.
+    invalid : {"raise", "nan"}
+        ``"raise"`` names the first ten bad rows; ``"nan"`` warns once with their count.
+    """
+    if not reasons:
+        return
+    n_bad, n = len(reasons), len(values)
+    lines = "\n".join(f"  row {row}: {_shorten(values[row])} ({reasons[row]})" for row in _first(reasons, 10))
+    more = f"\n  ... and {n_bad - 10} more" if n_bad > 10 else ""
+    if invalid == "raise":
+        raise ValueError(
+            f"{n_bad} of {n} rows of X are not valid molecules:\n{lines}{more}\n"
+            'Remove or mend these rows, or set invalid="nan" to get NaN rows for them.'
+        )
+    warnings.warn(
+        f"{n_bad} of {n} rows of X are not valid molecules and are treated as missing:\n{lines}{more}",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _first(rows: Iterable[int], k: int) -> list[int]:
+    return sorted(rows)[:k]
+
+
+def _shorten(value: Any, width: int = 60) -> str:
+    text = repr(value) if not isinstance(value, Chem.Mol) else "<Mol>"
+    return text if len(text) <= width else text[: width - 3] + "..."

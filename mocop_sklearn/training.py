@@ -1,0 +1,227 @@
+"""The pretraining loop: flat, deterministic, resumable after every epoch."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .encoders import Architecture, TwoTower
+from .inference import embed_graphs, embed_profiles
+from .losses import contrastive_logits, info_nce
+from .metrics import retrieval_report
+from .pairs import Corpus
+from .runtime import autocast, generator, torch_seed
+
+# Purposes of the random generators that hang on one seed.
+_INITIAL_WEIGHTS, _EPOCH = 1, 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained; the meaning of each is documented at ``MoCoPEmbedder``."""
+
+    loss: str
+    temperature: float
+    learn_temperature: bool
+    replicates: str
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_fraction: float
+    patience: int | None
+    train_heads: bool
+    precision: str
+    seed: int
+
+
+@dataclass
+class TrainingState:
+    """All that a run must remember between two epochs."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    best_weights: dict[str, Tensor]
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    architecture: Architecture,
+    recipe: Recipe,
+    training: Corpus,
+    validation: Corpus | None,
+    *,
+    device: torch.device,
+    initial_weights: dict[str, Tensor] | None = None,
+    resume_from: TrainingState | None = None,
+    save: Callable[[TrainingState], None] | None = None,
+    verbose: bool = False,
+) -> TrainingState:
+    """Pretrain a two-tower model by contrasting molecules with their profiles.
+
+    Parameters
+    ----------
+    training, validation : Corpus
+        Without ``validation``, the weights of the last epoch are the best.
+    initial_weights : dict of Tensor, optional
+        Start from these instead of random weights.
+    resume_from : TrainingState, optional
+        Continue this run; the result is bit-equal to the run without a break, on a CPU.
+    save : callable, optional
+        Called with the state after every epoch.
+
+    Returns
+    -------
+    TrainingState
+        ``best_weights`` are those of the epoch with the best validation score.
+    """
+    with torch_seed(device):
+        torch.manual_seed(int(generator(recipe.seed, _INITIAL_WEIGHTS).integers(2**62)))
+        model = TwoTower(architecture, recipe.temperature)
+        if initial_weights is not None:
+            model.load_state_dict(initial_weights)
+        model.to(device)
+        model.log_scale.requires_grad_(recipe.learn_temperature)
+        if not recipe.train_heads:
+            model.molecule_head.requires_grad_(False)
+            model.profile_head.requires_grad_(False)
+        optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
+        if resume_from is None:
+            state = TrainingState(model.state_dict(), optimizer.state_dict(), _cpu_copy(model.state_dict()))
+        else:
+            state = resume_from
+            model.load_state_dict(state.weights)
+            optimizer.load_state_dict(state.optimizer)
+
+        training = training.to(device)
+        if recipe.replicates == "mean":
+            training = training.averaged()
+        n_batches = max(1, len(training) // recipe.batch_size)
+        n_steps = recipe.max_epochs * n_batches
+        progress = tqdm(range(state.epoch, recipe.max_epochs), initial=state.epoch, total=recipe.max_epochs,
+                        desc="MoCoP", unit="epoch", disable=not verbose)  # fmt: skip
+        try:
+            for epoch in progress:
+                if _out_of_patience(state, recipe.patience):
+                    break
+                started = time.perf_counter()
+                rng = generator(recipe.seed, _EPOCH, epoch)
+                torch.manual_seed(int(rng.integers(2**62)))
+                losses = []
+                model.train()
+                for i, batch in enumerate(_batches(rng, len(training), n_batches, recipe.batch_size)):
+                    learning_rate = recipe.learning_rate * _schedule(
+                        epoch * n_batches + i, n_steps, recipe.warmup_fraction
+                    )
+                    for group in optimizer.param_groups:
+                        group["lr"] = learning_rate
+                    graph, profiles, groups = training.draw(batch, rng)
+                    with autocast(device, recipe.precision):
+                        logits = contrastive_logits(
+                            model.project_molecules(graph),
+                            model.project_profiles(profiles),
+                            model.log_scale.exp(),
+                            groups,
+                        )
+                        loss = info_nce(logits)
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    optimizer.step()
+                    losses.append(loss.detach())
+                row = {
+                    "epoch": epoch + 1,
+                    "loss": float(torch.stack(losses).mean()),
+                    "learning_rate": learning_rate,
+                    "temperature": float((-model.log_scale).exp()),
+                }
+                if validation is not None:
+                    row |= _validate(model, validation, device, recipe)
+                _finish_epoch(state, model, optimizer, row)
+                row["seconds"] = time.perf_counter() - started
+                progress.set_postfix(
+                    {name: f"{row[name]:.3f}" for name in ("loss", "validation_score") if name in row}
+                )
+                if save is not None:
+                    save(state)
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"Training was interrupted in epoch {state.epoch + 1} of {recipe.max_epochs}; the weights of epoch "
+                f"{state.best_epoch} are kept.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        finally:
+            progress.close()
+    return state
+
+
+def _parameter_groups(model: TwoTower, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for all but the logit scale, whose size is meant."""
+    decayed = [p for name, p in model.named_parameters() if name != "log_scale"]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": [model.log_scale], "weight_decay": 0.0}]
+
+
+def _batches(rng: np.random.Generator, n: int, n_batches: int, batch_size: int) -> Iterator[np.ndarray]:
+    """One pass over the molecules in random order; the last partial batch is dropped."""
+    order = rng.permutation(n)
+    for i in range(n_batches):
+        yield order[i * batch_size : (i + 1) * batch_size]
+
+
+def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:
+    """Factor of the learning rate: linear warm-up, then a cosine to zero."""
+    warmup = warmup_fraction * n_steps
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, n_steps - warmup)))
+
+
+def _out_of_patience(state: TrainingState, patience: int | None) -> bool:
+    return patience is not None and state.epoch - state.best_epoch >= patience
+
+
+def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe: Recipe) -> dict[str, float]:
+    """Retrieval among the validation molecules, one averaged profile each."""
+    molecules = embed_graphs(model, validation.graphs, "projection", device, recipe.precision)
+    profiles = embed_profiles(model, validation.mean_profiles(), device, recipe.precision)
+    report = retrieval_report(molecules, profiles, ks=(1, 10))
+    scale = model.log_scale.detach().exp().cpu()
+    groups = torch.arange(len(molecules))
+    loss = info_nce(contrastive_logits(torch.from_numpy(molecules), torch.from_numpy(profiles), scale, groups))
+    return {
+        "validation_loss": float(loss),
+        "validation_score": 1 - 2 * report["normalized_rank"],
+        "validation_top1": report["top1"],
+        "validation_top10": report["top10"],
+    }
+
+
+def _finish_epoch(
+    state: TrainingState, model: TwoTower, optimizer: torch.optim.Optimizer, row: dict[str, float]
+) -> None:
+    state.epoch += 1
+    state.history.append(row)
+    state.weights = model.state_dict()
+    state.optimizer = optimizer.state_dict()
+    score = row.get("validation_score", -math.inf)
+    if score > state.best_score or "validation_score" not in row:
+        state.best_score = score
+        state.best_epoch = state.epoch
+        state.best_weights = _cpu_copy(model.state_dict())
+
+
+def _cpu_copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: copy.deepcopy(w.detach().cpu()) for name, w in weights.items()}
