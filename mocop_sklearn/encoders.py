@@ -37,18 +37,17 @@ class Architecture:
 
 
 class _SymmetricProduct(torch.autograd.Function):
-    """Â H for a symmetric sparse Â without gradient: the backward pass is the same product."""
+    """Â H in float32 for a symmetric sparse Â without gradient: the backward pass is the same product."""
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
     def forward(ctx: Any, adjacency: Tensor, h: Tensor) -> Tensor:
         ctx.adjacency = adjacency
-        return adjacency @ h
+        with torch.autocast(h.device.type, enabled=False):
+            return adjacency @ h.float()
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
-        return None, ctx.adjacency @ grad.contiguous()
+        return None, ctx.adjacency @ grad.float().contiguous()
 
 
 class GatedGraphConv(nn.Module):

@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from .encoders import TwoTower
-from .graphs import MoleculeGraphs
+from .graphs import MoleculeGraphs, featurize
+from .molecules import Standardize, report_invalid, unique_molecules
 from .runtime import autocast
 
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
 _ATOMS_PER_BATCH = 8192
 _PROFILES_PER_BATCH = 4096
+_ROWS_PER_CHUNK = 16384
+
+
+def embed_molecules(
+    model: TwoTower,
+    values: Sequence[Any],
+    *,
+    featurizer: str,
+    standardize: Standardize,
+    invalid: str,
+    output: str,
+    device: torch.device,
+    precision: str,
+    n_jobs: int | None = None,
+) -> np.ndarray:
+    """Parse, featurise and embed molecules, a chunk of rows at a time.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_values, embedding_dim or projection_dim)
+        NaN where a value is no molecule and ``invalid="nan"``.
+
+    Raises
+    ------
+    ValueError
+        With ``invalid="raise"``, about the first chunk that holds a bad row.
+    """
+    embedding = np.full((len(values), _width(model, output)), np.nan, dtype=np.float32)
+    reasons: dict[int, str] = {}
+    for start in range(0, len(values), _ROWS_PER_CHUNK):
+        unique, inverse = unique_molecules(values[start : start + _ROWS_PER_CHUNK])
+        found = featurize(unique, featurizer, standardize, n_jobs=n_jobs)
+        graph_of_row = found.graph_index(len(unique))[inverse]
+        valid = graph_of_row >= 0
+        reasons |= {int(row) + start: found.reasons[inverse[row]] for row in np.flatnonzero(~valid)}
+        if invalid == "raise":
+            report_invalid(values, reasons, invalid)
+        z = embed_graphs(model, found.graphs, output, device, precision)
+        embedding[start : start + len(inverse)][valid] = z[graph_of_row[valid]]
+    report_invalid(values, reasons, invalid)
+    return embedding
+
+
+def _width(model: TwoTower, output: str) -> int:
+    layer = model.molecule_encoder.readout if output == "encoder" else model.molecule_head.linear
+    return layer.out_features
 
 
 @torch.inference_mode()
@@ -31,7 +81,7 @@ def embed_graphs(
     """
     model.eval()
     forward = model.molecule_encoder if output == "encoder" else model.project_molecules
-    parts = []
+    parts = [torch.empty(0, _width(model, output))]
     for rows in _batches_by_atoms(graphs):
         with autocast(device, precision):
             parts.append(forward(graphs.take(rows).to(device).collate()).float().cpu())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -94,8 +94,8 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
     Parameters
     ----------
     value : str or Mol
-        SMILES, CXSMILES (an extension that RDKit refuses is ignored) or a molecule, which is not
-        changed.
+        SMILES, CXSMILES (an extension that RDKit refuses is ignored), InChI, or a molecule, which is
+        not changed.
     standardize : {"parent", None} or callable, default="parent"
         ``"parent"`` keeps the largest fragment and neutralises it; no tautomers.
 
@@ -104,7 +104,7 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
     InvalidMolecule
         With the reason: wrong type, missing, no atoms, syntax, valence, aromaticity.
     """
-    smiles = _as_smiles(value)
+    smiles = molecule_text(value)
     mol = _mol_from_smiles(smiles)
     # Neutral single fragments, the bulk of any library, are their own parent: the text shows it at
     # a hundredth of the cost of running the standardiser.
@@ -121,12 +121,19 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
     return mol
 
 
-def _as_smiles(value: Any) -> str:
+def molecule_text(value: Any) -> str:
+    """Return the SMILES of a value as it was given, without parsing it.
+
+    Raises
+    ------
+    InvalidMolecule
+        When the value is missing, empty, or neither text nor a molecule.
+    """
     if isinstance(value, str):
         smiles = value.strip()
         if not smiles:
             raise InvalidMolecule("empty string")
-        return smiles
+        return _smiles_from_inchi(smiles) if smiles.startswith("InChI=") else smiles
     if isinstance(value, Chem.Mol):
         if value.GetNumAtoms() == 0:
             raise InvalidMolecule("molecule without atoms")
@@ -137,6 +144,47 @@ def _as_smiles(value: Any) -> str:
     if value is None or value != value:
         raise InvalidMolecule("missing value")
     raise InvalidMolecule(f"neither a SMILES string nor an RDKit molecule but {type(value).__name__}")
+
+
+def _smiles_from_inchi(inchi: str) -> str:
+    mol = Chem.MolFromInchi(inchi)
+    if mol is None:
+        raise InvalidMolecule("not a valid InChI")
+    return Chem.MolToSmiles(mol)
+
+
+def as_text(value: Any) -> Any:
+    """Return the SMILES of a molecule object; other values as they are."""
+    try:
+        return molecule_text(value) if isinstance(value, Chem.Mol) else value
+    except InvalidMolecule:
+        return value
+
+
+def unique_molecules(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
+    """Return the distinct values by their text, and for each value its place among them."""
+    place: dict[Any, int] = {}
+    unique: list[Any] = []
+    inverse = np.empty(len(values), dtype=np.int64)
+    for row, value in enumerate(map(as_text, values)):
+        key = value if isinstance(value, str) else (row, None)
+        if key not in place:
+            place[key] = len(unique)
+            unique.append(value)
+        inverse[row] = place[key]
+    return unique, inverse
+
+
+def canonical_smiles(values: Sequence[Any], standardize: Standardize = "parent") -> list[str | None]:
+    """Return the canonical SMILES of each standardised molecule, None for what is no molecule."""
+    unique, inverse = unique_molecules(values)
+    smiles: list[str | None] = []
+    for value in unique:
+        try:
+            smiles.append(Chem.MolToSmiles(parse_molecule(value, standardize)))
+        except InvalidMolecule:
+            smiles.append(None)
+    return [smiles[i] for i in inverse]
 
 
 @cache
@@ -201,7 +249,7 @@ def connectivity_key(mol: Chem.Mol) -> str:
     return key[:14] if key else Chem.MolToSmiles(mol, isomericSmiles=False)
 
 
-def report_invalid(values: list[Any], reasons: Mapping[int, str], invalid: str) -> None:
+def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: str) -> None:
     """Raise or warn about bad rows, by the policy ``invalid``.
 
     Parameters
@@ -216,7 +264,7 @@ def report_invalid(values: list[Any], reasons: Mapping[int, str], invalid: str) 
     if not reasons:
         return
     n_bad, n = len(reasons), len(values)
-    lines = "\n".join(f"  row {row}: {_shorten(values[row])} ({reasons[row]})" for row in _first(reasons, 10))
+    lines = "\n".join(f"  row {row}: {_shorten(values[row])} ({reasons[row]})" for row in sorted(reasons)[:10])
     more = f"\n  ... and {n_bad - 10} more" if n_bad > 10 else ""
     if invalid == "raise":
         raise ValueError(
@@ -228,10 +276,6 @@ def report_invalid(values: list[Any], reasons: Mapping[int, str], invalid: str) 
         UserWarning,
         stacklevel=3,
     )
-
-
-def _first(rows: Iterable[int], k: int) -> list[int]:
-    return sorted(rows)[:k]
 
 
 def _shorten(value: Any, width: int = 60) -> str:

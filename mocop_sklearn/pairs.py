@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .graphs import GraphBatch, MoleculeGraphs
+from .molecules import as_text, check_molecules
+from .profiles import check_profiles, feature_columns, read_wells
 from .runtime import generator
 
 _SPLIT = 0
@@ -88,3 +94,107 @@ def split_molecules(keys: Sequence[str], validation_fraction: float, seed: int) 
     chosen = generator(seed, _SPLIT).permutation(len(unique))[:n_validation]
     held_out = np.isin(group, chosen)
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+class PairedProfiles:
+    """Molecules and their profiles, row by row: an external corpus for ``MoCoPEmbedder(pairs=...)``.
+
+    Immutable: ``copy.deepcopy`` and scikit-learn's ``clone`` return the object itself, so that a grid
+    search does not copy the profiles.
+
+    Parameters
+    ----------
+    molecules : list, array or Series of str or Mol, shape (n_rows,)
+    profiles : array-like of float or DataFrame, shape (n_rows, n_features)
+        Rows of one molecule are its replicates. NaN and infinities are allowed.
+
+    Attributes
+    ----------
+    molecules : list
+    profiles : ndarray of float32, shape (n_rows, n_features)
+    feature_names : list of str or None
+    digest : str
+        SHA-256 of all the content.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mocop_sklearn import PairedProfiles
+    >>> PairedProfiles(["CCO", "CCN"], np.eye(2))
+    PairedProfiles(2 rows, 2 features)
+    """
+
+    def __init__(self, molecules: Any, profiles: Any):
+        self.molecules = check_molecules(molecules)
+        matrix, self.feature_names = check_profiles(profiles, len(self.molecules))
+        self.profiles = matrix.view()
+        self.profiles.flags.writeable = False
+
+    @classmethod
+    def from_file(cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None) -> PairedProfiles:
+        """Read a parquet or CSV file with one row per well.
+
+        Parameters
+        ----------
+        path : str or Path
+        smiles : str, optional
+            The column of structures; by default ``Metadata_SMILES``, ``SMILES`` or the like.
+        features : sequence of str, optional
+            The feature columns; by default every numeric one that does not start with ``Metadata_``.
+
+        Raises
+        ------
+        ValueError
+            When a column is missing. Wells without a structure are left out with a warning that
+            counts them.
+        """
+        molecules, frame = read_wells(path, smiles)
+        columns = list(features) if features is not None else feature_columns(frame)
+        missing = [c for c in columns if c not in frame.columns]
+        if missing or not columns:
+            raise ValueError(f"{str(path)!r} lacks the feature columns {missing[:10] or '(it has no numeric ones)'}.")
+        named = np.array([isinstance(m, str) and bool(m.strip()) for m in molecules])
+        if not named.all():
+            if not named.any():
+                raise ValueError(f"{str(path)!r} has no row with a structure.")
+            warnings.warn(
+                f"{(~named).sum()} of {len(named)} wells in {str(path)!r} have no structure and are left out.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return cls([m for m, keep in zip(molecules, named, strict=True) if keep], frame.loc[named, columns])
+
+    def with_profiles(self, profiles: np.ndarray, feature_names: list[str] | None) -> PairedProfiles:
+        """Return the same molecules with other profiles."""
+        pairs = PairedProfiles(self.molecules, profiles)
+        pairs.feature_names = feature_names
+        return pairs
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the molecules as given, the profiles and their names."""
+        sha = hashlib.sha256(repr((self.profiles.shape, self.feature_names)).encode())
+        for molecule in self.molecules:
+            sha.update(repr(as_text(molecule)).encode() + b"\n")
+        sha.update(np.ascontiguousarray(self.profiles).data)
+        return sha.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.molecules)
+
+    def __repr__(self) -> str:
+        return f"PairedProfiles({len(self)} rows, {self.profiles.shape[1]} features)"
+
+    def __copy__(self) -> PairedProfiles:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> PairedProfiles:
+        return self
+
+
+def average_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Mean of the rows of each group, shape (n_groups, n_features); groups are numbered from 0 without gaps."""
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
+    counts = np.bincount(group)[:, None].astype(rows.dtype)
+    return np.add.reduceat(rows[order], starts, axis=0) / counts

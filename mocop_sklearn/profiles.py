@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -126,3 +128,107 @@ def feature_columns(frame: Any) -> list[str]:
 
 def _polars_numeric(frame: Any) -> list[str]:
     return [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
+
+
+_SMILES_COLUMNS = ("metadata_smiles", "smiles", "metadata_canonical_smiles", "canonical_smiles", "metadata_inchi", "inchi")
+
+
+def check_profiles(profiles: Any, n_rows: int | None = None, name: str = "profiles") -> tuple[Any, list[str] | None]:
+    """Return profiles as a float32 matrix, and their column names when they have some.
+
+    Parameters
+    ----------
+    profiles : array-like of float or DataFrame, shape (n_rows, n_features)
+        NaN and infinities are allowed. ``Metadata_*`` columns of a DataFrame are left out.
+    n_rows : int, optional
+        The number of rows they must have.
+
+    Raises
+    ------
+    ValueError
+        When the matrix is not two-dimensional, not numeric, empty, or of another length.
+    """
+    names = None
+    if hasattr(profiles, "columns"):
+        names = [str(c) for c in profiles.columns if not str(c).startswith("Metadata_")]
+        numeric = set(feature_columns(profiles))
+        strange = [c for c in names if c not in numeric]
+        if strange:
+            raise ValueError(
+                f"{name} has columns that are not numeric: {strange[:10]}. Convert or drop them, or prefix metadata "
+                'with "Metadata_".'
+            )
+        profiles = profiles[names].to_numpy()
+    if sparse.issparse(profiles):
+        raise TypeError(f"{name} is a sparse matrix; a dense one is needed: use {name}.toarray().")
+    try:
+        matrix = np.asarray(profiles)
+        if matrix.dtype.kind == "c":
+            raise ValueError("complex numbers are not supported")
+        matrix = matrix.astype(np.float32, copy=False) if matrix.dtype.kind in "biuf" else matrix.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a matrix of numbers, one row per molecule: {error}.") from error
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions (rows, features), got shape {matrix.shape}.")
+    if matrix.shape[1] == 0:
+        raise ValueError(f"{name} has 0 feature(s) (shape={matrix.shape}) while a minimum of 1 is required.")
+    if n_rows is not None and len(matrix) != n_rows:
+        raise ValueError(f"{name} has {len(matrix)} rows but X has {n_rows}: pass one profile per row of X.")
+    return matrix, names
+
+
+def read_wells(path: Any, smiles: str | None = None) -> tuple[list[Any], Any]:
+    """Read a table of wells.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.parquet``, ``.csv``, ``.csv.gz`` or ``.tsv`` file.
+    smiles : str, optional
+        The column of structures; by default the first of ``Metadata_SMILES``, ``SMILES``,
+        ``Metadata_InChI`` and the like, in any case.
+
+    Returns
+    -------
+    molecules : list
+        One value per well, missing ones included.
+    frame : pandas.DataFrame
+        The whole table.
+    """
+    frame = read_table(path)
+    column = smiles or next((c for c in frame.columns for s in _SMILES_COLUMNS if str(c).lower() == s), None)
+    if column is None or column not in frame.columns:
+        raise ValueError(
+            f"{str(path)!r} has no column {smiles or 'of structures'!r}; its first columns are "
+            f"{list(map(str, frame.columns[:12]))}. Name the column that holds the SMILES."
+        )
+    return frame[column].tolist(), frame
+
+
+def read_table(path: Any) -> Any:
+    """Read a parquet, CSV or TSV file into a pandas DataFrame.
+
+    Raises
+    ------
+    ImportError
+        Without pandas: the extra ``data`` brings it.
+    ValueError
+        When the file is broken or its name ends otherwise.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("Reading tables needs pandas: pip install 'mocop-sklearn[data]'.") from error
+    name = str(path).lower()
+    if not Path(path).exists():
+        raise FileNotFoundError(f"No table at {str(path)!r}.")
+    try:
+        if name.endswith((".parquet", ".pq")):
+            return pd.read_parquet(path)
+        if name.endswith((".csv", ".csv.gz")):
+            return pd.read_csv(path, low_memory=False)
+        if name.endswith((".tsv", ".tsv.gz", ".txt")):
+            return pd.read_csv(path, sep="\t", low_memory=False)
+    except Exception as error:
+        raise ValueError(f"{str(path)!r} cannot be read as a table: {error}") from error
+    raise ValueError(f"{str(path)!r} is no .parquet, .csv or .tsv file.")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_memory
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -45,8 +48,6 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 def base_seed(random_state: Any) -> int:
     """One integer that every random choice of a run is derived from."""
-    from sklearn.utils import check_random_state
-
     if random_state is None or isinstance(random_state, np.random.RandomState):
         return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     return int(random_state)
@@ -80,3 +81,26 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def once(memory: Any, key: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Call ``function(*args)`` once per ``key``, among all processes that share the cache ``memory``.
+
+    Parameters
+    ----------
+    memory : None, str, Path or joblib.Memory
+    key : str
+        Digest of everything that decides the result.
+    """
+    memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
+    location = getattr(memory, "location", None)
+    if location is None:
+        return function(*args)
+    Path(location).mkdir(parents=True, exist_ok=True)
+    # Two workers of a grid search that need the same fit at the same time: the second waits for the first.
+    with FileLock(Path(location) / f"{key}.lock"):
+        return memory.cache(_evaluate, ignore=["function", "args"])(key, function, args)
+
+
+def _evaluate(key: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    return function(*args)

@@ -50,7 +50,7 @@ class TrainingState:
     """All that a run must remember between two epochs."""
 
     weights: dict[str, Tensor]
-    optimizer: dict[str, Any]
+    optimizer: dict[int, dict[str, Tensor]]
     best_weights: dict[str, Tensor]
     best_score: float = -math.inf
     best_epoch: int = 0
@@ -100,11 +100,12 @@ def train(
             model.profile_head.requires_grad_(False)
         optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
         if resume_from is None:
-            state = TrainingState(model.state_dict(), optimizer.state_dict(), _cpu_copy(model.state_dict()))
+            state = TrainingState(model.state_dict(), {}, _cpu_copy(model.state_dict()))
         else:
             state = resume_from
             model.load_state_dict(state.weights)
-            optimizer.load_state_dict(state.optimizer)
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
 
         training = training.to(device)
         if recipe.replicates == "mean":
@@ -128,13 +129,13 @@ def train(
                     )
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate
-                    graph, profiles, groups = training.draw(batch, rng)
+                    graph, profiles, identity = training.draw(batch, rng)
                     with autocast(device, recipe.precision):
                         logits = contrastive_logits(
                             model.project_molecules(graph),
                             model.project_profiles(profiles),
                             model.log_scale.exp(),
-                            groups,
+                            identity,
                         )
                         loss = info_nce(logits)
                     optimizer.zero_grad(set_to_none=True)
@@ -215,7 +216,7 @@ def _finish_epoch(
     state.epoch += 1
     state.history.append(row)
     state.weights = model.state_dict()
-    state.optimizer = optimizer.state_dict()
+    state.optimizer = optimizer.state_dict()["state"]
     score = row.get("validation_score", -math.inf)
     if score > state.best_score or "validation_score" not in row:
         state.best_score = score

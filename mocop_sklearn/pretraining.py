@@ -1,0 +1,196 @@
+"""From paired rows to a trained model: featurise, split, scale, train, keep."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from .checkpoint import PretrainedModel, read_file, write_file
+from .encoders import Architecture
+from .graphs import featurize
+from .molecules import report_invalid
+from .pairs import Corpus, PairedProfiles, split_molecules
+from .profiles import ProfileScaler
+from .training import Recipe, TrainingState, train
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pretraining, all its inputs."""
+
+    source: PairedProfiles
+    start: PretrainedModel | None
+    architecture: dict[str, Any]
+    recipe: Recipe
+    profile_transformer: Any
+    standardize: Any
+    invalid: str
+    validation_fraction: float
+    device: torch.device
+    n_jobs: int | None
+    checkpoint: Path | None
+    resume: bool
+    parameters: dict[str, Any]
+    verbose: bool
+
+
+def pretrain(job: Job) -> PretrainedModel:
+    """Run a pretraining.
+
+    Raises
+    ------
+    ValueError
+        When rows are invalid, or fewer than two distinct molecules remain.
+    """
+    source = job.source
+    found = featurize(
+        source.molecules, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs
+    )
+    report_invalid(source.molecules, found.reasons, job.invalid)
+    usable = np.ones(len(source), dtype=bool)
+    usable[list(found.reasons)] = False
+    usable &= _has_values(source.profiles, job.invalid)
+    rows = np.flatnonzero(usable)
+    graph_of_row = found.graph_index(len(source))[rows]
+
+    # replicates are the rows of one canonical SMILES
+    smiles = np.asarray(found.smiles, dtype=object)[graph_of_row]
+    unique, first, molecule_of_row = np.unique(smiles.astype(str), return_index=True, return_inverse=True)
+    if len(unique) < 2:
+        raise ValueError(
+            f"Contrastive training needs at least two different molecules, but X holds {len(unique)} "
+            f"(n_samples={len(source)}, of which {len(rows)} usable)."
+        )
+    graphs = found.graphs.take(torch.from_numpy(graph_of_row[first]))
+    keys = np.asarray(found.keys, dtype=str)[graph_of_row[first]]
+    training, validation = split_molecules(keys, job.validation_fraction, job.recipe.seed)
+
+    profiles = source.profiles[rows]
+    transformer, scaled = _transform_profiles(job, profiles, np.isin(molecule_of_row, training))
+
+    def corpus(molecules: np.ndarray) -> Corpus:
+        position = np.full(len(unique), -1)
+        position[molecules] = np.arange(len(molecules))
+        own = position[molecule_of_row]
+        return Corpus.from_rows(graphs.take(torch.from_numpy(molecules)), scaled[own >= 0], own[own >= 0])
+
+    architecture = (
+        job.start.architecture
+        if job.start
+        else Architecture(**job.architecture, n_profile_features=scaled.shape[1])
+    )
+    state = train(
+        architecture,
+        job.recipe,
+        corpus(training),
+        corpus(validation) if len(validation) else None,
+        device=job.device,
+        initial_weights={k: torch.from_numpy(np.array(w)) for k, w in job.start.weights.items()} if job.start else None,
+        resume_from=_load_state(job),
+        save=_state_writer(job),
+        verbose=job.verbose,
+    )
+    return PretrainedModel(
+        architecture=architecture,
+        weights={name: w.numpy() for name, w in state.best_weights.items()},
+        standardize=job.standardize,
+        profile_transformer=transformer,
+        profile_features=source.feature_names,
+        n_profile_columns=profiles.shape[1],
+        molecule_keys=sorted({*keys.tolist(), *(job.start.molecule_keys if job.start else ())}),
+        history=state.history,
+        n_iter=state.epoch,
+        best_score=state.best_score if len(validation) else float("nan"),
+        parameters=job.parameters,
+    )
+
+
+def _has_values(profiles: np.ndarray, invalid: str) -> np.ndarray:
+    """Which rows hold at least one finite value; the others are reported like bad molecules."""
+    has_values = np.isfinite(profiles).any(axis=1)
+    if not has_values.all():
+        bad = np.flatnonzero(~has_values)
+        message = f"{len(bad)} of {len(profiles)} profiles hold no finite value: rows {bad[:10].tolist()}"
+        if invalid == "raise":
+            raise ValueError(f'{message}. Remove these rows, or set invalid="nan" to leave them out of training.')
+        warnings.warn(f"{message}; they are left out of training.", UserWarning, stacklevel=2)
+    return has_values
+
+
+def _transform_profiles(job: Job, profiles: np.ndarray, is_training: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Fit the profile transformer on training rows only and apply it to all."""
+    if job.start is not None:
+        transformer = job.start.profile_transformer
+    else:
+        transformer = ProfileScaler() if job.profile_transformer is None else clone(job.profile_transformer)
+        transformer.fit(profiles[is_training])
+    return transformer, apply_transformer(transformer, profiles)
+
+
+def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
+    """Transform profiles and check that what comes out can be trained on."""
+    scaled = transformer.transform(profiles)
+    scaled = np.ascontiguousarray(scaled.toarray() if hasattr(scaled, "toarray") else scaled, dtype=np.float32)
+    if scaled.ndim != 2 or len(scaled) != len(profiles) or not np.isfinite(scaled).all():
+        raise ValueError(
+            f"profile_transformer={transformer!r} returned missing or infinite values, or another number of rows "
+            f"({scaled.shape} from {profiles.shape}). Put an imputer and a clipping scaler into it, or use the "
+            "default."
+        )
+    return scaled
+
+
+# ---------------------------------------------------------------------------------------------
+# Resuming
+# ---------------------------------------------------------------------------------------------
+
+
+def _state_writer(job: Job) -> Callable[[TrainingState], None] | None:
+    if job.checkpoint is None:
+        return None
+    path = job.checkpoint
+
+    def save(state: TrainingState) -> None:
+        arrays = {f"weights.{name}": w for name, w in state.weights.items()}
+        arrays |= {f"best.{name}": w for name, w in state.best_weights.items()}
+        arrays |= {f"optimizer.{i}.{name}": w for i, s in state.optimizer.items() for name, w in s.items()}
+        header = {
+            "seed": job.recipe.seed,
+            "best_score": state.best_score,
+            "best_epoch": state.best_epoch,
+            "epoch": state.epoch,
+            "history": state.history,
+        }
+        write_file(path, "training checkpoint", header, {name: a.detach().cpu().numpy() for name, a in arrays.items()})
+
+    return save
+
+
+def _load_state(job: Job) -> TrainingState | None:
+    if not job.resume or job.checkpoint is None or not job.checkpoint.exists():
+        return None
+    header, arrays = read_file(job.checkpoint, "training checkpoint")
+    sections: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
+    for key, a in arrays.items():
+        section, _, name = key.partition(".")
+        sections[section][name] = torch.from_numpy(np.array(a))
+    optimizer: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in sections["optimizer"].items():
+        index, _, name = key.partition(".")
+        optimizer.setdefault(int(index), {})[name] = tensor
+    return TrainingState(
+        weights=sections["weights"],
+        optimizer=optimizer,
+        best_weights=sections["best"],
+        best_score=header["best_score"],
+        best_epoch=header["best_epoch"],
+        epoch=header["epoch"],
+        history=header["history"],
+    )
