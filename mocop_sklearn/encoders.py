@@ -36,18 +36,29 @@ class Architecture:
         return cls(**{**data, "profile_dims": tuple(data["profile_dims"])})
 
 
-class _SymmetricProduct(torch.autograd.Function):
-    """Â H in float32 for a symmetric sparse Â without gradient: the backward pass is the same product."""
+class _Propagate(torch.autograd.Function):
+    """Â H in float32. Â is symmetric and has no gradient, so the backward pass is the same product."""
 
     @staticmethod
-    def forward(ctx: Any, adjacency: Tensor, h: Tensor) -> Tensor:
-        ctx.adjacency = adjacency
-        with torch.autocast(h.device.type, enabled=False):
-            return adjacency @ h.float()
+    def forward(ctx: Any, h: Tensor, graph: GraphBatch) -> Tensor:
+        ctx.graph = graph
+        return _sparse_product(graph, h)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
-        return None, ctx.adjacency @ grad.float().contiguous()
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return _sparse_product(ctx.graph, grad), None
+
+
+def _sparse_product(graph: GraphBatch, h: Tensor) -> Tensor:
+    # a bag per atom: three times as fast on a CPU as torch's CSR product
+    return F.embedding_bag(
+        graph.senders,
+        h.float().contiguous(),
+        graph.edge_ptr,
+        mode="sum",
+        per_sample_weights=graph.weights,
+        include_last_offset=True,
+    )
 
 
 class GatedGraphConv(nn.Module):
@@ -73,7 +84,7 @@ class GatedGraphConv(nn.Module):
 
     def forward(self, h: Tensor, graph: GraphBatch) -> Tensor:
         # Â (H W) + b: the dense product first, its rows are as wide as H
-        m = _SymmetricProduct.apply(graph.adjacency, F.linear(h, self.message.weight)) + self.message.bias
+        m = _Propagate.apply(F.linear(h, self.message.weight), graph) + self.message.bias
         if self.bond is not None:
             m = m + self.bond(graph.bonds)
         return self.update(F.relu(m), h)

@@ -178,24 +178,19 @@ class MoleculeGraphs:
         """Return all molecules as one graph of float features, on the device where the arrays are."""
         vocabulary = FEATURIZERS[self.featurizer]
         x = _one_hot(self.atoms, vocabulary)
-        atoms_per_molecule = self.atom_ptr.diff()
-        edges_per_molecule = self.edge_ptr.diff()
         n_neighbors = self.n_neighbors.long()
-        first_atom = torch.repeat_interleave(self.atom_ptr[:-1], edges_per_molecule)
-        senders = self.neighbors + first_atom
+        senders = self.neighbors + torch.repeat_interleave(self.atom_ptr[:-1], self.edge_ptr.diff())
         receivers = torch.repeat_interleave(torch.arange(len(x), device=x.device), n_neighbors)
         inverse_root = n_neighbors.to(x.dtype).rsqrt()
-        crow = torch.zeros(len(x) + 1, dtype=torch.int64, device=x.device)
-        torch.cumsum(n_neighbors, 0, out=crow[1:])
-        adjacency = torch.sparse_csr_tensor(
-            crow, senders, inverse_root[receivers] * inverse_root[senders], (len(x), len(x)), check_invariants=False
-        )
+        weights = inverse_root[receivers] * inverse_root[senders]
         bonds = None
         if vocabulary.bond_fields:
             bond_features = _bond_table(self.featurizer).to(x.device)[self.edges.long()]
             bonds = x.new_zeros(len(x), vocabulary.n_bond_features)
-            bonds = bonds.index_add(0, receivers, bond_features * adjacency.values()[:, None])
-        return GraphBatch(x, adjacency, atoms_per_molecule, bonds)
+            bonds = bonds.index_add(0, receivers, bond_features * weights[:, None])
+        return GraphBatch(
+            x, senders, weights, torch.cat([senders.new_zeros(1), n_neighbors.cumsum(0)]), self.atom_ptr.diff(), bonds
+        )
 
 
 @dataclass(frozen=True)
@@ -205,15 +200,20 @@ class GraphBatch:
     Attributes
     ----------
     x : Tensor of float32, shape (n_atoms, n_atom_features)
-    adjacency : sparse CSR Tensor, shape (n_atoms, n_atoms)
-        D^-1/2 (A + I) D^-1/2, symmetric.
+    senders : Tensor of int64, shape (n_edges,)
+    weights : Tensor of float32, shape (n_edges,)
+        Columns and values of D^-1/2 (A + I) D^-1/2, a symmetric sparse matrix stored by rows.
+    edge_ptr : Tensor of int64, shape (n_atoms + 1,)
+        Atom i receives the edges ``edge_ptr[i]:edge_ptr[i + 1]``.
     atoms_per_molecule : Tensor of int64, shape (n_molecules,)
     bonds : Tensor of float32, shape (n_atoms, n_bond_features), or None
-        Bond features of each atom's bonds, summed with the weights of ``adjacency``.
+        Bond features of each atom's bonds, summed with ``weights``.
     """
 
     x: Tensor
-    adjacency: Tensor
+    senders: Tensor
+    weights: Tensor
+    edge_ptr: Tensor
     atoms_per_molecule: Tensor
     bonds: Tensor | None
 
