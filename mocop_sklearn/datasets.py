@@ -122,12 +122,12 @@ def make_paired_profiles(
         - active : ndarray of bool, shape (n_molecules,)
         - amplitude : ndarray of float, shape (n_molecules,), 0 for inactive molecules.
         - clean_profiles : ndarray of float, shape (n_molecules, n_features), the effect c, before any noise.
-        - task : ndarray of int, shape (n_molecules,), 0 or 1: an assay that depends on the biology.
+        - task : ndarray of int, shape (n_molecules,), 0 or 1: a noisy assay of two or three latent dimensions.
 
         What disturbs the wells:
 
         - plate_offset, plate_scale : ndarray of float, shape (n_plates, n_features)
-        - noise_loadings : ndarray of float, shape (5, n_features)
+        - noise_loadings : ndarray of float, shape (5, n_features), the noise that features share.
 
     See Also
     --------
@@ -240,7 +240,8 @@ def planted_retrieval(data: Bunch, molecules: Any = None, *, ks: tuple[int, ...]
     -------
     dict
         As :func:`~mocop_sklearn.metrics.retrieval_report`. Ties, as among inactive molecules, are broken at
-        random: pass ``data.active`` for the actives among themselves.
+        random. A model that sees structures alone cannot know who is active: compare it with the oracle on
+        a pool of actives, for instance ``molecules=data.active``.
 
     Examples
     --------
@@ -268,9 +269,7 @@ def _observed_effects(data: Bunch, molecules: np.ndarray) -> np.ndarray:
     n_controls = int(data.is_control.sum())
     wells = np.argsort(data.molecule_of_well, kind="stable")[n_controls:].reshape(len(data.molecules), -1)[molecules]
     plate = data.plate_of_well[wells]
-    effect = (data.profiles[wells] - data.plate_offset[plate]) / data.plate_scale[
-        plate
-    ]  # (n, n_replicates, n_features)
+    effect = (data.profiles[wells] - data.plate_offset[plate]) / data.plate_scale[plate]  # (n, replicates, n_features)
     usable = np.abs(effect) < 0.9 * 10 ** _OUTLIER_DECADES[0]
     return np.where(usable, effect, 0.0).sum(axis=1) / np.maximum(usable.sum(axis=1), 1)
 

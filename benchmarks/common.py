@@ -1,0 +1,90 @@
+"""What the benchmarks share: where data and results are, which machine this is, timing, tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mocop_sklearn.checkpoint import library_versions
+from mocop_sklearn.runtime import atomic_write
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+DATA = Path(os.environ.get("MOCOP_BENCHMARK_DATA", ROOT.parent / "shared" / "data"))
+
+
+def require(name: str) -> Path:
+    """Path of a data file, or the end of the benchmark with the reason."""
+    path = DATA / name
+    if not path.exists():
+        sys.exit(f"skipped: {name} is not in {DATA}; set MOCOP_BENCHMARK_DATA to the folder that holds it")
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the libraries that a figure belongs to."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpu": gpu,
+        "versions": library_versions(),
+    }
+
+
+def _processor() -> str:
+    if Path("/proc/cpuinfo").exists():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def save(name: str, figures: dict[str, Any]) -> Path:
+    """Write figures, the command and the machine to ``results/{name}.json``."""
+    path = RESULTS / f"{name}.json"
+    command = " ".join(["python", *(os.path.relpath(a, ROOT) if i == 0 else a for i, a in enumerate(sys.argv))])
+    with atomic_write(path) as temporary:
+        content = {"command": command, "machine": machine(), **figures}
+        temporary.write_text(json.dumps(content, indent=1, default=float) + "\n")
+    print(f"\nwritten: {path.relative_to(ROOT)}")
+    return path
+
+
+def interleaved(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median seconds of each function over interleaved rounds, so that a noisy machine hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def mean_std(values: Iterable[float]) -> str:
+    """Mean ± sample standard deviation."""
+    a = np.array(list(values), dtype=float)
+    spread = f" ± {a.std(ddof=1):.3f}" if len(a) > 1 else ""
+    return f"{a.mean():.3f}{spread}"
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print rows as an aligned Markdown table."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+    print("\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)]), flush=True)
