@@ -69,12 +69,12 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ``fit`` keeps the statistics of each plate. ``transform`` uses them for the plates it knows; a plate
     that ``fit`` has not seen gets its statistics from the control wells among the rows of that call, and
     nothing is kept. So ``fit_transform`` equals ``transform`` on the same rows, and single wells of a
-    fitted plate need no controls. Splitting by compound puts all DMSO wells on one side: normalise before
-    splitting, or give the controls to both sides. Only controls enter the statistics, so that leaks no treatment.
+    fitted plate need no controls. A split by compound puts all DMSO wells on one side: normalise before
+    splitting (with controls no treated well enters the statistics) or keep controls on both sides.
 
     Without ``plates`` all rows are one plate; without ``controls`` all wells are the reference. Where a
     plate holds few conditions the mean of its wells *is* the signal and goes with it: recall at 10 fell
-    from 0.378 to 0.153 in a published comparison. Prefer controls.
+    from 0.378 to 0.153 in one reported comparison. Prefer controls.
 
     NaN and infinities are left out of the statistics and are NaN in the output. A column with fewer than
     ``min_controls`` finite control values on a plate is NaN on that plate. A spread of 0 counts as 1.
@@ -118,6 +118,12 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Rows in ``fit`` on plates without enough controls, with ``on_missing="drop"``.
     n_features_in_ : int
         Without ``Metadata_*`` columns, as ``feature_names_in_``.
+
+    Notes
+    -----
+    The methods are those of pycytominer's ``normalize``: robustize, mad_robustize, standardize and spherize. It
+    divides by ``epsilon`` where the median absolute deviation is 0, and refuses to sphere constant columns and
+    linearly dependent ones.
 
     Examples
     --------
@@ -233,7 +239,7 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             warnings.warn(
                 f"{count} rows became NaN: {len(dropped)} plates have fewer than min_controls={self.min_controls} "
                 f"control wells: {_listing(dropped)}.",
-                stacklevel=3,
+                stacklevel=4,
             )
         return out
 
@@ -253,11 +259,12 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             statistics[plate] = _plate_statistics(X, reference, self.method, self.epsilon, self.min_controls)
         if short and self.on_missing != "drop":
             wells = "wells" if self.on_missing == "plate" else "control wells"
-            counts = _listing([f"{plate!r} (n_samples={count})" for plate, count in short.items()])
+            others = "'drop'" if self.on_missing == "plate" else "'plate' or 'drop'"
+            counts = ", ".join(f"{plate!r} (n_samples={count})" for plate, count in [*short.items()][:10])
             raise ValueError(
                 f"{len(short)} plate(s) have fewer than min_controls={self.min_controls} {wells}: {counts}. A plate "
                 "that was not in fit needs its control wells, marked by controls= or control_column, among the rows "
-                f"of the call; otherwise choose on_missing={'' if wells == 'wells' else 'plate or '}'drop'."
+                f"of the call; otherwise set on_missing to {others}."
             )
         return statistics, references
 
@@ -277,7 +284,7 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if plate in statistics and batch not in known:
                 part = X[references[plate]] if plate in references else X[:0]
                 controls.setdefault(batch, []).append(_scaled(part, statistics[plate]))
-        method = "ZCA-cor" if self.whiten is True else str(self.whiten)
+        method = self.whiten if isinstance(self.whiten, str) else "ZCA-cor"
         if method.startswith("PCA") and len(controls) + len(known) > 1:
             raise ValueError(
                 f"whiten={method!r} has other axes in every batch, and there are batches "
@@ -291,18 +298,16 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
         return {b: _whitening(np.concatenate(p), method, self.whiten_epsilon) for b, p in controls.items()}
 
-    def _read(
-        self, X: Any, plates: Any, controls: Any, batches: Any, fitted: _Wells | None
-    ) -> tuple[Array, _Wells]:
+    def _read(self, X: Any, plates: Any, controls: Any, batches: Any, fitted: _Wells | None) -> tuple[Array, _Wells]:
         """Check everything that comes in, and group the rows by plate."""
         matrix = _matrix(self, X, reset=fitted is None)
         n = len(matrix)
-        plates = _column(X, self.plate_column, "plates") if plates is None else plates
-        controls = _column(X, self.control_column, "controls", fitted is None) if controls is None else controls
+        plates = self._column(X, "plates", "plate_column") if plates is None else plates
+        controls = self._column(X, "controls", "control_column", fitted is None) if controls is None else controls
         if not self.whiten:
             batches = None
         elif batches is None:
-            batches = _column(X, self.batch_column, "batches")
+            batches = self._column(X, "batches", "batch_column")
         given = {"plates": plates is not None, "controls": controls is not None, "batches": batches is not None}
         for name in ("plates", "batches"):
             if fitted is not None and given[name] != fitted.given[name]:
@@ -312,8 +317,8 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                     "pass them on after sklearn.set_config(enable_metadata_routing=True); a DataFrame with Metadata_* "
                     "columns carries them along."
                 )
-        plate_ids = [None] * n if plates is None else _ids(plates, n, "plates")
-        batch_ids = [None] * n if batches is None else _ids(batches, n, "batches")
+        plate_ids: list[Hashable] = [None] * n if plates is None else _ids(plates, n, "plates")
+        batch_ids: list[Hashable] = [None] * n if batches is None else _ids(batches, n, "batches")
         batch_of = {} if fitted is None else dict(fitted.batch_of)
         for plate, batch in zip(plate_ids, batch_ids, strict=True):
             if batch_of.setdefault(plate, batch) != batch:
@@ -321,11 +326,30 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                     f"plate {plate!r} occurs in the batches {batch_of[plate]!r} and {batch!r}: make the ids of plates "
                     'unique, as with plate_column=["Metadata_Batch", "Metadata_Plate"].'
                 )
+        marked: Array | None = None
         if controls is not None:
             marked = _flags(controls, n, self.control_label)
-        else:  # all wells, unless fit was told which
-            marked = None if fitted is None or not fitted.given["controls"] else np.zeros(n, dtype=bool)
+        elif fitted is not None and fitted.given["controls"]:
+            marked = np.zeros(n, dtype=bool)
         return matrix, _Wells(_rows_by_id(plate_ids), marked, batch_of, given)
+
+    def _column(self, X: Any, argument: str, parameter: str, required: bool = True) -> Any:
+        """A metadata column of a table of wells, or several side by side; None where X is no such table."""
+        wanted, there = getattr(self, parameter), [str(c) for c in getattr(X, "columns", ())]
+        metadata = [c for c in there if c.startswith("Metadata_")]
+        if wanted is None or not metadata:
+            return None
+        absent = [c for c in ([wanted] if isinstance(wanted, str) else wanted) if c not in metadata]
+        if absent and required:
+            raise ValueError(
+                f"X has no column {absent[0]!r} among its metadata ({_listing(metadata)}): pass {argument}=, or set "
+                f"{parameter} to the name of a column, or to None to do without {argument}."
+            )
+        if absent:
+            return None
+        if isinstance(wanted, str):
+            return np.asarray(X[wanted])
+        return np.column_stack([np.asarray(X[c], dtype=object) for c in wanted])
 
     def _check_parameters(self) -> None:
         choices = {
@@ -363,10 +387,9 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
     """Drop profile columns by name, missing values, spread, repeated values, outliers and correlation.
 
     Every rule is a parameter, and None switches it off. They apply in the order of the parameters; a column is
-    reported under the first rule that drops it. Fit on training rows only, after ``ProfileNormalizer``. Of each
-    group of columns that are correlated, those that are more correlated with all the others go.
-    The defaults are the rules of the MoCoP paper except for the names, which need a DataFrame (or ``set_output``
-    on the step before): ``ProfileFilter.paper()`` has those too.
+    reported under the first rule that drops it. Fit on training rows only, after ``ProfileNormalizer``; rows
+    without any finite value do not count. The defaults are the rules of the MoCoP paper except for the names, which
+    need a DataFrame, or ``set_output(transform="pandas")`` on the step before: ``ProfileFilter.paper()`` has those too.
 
     Parameters
     ----------
@@ -380,14 +403,16 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
     variance_threshold : float, default=None
         Drop columns whose variance is not above it.
     freq_cut : float, default=None
-        Drop columns in which the second most common value is rarer than this share of the most common one.
+        Drop columns in which the second most common value is rarer than this share of the most common one. After
+        centring on medians every plate with an odd number of controls adds an exact 0 to each column, and more
+        than 20 such plates are enough for 0.05.
     unique_cut : float, default=None
         Drop columns with fewer different values than this share of the rows.
     outlier_cutoff : float, default=None
         Drop columns with a larger absolute value; an infinity is larger than any.
     correlation_threshold : float, default=None
         Of two columns with a Pearson correlation above it (the sign counts) drop the one whose absolute
-        correlations with all columns still there sum to more; of equals, the later one.
+        correlations with all columns left by the other rules sum to more; of equals, the later one.
 
     Attributes
     ----------
@@ -467,19 +492,308 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
         for name in ("min_std", "max_std", "variance_threshold", "outlier_cutoff"):
             _check_number(self, name, 0.0, np.inf, optional=True)
         X = _matrix(self, X, reset=True, ensure_min_samples=2)
+        rows = _with_values(X, np.arange(len(X)))
+        X = X[rows] if 0 < len(rows) < len(X) else X
         names = getattr(self, "feature_names_in_", None)
         if len(self.blocklist) and names is None:
             raise ValueError(
                 "blocklist goes by the names of columns, and X has none: pass a DataFrame, call "
                 'set_output(transform="pandas") on the step before, or set blocklist=().'
             )
-        blocked = [self.blocklist] if isinstance(self.blocklist, str) else self.blocklist
-        missing, std, peak = _column_statistics(X)
-        masks = {
-            "blocklist": np.array([any(part in name for part in blocked) for name in names if len(blocked)]),
-        }
+        names = np.array([f"x{i}" for i in range(X.shape[1])]) if names is None else names
+        self.support_ = np.ones(X.shape[1], dtype=bool)
+        self.report_: dict[str, list[str]] = {}
+        for rule, dropped in self._rules(X, names):
+            self.report_[rule] = names[dropped & self.support_].tolist()
+            self.support_ &= ~dropped
+        if not self.support_.any():
+            counts = ", ".join(f"{rule} dropped {len(columns)}" for rule, columns in self.report_.items())
+            warnings.warn(f"None of the {X.shape[1]} columns is left: {counts}. Loosen these rules.", stacklevel=2)
         return self
+
+    def _rules(self, X: Array, names: Array) -> Iterator[tuple[str, Array]]:
+        """Name of every rule that is on, and the columns it drops; the costly ones look only at columns still there."""
+        if len(self.blocklist):
+            parts = [self.blocklist] if isinstance(self.blocklist, str) else self.blocklist
+            yield "blocklist", np.array([any(part in name for part in parts) for name in names])
+        missing, variance, peak = _column_statistics(X)
+        if self.max_missing is not None:
+            yield "max_missing", missing > self.max_missing
+        if self.min_std is not None:
+            yield "min_std", np.sqrt(variance) < self.min_std
+        if self.max_std is not None:
+            yield "max_std", np.sqrt(variance) > self.max_std
+        if self.variance_threshold is not None:
+            yield "variance_threshold", ~(variance > self.variance_threshold)
+        if self.freq_cut is not None or self.unique_cut is not None:
+            ratio, different = _repeats(X, self.support_)
+            if self.freq_cut is not None:
+                yield "freq_cut", ratio < self.freq_cut
+            if self.unique_cut is not None:
+                yield "unique_cut", different < self.unique_cut
+        if self.outlier_cutoff is not None:
+            yield "outlier_cutoff", peak > self.outlier_cutoff
+        if self.correlation_threshold is not None:
+            dropped = np.zeros(len(names), dtype=bool)
+            dropped[self.support_] = _redundant(_correlations(X, self.support_), self.correlation_threshold)
+            yield "correlation_threshold", dropped
+
+    def transform(self, X: Any) -> Array:
+        """Keep the selected columns.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of float, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of float32 or float64 as X, shape (n_samples, n_kept)
+        """
+        check_is_fitted(self)
+        return _matrix(self, X, reset=False)[:, self.support_]
 
     def _get_support_mask(self) -> Array:
         check_is_fitted(self)
         return self.support_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+# What comes in: features, ids, flags, numbers.
+
+
+def _matrix(estimator: Any, X: Any, **checks: Any) -> Array:
+    """The features as a float matrix; a value that is no number is named."""
+    if hasattr(X, "columns"):
+        names = [c for c in X.columns if not str(c).startswith("Metadata_")]
+        numeric = set(feature_columns(X))
+        strange = [c for c in names if str(c) not in numeric]
+        if strange:
+            raise ValueError(
+                f"X has columns that are not numeric: {_listing(strange)}. Convert or drop them, or prefix metadata "
+                'with "Metadata_".'
+            )
+        X = X if len(names) == len(X.columns) else X[names]
+    try:
+        return validate_data(estimator, X, dtype=[np.float64, np.float32], ensure_all_finite=False, **checks)
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        for (row, column), value in np.ndenumerate(np.asarray(X, dtype=object)):
+            if isinstance(value, str) and str(error).endswith(repr(value)):
+                raise ValueError(
+                    f"X holds {value!r} in row {row}, column {column}, which is no number: convert it, to NaN where "
+                    "it stands for a missing value."
+                ) from error
+        raise
+
+
+def _ids(values: Any, n_rows: int, name: str) -> list[Hashable]:
+    """One hashable id per row, a tuple where there are several columns."""
+    array = np.asarray(values)
+    if array.ndim not in (1, 2) or len(array) != n_rows:
+        raise ValueError(f"{name} has shape {array.shape} but X has {n_rows} rows: pass one id per row.")
+    single = array.ndim == 1 or array.shape[1] == 1
+    ids = array.ravel().tolist() if single else [tuple(row) for row in array.tolist()]
+    for row, key in enumerate(ids):
+        if any(part is None or type(part).__name__ == "NAType" or part != part for part in ([key] if single else key)):
+            raise ValueError(f"{name} has no id in row {row} ({key!r}): fill it in or leave the row out.")
+    return ids
+
+
+def _flags(controls: Any, n_rows: int, label: Any) -> Array:
+    """Which rows are control wells."""
+    array = np.asarray(controls)
+    if array.shape != (n_rows,):
+        raise ValueError(f"controls has shape {array.shape} but X has {n_rows} rows: pass one value per row.")
+    if label is not None:
+        labels = {label} if isinstance(label, str) else set(label)
+        return np.array([value in labels for value in array.tolist()])
+    strange = [] if array.dtype == bool else [(i, v) for i, v in enumerate(array.tolist()) if not isinstance(v, bool)]
+    if strange:
+        row, value = strange[0]
+        raise ValueError(
+            f"controls must be boolean, but row {row} holds {value!r}: use == to make it so, or name the values that "
+            "mark a control well with control_label=."
+        )
+    return array.astype(bool)
+
+
+def _check_number(estimator: Any, name: str, low: float, high: float, kind: Any = Real, optional: bool = False) -> None:
+    value = getattr(estimator, name)
+    if value is None and optional:
+        return
+    if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+        what = "an integer" if kind is Integral else "a number"
+        raise ValueError(f"{name} must be {what} from {low} to {high}{' or None' * optional}, got {value!r}.")
+
+
+def _listing(items: Sequence[Any]) -> str:
+    """The first ten, as Python writes them."""
+    items = [repr(item) for item in items]
+    return ", ".join(items[:10]) + (f" and {len(items) - 10} more" if len(items) > 10 else "")
+
+
+# Rows and plates.
+
+
+def _rows_by_id(ids: list[Hashable]) -> dict[Hashable, Array]:
+    """Rows of every id, in the order of the ids' first rows."""
+    codes: dict[Hashable, int] = {}
+    code = np.fromiter((codes.setdefault(key, len(codes)) for key in ids), dtype=np.intp, count=len(ids))
+    order = np.argsort(code, kind="stable")
+    return dict(zip(codes, np.split(order, np.cumsum(np.bincount(code))[:-1]), strict=True))
+
+
+def _parts(rows: Array, n_features: int) -> Iterator[Array]:
+    step = max(1, _BLOCK // max(n_features, 1))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
+def _with_values(X: Array, rows: Array) -> Array:
+    parts = [part[np.isfinite(X[part]).any(axis=1)] for part in _parts(rows, X.shape[1])]
+    return np.concatenate(parts) if parts else rows
+
+
+def _column_blocks(n_rows: int, n_features: int) -> Iterator[slice]:
+    step = max(16, _BLOCK // n_rows)
+    for start in range(0, n_features, step):
+        yield slice(start, start + step)
+
+
+def _scaled(X: Array, statistics: PlateStatistics) -> Array:
+    Z = (X.astype(np.float64) - statistics.center) / statistics.scale
+    Z[~np.isfinite(Z)] = np.nan
+    return Z
+
+
+def _plate_statistics(X: Array, rows: Array, method: str, epsilon: float, min_controls: int) -> PlateStatistics:
+    """Centre and scale of the columns over some rows."""
+    center, scale = np.empty(X.shape[1]), np.empty(X.shape[1])
+    for columns in _column_blocks(len(rows), X.shape[1]):
+        block = X[rows, columns].astype(np.float64)
+        block[~np.isfinite(block)] = np.nan
+        count = len(rows) - np.isnan(block).sum(axis=0)
+        if method == "standardize":
+            middle, variance = _moments(block, count)
+            spread = np.sqrt(variance)
+        else:
+            block.sort(axis=0)  # NaN last
+            middle = _quantile(block, count, 0.5)
+            if method == "robust":
+                spread = _quantile(block, count, 0.75) - _quantile(block, count, 0.25)
+            else:
+                spread = 1.4826 * _quantile(np.sort(np.abs(block - middle), axis=0), count, 0.5)
+        spread = np.where(spread <= _TINY * np.abs(middle), 1.0, spread) + (epsilon if method == "mad" else 0.0)
+        enough = count >= min_controls
+        center[columns], scale[columns] = np.where(enough, [middle, spread], np.nan)
+    return PlateStatistics(center, scale, len(rows))
+
+
+def _moments(block: Array, count: Array) -> tuple[Array, Array]:
+    """Mean and variance of the columns, NaN aside; 0 for a column of nothing else."""
+    known = ~np.isnan(block)
+    mean = block.sum(axis=0, where=known) / np.maximum(count, 1)
+    return mean, ((block - mean) ** 2).sum(axis=0, where=known) / np.maximum(count, 1)
+
+
+def _quantile(ordered: Array, count: Array, q: float) -> Array:
+    """Quantile of sorted columns, of which the first ``count`` values are known, by linear interpolation."""
+    last = np.maximum(count - 1, 0)
+    position = last * q
+    low = position.astype(np.intp)
+    below, above = np.take_along_axis(ordered, np.stack([low, np.minimum(low + 1, last)]), axis=0)
+    return below + (above - below) * (position - low)
+
+
+def _whitening(Z: Array, method: str, epsilon: float) -> Whitening:
+    """Whitening on the rows of Z: W = √(n - 1) V (S + ε)⁻¹ Vᵀ for Z = U S Vᵀ; PCA leaves out the last Vᵀ.
+
+    Kessy, Lewin and Strimmer (2018), "Optimal whitening and decorrelation". Singular values past the rank count as
+    the last one before it, which for ZCA leaves one factor for the whole null space: V is never completed.
+    """
+    n, d = Z.shape
+    center, variance = _moments(Z, n - np.isnan(Z).sum(axis=0))
+    spread = np.sqrt(variance) if method.endswith("-cor") else np.ones(d)
+    scale = np.where(spread <= _TINY * np.abs(center), 1.0, spread)
+    principal = method.startswith("PCA")
+    _, s, axes = np.linalg.svd(np.nan_to_num((Z - center) / scale), full_matrices=principal and n < d)
+    rank = int((s > s[0] * max(n, d) * np.finfo(np.float64).eps).sum())
+    gain = np.sqrt(n - 1) / (s[:rank] + epsilon) if rank else np.ones(1)
+    if principal:
+        gain = np.append(gain[:rank], np.full(d - rank, gain[-1]))
+        signs = np.sign(axes[np.arange(d), np.abs(axes).argmax(axis=1)])
+        return Whitening(center, scale, axes * signs[:, None], gain, None)
+    return Whitening(center, scale, axes[:rank], gain[:rank], float(gain[-1]))
+
+
+# Columns.
+
+
+def _column_statistics(X: Array) -> tuple[Array, Array, Array]:
+    """Share of missing values, variance of the finite ones, largest absolute value (an infinity counts)."""
+    missing, variance, peak = np.empty((3, X.shape[1]))
+    for columns in _column_blocks(*X.shape):
+        block = X[:, columns].astype(np.float64)
+        peak[columns] = np.fmax.reduce(np.abs(block), axis=0)
+        block[~np.isfinite(block)] = np.nan
+        lost = np.isnan(block).sum(axis=0)
+        missing[columns] = lost / len(X)
+        variance[columns] = _moments(block, len(X) - lost)[1]
+    return missing, variance, peak
+
+
+def _repeats(X: Array, support: Array) -> tuple[Array, Array]:
+    """Of each column: count of the second most common value over that of the most common; different values per row."""
+    ratio, different = np.ones((2, len(support)))
+    for column in np.flatnonzero(support):
+        values = np.sort(X[np.isfinite(X[:, column]), column])
+        ends = np.append(np.flatnonzero(values[1:] != values[:-1]), len(values) - 1)
+        counts = np.sort(np.diff(ends, prepend=-1))
+        ratio[column] = counts[-2] / counts[-1] if len(counts) > 1 else 0.0
+        different[column] = len(counts) / len(X)
+    return ratio, different
+
+
+def _correlations(X: Array, support: Array) -> Array:
+    """Pearson correlations of columns, over the rows in which both are finite, summed up by blocks of rows."""
+    kept = np.flatnonzero(support)
+    mean, std, known = np.empty((3, len(kept)))
+    for part in _column_blocks(len(X), len(kept)):
+        block = X[:, kept[part]].astype(np.float64)
+        block[~np.isfinite(block)] = np.nan
+        known[part] = (~np.isnan(block)).sum(axis=0)
+        mean[part], variance = _moments(block, known[part])
+        std[part] = np.where(variance > 0, np.sqrt(variance), 1.0)
+    complete = bool((known == len(X)).all())
+    xy = np.zeros((len(kept), len(kept)))
+    x, xx, count = (np.zeros_like(xy) for _ in range(3))
+    for rows in _parts(np.arange(len(X)), len(kept)):
+        Z = (X[np.ix_(rows, kept)] - mean) / std
+        finite = np.isfinite(Z).astype(np.float64)
+        Z = np.where(finite, Z, 0.0)
+        xy += Z.T @ Z
+        if not complete:  # entry (i, j): over the rows in which j is known
+            x += Z.T @ finite
+            xx += (Z**2).T @ finite
+            count += finite.T @ finite
+    if complete:
+        return xy / len(X)
+    count = np.maximum(count, 1.0)
+    variance = xx - x**2 / count
+    scale = np.sqrt(variance * variance.T)
+    return np.divide(xy - x * x.T / count, scale, out=np.zeros_like(xy), where=scale > 0)
+
+
+def _redundant(correlation: Array, threshold: float) -> Array:
+    """Columns that correlate above the threshold with one that is less correlated with all."""
+    total = np.abs(correlation).sum(axis=0).round(8)  # rounded, so that equal columns tie on every machine
+    order = np.lexsort([np.arange(len(total)), total])
+    dropped = np.empty(len(total), dtype=bool)
+    dropped[order] = np.tril((correlation > threshold)[np.ix_(order, order)], k=-1).any(axis=1)
+    return dropped
