@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,17 +70,21 @@ def read_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], 
         ) from error
     if _KEY not in metadata:
         raise ValueError(f"{str(path)!r} is a safetensors file, but not one written by mocop_sklearn.")
-    header = json.loads(metadata[_KEY])
-    if header["format_version"] > FORMAT_VERSION:
+    altered = f"{str(path)!r} was altered after it was written: its digest does not match. Copy it again."
+    try:
+        header = json.loads(metadata[_KEY])
+        version, stored_kind, digest = header["format_version"], header["kind"], header.pop("digest")
+    except (ValueError, KeyError) as error:
+        raise ValueError(altered) from error
+    if version > FORMAT_VERSION:
         raise ValueError(
-            f"{str(path)!r} has format version {header['format_version']}, but this mocop_sklearn reads versions up "
-            f"to {FORMAT_VERSION}. Upgrade mocop-sklearn."
+            f"{str(path)!r} has format version {version}, but this mocop_sklearn reads versions up to "
+            f"{FORMAT_VERSION}. Upgrade mocop-sklearn."
         )
-    if header["kind"] != kind:
-        raise ValueError(f"{str(path)!r} holds a {header['kind']}, but a {kind} is needed.")
-    digest = header.pop("digest")
+    if stored_kind != kind:
+        raise ValueError(f"{str(path)!r} holds a {stored_kind}, but a {kind} is needed.")
     if digest != content_digest(header, arrays):
-        raise ValueError(f"{str(path)!r} was altered after it was written: its digest does not match.")
+        raise ValueError(altered)
     return header, arrays
 
 
@@ -165,8 +170,9 @@ class PretrainedModel:
 
     def module(self) -> TwoTower:
         """Build the torch module with these weights."""
-        module = TwoTower(self.architecture)
-        module.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in self.weights.items()})
+        with torch.device("meta"):  # random initial weights would cost time and torch's global random state
+            module = TwoTower(self.architecture)
+        module.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in self.weights.items()}, assign=True)
         return module
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -222,9 +228,11 @@ class PretrainedModel:
 
 def describe_callable(value: Any) -> Any:
     """Plain data for ``standardize``: itself, or the name of a function."""
-    if callable(value):
-        return {"callable": f"{getattr(value, '__module__', '?')}.{getattr(value, '__qualname__', repr(value))}"}
-    return value
+    if not callable(value):
+        return value
+    # RDKit's functions have no __qualname__; an address would differ in the next process
+    name = getattr(value, "__qualname__", getattr(value, "__name__", re.sub(r" at 0x\w+", "", repr(value))))
+    return {"callable": f"{getattr(value, '__module__', '?')}.{name}"}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -237,12 +245,16 @@ def encode(value: Any, arrays: dict[str, np.ndarray], name: str, strict: bool) -
 
     What cannot be written is a ``TypeError``, or merely named unless ``strict``.
     """
-    if value is None or isinstance(value, (bool, int, float, str)) and not isinstance(value, np.generic):
+    if value is None or (isinstance(value, (bool, int, float, str)) and not isinstance(value, np.generic)):
         return value
     if isinstance(value, np.generic):
         return {"array": _store(np.asarray(value), arrays, name), "scalar": True}
+    if isinstance(value, np.dtype):
+        return {"dtype": value.str}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        return {"array": _store(value, arrays, name)}
+        # the memory layout decides the order of sums in matrix products, and so their last bit
+        layout = {"order": "F"} if value.flags.f_contiguous and not value.flags.c_contiguous else {}
+        return {"array": _store(value, arrays, name)} | layout
     if isinstance(value, np.ndarray) and all(isinstance(item, str) for item in value.ravel()):
         return {"strings": value.ravel().tolist(), "shape": list(value.shape), "object": value.dtype == object}
     if isinstance(value, (list, tuple)):
@@ -273,7 +285,10 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if not isinstance(data, dict):
         return data
     if "array" in data:
-        return arrays[data["array"]][()] if data.get("scalar") else arrays[data["array"]]
+        array = np.asarray(arrays[data["array"]], order=data.get("order"))
+        return array[()] if data.get("scalar") else array
+    if "dtype" in data:
+        return np.dtype(data["dtype"])
     if "strings" in data:
         return np.array(data["strings"], dtype=object if data["object"] else str).reshape(data["shape"])
     if "list" in data:
@@ -285,9 +300,12 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     module, _, name = data["estimator"].rpartition(".")
     if not data["estimator"].startswith(_TRUSTED_PACKAGES):
         raise ValueError(f"The model file names the class {data['estimator']}, which is not of scikit-learn.")
-    cls = getattr(importlib.import_module(module), name, None)
+    try:
+        cls = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        cls = None
     if not (isinstance(cls, type) and issubclass(cls, BaseEstimator)):
         raise ValueError(f"The model file names {data['estimator']}, which this scikit-learn does not have.")
-    estimator = cls.__new__(cls)
+    estimator: Any = object.__new__(cls)
     vars(estimator).update({key: decode(item, arrays) for key, item in data["state"].items()})
     return estimator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
 from functools import partial
 from numbers import Integral, Real
@@ -20,9 +21,9 @@ from .checkpoint import PretrainedModel, describe_callable
 from .encoders import TwoTower
 from .inference import embed_molecules, embed_profiles
 from .metrics import retrieval_score
-from .molecules import canonical_smiles, check_molecules, unique_molecules
+from .molecules import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from .pairs import PairedProfiles, average_by_group
-from .pretraining import Job, apply_transformer, pretrain
+from .pretraining import Interrupted, Job, apply_transformer, pretrain
 from .profiles import check_profiles
 from .runtime import base_seed, once, resolve_device
 from .training import Recipe
@@ -333,27 +334,28 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return self
         if start is not None:
             source = source.with_profiles(
-                _match_columns(source.profiles, source.feature_names, start, "The profile matrix"), start.profile_features
+                _match_columns(source.profiles, source.feature_names, start, "The profile matrix"),
+                start.profile_features,
             )
 
-        key = joblib.hash([__version__, source.digest, start and start.digest, self._fit_parameters()])
-        parameters = self.get_params(deep=False)
+        key = self._fit_key(source, start)
+        parameters = {name: _as_plain(value) for name, value in self.get_params(deep=False).items()}
         job = Job(
             source=source,
             start=start,
             architecture={name: parameters[name] for name in _ARCHITECTURE}
-            | {"profile_dims": tuple(self.profile_dims)}
+            | {"profile_dims": tuple(parameters["profile_dims"])}
             | ({"featurizer": start.architecture.featurizer} if start else {}),
             recipe=Recipe(
                 loss=self.loss,
-                temperature=0.1 if self.temperature == "learned" else float(self.temperature),
-                learn_temperature=self.temperature == "learned",
+                temperature=0.1 if isinstance(self.temperature, str) else float(self.temperature),
+                learn_temperature=isinstance(self.temperature, str),
                 replicates=self.replicates,
                 max_epochs=self.max_epochs,
                 batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                warmup_fraction=self.warmup_fraction,
+                learning_rate=float(self.learning_rate),
+                weight_decay=float(self.weight_decay),
+                warmup_fraction=float(self.warmup_fraction),
                 patience=self.patience,
                 train_heads=self.train_heads,
                 precision=self.precision,
@@ -367,10 +369,14 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             n_jobs=self.n_jobs,
             checkpoint=None if self.checkpoint_dir is None else Path(self.checkpoint_dir) / f"{key}.safetensors",
             resume=self.resume,
-            parameters={name: _as_plain(value) for name, value in parameters.items()},
+            parameters=parameters,
             verbose=bool(self.verbose),
         )
-        self._adopt(once(self.memory, f"fit-{key}", pretrain, job))
+        try:
+            model = once(self.memory, f"fit-{key}", pretrain, job)
+        except Interrupted as interruption:
+            model = interruption.model
+        self._adopt(model)
         return self
 
     def _load_pretrained(self) -> PretrainedModel | None:
@@ -378,8 +384,13 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if self.pretrained is None or isinstance(self.pretrained, PretrainedModel):
             model = self.pretrained
         elif isinstance(self.pretrained, BaseEstimator):
-            check_is_fitted(self.pretrained)
-            model = getattr(self.pretrained, "estimator", self.pretrained).model_
+            model = getattr(getattr(self.pretrained, "estimator", self.pretrained), "model_", None)
+            if not isinstance(model, PretrainedModel):
+                raise ValueError(
+                    f"pretrained={self.pretrained!r} is not a fitted MoCoPEmbedder. scikit-learn's clone, which "
+                    "pipelines and searches use, returns it unfitted: pass its model_, a model file, or "
+                    "FrozenEstimator(embedder)."
+                )
         else:
             model = PretrainedModel.load(self.pretrained, self.standardize)
         if model is not None:
@@ -394,6 +405,12 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                         f"{name}={mine!r} contradicts the pretrained model, which has {stored[name]!r}. Leave {name} "
                         "at its default, or pretrain anew."
                     )
+            mine, theirs = repr(self.profile_transformer), repr(model.profile_transformer)
+            if mine not in ("None", theirs):
+                raise ValueError(
+                    f"profile_transformer={mine} contradicts the pretrained model, which has {theirs}. Leave "
+                    "profile_transformer at None, or pretrain anew."
+                )
         return model
 
     def _paired_profiles(self, values: list[Any], y: Any, profiles: Any, *, has_model: bool) -> PairedProfiles | None:
@@ -427,15 +444,23 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             "An already fitted embedder goes into a pipeline as sklearn.frozen.FrozenEstimator(embedder)."
         )
 
-    def _fit_parameters(self) -> dict[str, Any]:
-        """The parameters that decide what a fit returns."""
-        parameters = self.get_params(deep=True)
+    def _fit_key(self, source: PairedProfiles, start: PretrainedModel | None) -> str:
+        """Digest of all that decides what a fit returns; without a cache and checkpoints, nobody asks for it."""
+        if self.memory is None and self.checkpoint_dir is None:
+            return ""
         skipped = (*_NO_EFFECT_ON_FIT, "pairs", "pretrained")
-        return {
+        parameters = {
             name: value
-            for name, value in parameters.items()
+            for name, value in self.get_params(deep=True).items()
             if name not in skipped and not name.startswith("pretrained__")
         }
+        try:
+            return joblib.hash([__version__, source.digest, start and start.digest, parameters])
+        except (pickle.PicklingError, AttributeError, RuntimeError, TypeError) as error:
+            raise ValueError(
+                "memory and checkpoint_dir tell fits apart by pickling the parameters, and one of them cannot be "
+                f"pickled: {error.args[0]}. Use functions that are defined at the top level of a module."
+            ) from error
 
     def _adopt(self, model: PretrainedModel) -> None:
         self.model_ = model
@@ -445,7 +470,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.best_score_ = model.best_score
         self.digest_ = model.digest
         self.molecule_keys_ = np.array(model.molecule_keys, dtype=str)
-        self.__dict__.pop("_module", None)
+        self._module = model.module()
 
     # -- embedding ----------------------------------------------------------------------------
 
@@ -543,15 +568,20 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             n_jobs=self.n_jobs,
         )
         if self.memory is None:
-            return embed(values)
-        unique, inverse = unique_molecules(values)
-        key = joblib.hash([__version__, self.digest_, output, self.precision, self.invalid, unique])
-        return once(self.memory, f"embed-{key}", embed, unique)[inverse]
+            embedding, reasons = embed(values)
+        else:
+            unique, inverse = unique_molecules(values)
+            key = joblib.hash([__version__, self.digest_, output, self.precision, self.invalid, *map(as_text, unique)])
+            embedding, reasons = once(self.memory, f"embed-{key}", embed, unique)
+            embedding = embedding[inverse]
+            reasons = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
+        report_invalid(values, reasons, self.invalid)
+        return embedding
 
     def _torch_module(self) -> TwoTower:
         if not hasattr(self, "_module"):
-            self._module = self.model_.module().to(resolve_device(self.device))
-        return self._module
+            self._module = self.model_.module()
+        return self._module.to(resolve_device(self.device))
 
     # -- files --------------------------------------------------------------------------------
 
@@ -609,6 +639,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = self.invalid == "nan"
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
@@ -621,7 +652,16 @@ def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:
     """Shape and dtype kind of what may be a matrix of profiles."""
     if y is None:
         return (), ""
-    y = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+    if hasattr(y, "columns"):
+        y = y[[column for column in y.columns if not str(column).startswith("Metadata_")]]
+        kinds = {dtype.kind for dtype in y.dtypes} if hasattr(y, "iloc") else {y.to_numpy().dtype.kind}
+        return y.shape, "f" if "f" in kinds and kinds <= set("fiu") else "O"
+    if hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    try:
+        y = y if hasattr(y, "dtype") else np.asarray(y)
+    except ValueError:  # rows of different lengths
+        return (len(y),), "O"
     return y.shape, y.dtype.kind
 
 
@@ -652,8 +692,10 @@ def _match_columns(matrix: np.ndarray, columns: list[str] | None, model: Pretrai
 
 def _as_plain(value: Any) -> Any:
     """A parameter as it is recorded in model files: plain data, or its repr."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (tuple, list)) and all(isinstance(item, (int, float, str)) for item in value):
-        return list(value)
+    if isinstance(value, (tuple, list)) and all(isinstance(item, (Real, str)) for item in value):
+        return [_as_plain(item) for item in value]
     return repr(value)[:200]

@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from rdkit import Chem
-from rdkit.Chem import rdCIPLabeler
+from rdkit.Chem import rdCIPLabeler, rdqueries
 from torch import Tensor
 
 from .molecules import InvalidMolecule, Standardize, connectivity_key, parse_molecule
 
 # The 43 elements of the paper's one-hot, in its order; every other element is "other".
 _ELEMENTS = (
-    "C N O S F Si P Cl Br Mg Na Ca Fe As Al I B V K Tl Yb Sb Sn Ag Pd Co Se Ti Zn H Li Ge Cu Au Ni Cd In Mn Zr Cr Pt Hg Pb"
+    "C N O S F Si P Cl Br Mg Na Ca Fe As Al I B V K Tl Yb Sb Sn "
+    "Ag Pd Co Se Ti Zn H Li Ge Cu Au Ni Cd In Mn Zr Cr Pt Hg Pb"
 ).split()
 _OTHER_ELEMENT = len(_ELEMENTS)
 _HYBRIDIZATIONS = ("SP", "SP2", "SP3", "SP3D", "SP3D2")  # code 0 is "other"
@@ -57,6 +58,14 @@ _STEREO_CODE = _lookup(
         int(Chem.BondStereo.STEREOTRANS): 2,
     },
 )
+_CHIRALITY_CODE = {"R": 1, "r": 1, "S": 2, "s": 2}
+_EZ = {
+    "Z": Chem.BondStereo.STEREOZ,
+    "z": Chem.BondStereo.STEREOZ,
+    "E": Chem.BondStereo.STEREOE,
+    "e": Chem.BondStereo.STEREOE,
+}
+_MAX_CIP_STEPS = 100_000  # about 0.1 s; drug-like molecules take a thousandth of it
 _MAX_RING_SIZE = 8  # ring sizes 3 to 8, larger ones count as 8; code 0 is "not in a ring"
 
 
@@ -78,10 +87,12 @@ class Featurizer:
 
     @property
     def n_atom_features(self) -> int:
+        """Columns of an atom's features."""
         return sum(field.size for field in self.atom_fields)
 
     @property
     def n_bond_features(self) -> int:
+        """Columns of a bond's features, 0 when bonds are not read."""
         return sum(field.size for field in self.bond_fields)
 
     def vocabulary(self) -> dict[str, Any]:
@@ -285,7 +296,7 @@ class GraphBuilder:
         self._n_atoms: list[int] = []
         self._adjacency: list[np.ndarray] = []
         self._bond_ends = (array("i"), array("i"))
-        self._bonds = [array("d"), array("B"), array("B"), array("B")]
+        self._bonds: list[array[Any]] = [array("d"), array("B"), array("B"), array("B")]
         self._n_bonds: list[int] = []
 
     def __len__(self) -> int:
@@ -304,9 +315,10 @@ class GraphBuilder:
         columns[5].extend(map(_ATOM.GetIsAromatic, atoms))
         columns[6].extend(map(_ATOM.GetNumExplicitHs, atoms))
         self._n_atoms.append(n_atoms)
-        self._adjacency.append(Chem.GetAdjacencyMatrix(mol))
+        self._adjacency.append(Chem.GetAdjacencyMatrix(mol).ravel().astype(np.uint8))
         if self._vocabulary.bond_fields:
-            columns[7].extend(_cip_codes(mol, atoms))
+            _label_stereo(mol)
+            columns[7].extend(_cip_codes(atoms))
             columns[8].extend(_smallest_rings(mol))
             self._add_bonds(mol)
 
@@ -318,7 +330,7 @@ class GraphBuilder:
         self._bonds[0].extend(map(_BOND.GetBondTypeAsDouble, bonds))
         self._bonds[1].extend(map(_BOND.GetIsConjugated, bonds))
         self._bonds[2].extend(map(_BOND.IsInRing, bonds))
-        self._bonds[3].extend(map(_BOND.GetStereo, bonds))
+        self._bonds[3].extend(map(_BOND.GetStereo if Chem.GetUseLegacyStereoPerception() else _ez_stereo, bonds))
 
     def build(self) -> MoleculeGraphs:
         """Return all molecules added so far."""
@@ -326,15 +338,16 @@ class GraphBuilder:
         atom_ptr = np.concatenate([[0], np.cumsum(n_atoms)])
         # All adjacency matrices end to end; a cell holds 0 for no edge, 1 for a self loop, 2 + code for a bond.
         cell_ptr = np.concatenate([[0], np.cumsum(n_atoms**2)])
-        cells = np.concatenate([a.ravel() for a in self._adjacency]).astype(np.uint8) if len(self) else np.zeros(0)
+        cells = np.concatenate([np.zeros(0, dtype=np.uint8), *self._adjacency])
         cells[cells > 0] = 2
         local_atom = np.arange(atom_ptr[-1]) - np.repeat(atom_ptr[:-1], n_atoms)
         cells[np.repeat(cell_ptr[:-1], n_atoms) + local_atom * (np.repeat(n_atoms, n_atoms) + 1)] = 1
         if self._vocabulary.bond_fields:
             begin, end = (np.array(ends, dtype=np.int64) for ends in self._bond_ends)
             first_cell, width = np.repeat(cell_ptr[:-1], self._n_bonds), np.repeat(n_atoms, self._n_bonds)
+            codes = 2 + self._bond_codes()
             for row, column in ((begin, end), (end, begin)):
-                cells[first_cell + row * width + column] = 2 + self._bond_codes()
+                cells[first_cell + row * width + column] = codes
 
         position = np.flatnonzero(cells)
         molecule = np.searchsorted(cell_ptr, position, side="right") - 1
@@ -368,16 +381,42 @@ class GraphBuilder:
         return np.ravel_multi_index(fields, levels)
 
 
-def _cip_codes(mol: Chem.Mol, atoms: list[Chem.Atom]) -> list[int]:
-    """0 for no stereocentre, 1 for R, 2 for S; unlike chiral tags they do not hang on the order of atoms."""
-    if not Chem.GetUseLegacyStereoPerception():
-        rdCIPLabeler.AssignCIPLabels(mol)
+def _label_stereo(mol: Chem.Mol) -> None:
+    """Set the CIP labels that the parser leaves out, those of pseudo-asymmetric centres as in 1,4-dimethylcyclohexane.
+
+    With RDKit's new stereo perception it leaves out all of them.
+    """
+    if not Chem.GetUseLegacyStereoPerception() or mol.HasSubstructMatch(_unlabelled_stereocentre()):
+        try:
+            rdCIPLabeler.AssignCIPLabels(mol, maxRecursiveIterations=_MAX_CIP_STEPS)
+        except RuntimeError:  # a symmetric cage: no label is better than those of the atoms that happened to come first
+            labelled: list[Any] = [*mol.GetAtoms(), *mol.GetBonds()]
+            for item in labelled:
+                item.ClearProp("_CIPCode")
+
+
+@cache
+def _unlabelled_stereocentre() -> Chem.Mol:
+    query = rdqueries.HasChiralTagQueryAtom()
+    query.ExpandQuery(rdqueries.HasPropQueryAtom("_CIPCode", negate=True))
+    mol = Chem.RWMol(Chem.MolFromSmarts("*"))
+    mol.ReplaceAtom(0, query)
+    return mol.GetMol()
+
+
+def _cip_codes(atoms: list[Chem.Atom]) -> list[int]:
+    """0 for no stereocentre, 1 for R or r, 2 for S or s; unlike chiral tags they do not hang on the order of atoms."""
     labelled = list(map(_ATOM.HasProp, atoms, repeat("_CIPCode")))
     if any(labelled):
         for i, has_label in enumerate(labelled):
             if has_label:
-                labelled[i] = {"R": 1, "S": 2}.get(atoms[i].GetProp("_CIPCode"), 0)
+                labelled[i] = _CHIRALITY_CODE.get(atoms[i].GetProp("_CIPCode"), 0)
     return labelled
+
+
+def _ez_stereo(bond: Chem.Bond) -> int:
+    """Stereo by CIP label: cis and trans of the new perception refer to neighbours that hang on the order of atoms."""
+    return _EZ.get(bond.GetProp("_CIPCode"), 0) if bond.HasProp("_CIPCode") else 0
 
 
 def _smallest_rings(mol: Chem.Mol) -> list[int]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .encoders import TwoTower
 from .graphs import MoleculeGraphs, featurize
-from .molecules import Standardize, report_invalid, unique_molecules
+from .molecules import Standardize, unique_molecules
 from .runtime import autocast
 
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
@@ -31,18 +31,15 @@ def embed_molecules(
     device: torch.device,
     precision: str,
     n_jobs: int | None = None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, dict[int, str]]:
     """Parse, featurise and embed molecules, a chunk of rows at a time.
 
     Returns
     -------
-    ndarray of float32, shape (n_values, embedding_dim or projection_dim)
-        NaN where a value is no molecule and ``invalid="nan"``.
-
-    Raises
-    ------
-    ValueError
-        With ``invalid="raise"``, about the first chunk that holds a bad row.
+    embedding : ndarray of float32, shape (n_values, embedding_dim or projection_dim)
+        NaN where a value is no molecule. With ``invalid="raise"``, a chunk that holds such a value is the last.
+    reasons : dict of int to str
+        Index of each value that is no molecule, and why.
     """
     embedding = np.full((len(values), _width(model, output)), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
@@ -52,12 +49,11 @@ def embed_molecules(
         graph_of_row = found.graph_index(len(unique))[inverse]
         valid = graph_of_row >= 0
         reasons |= {int(row) + start: found.reasons[inverse[row]] for row in np.flatnonzero(~valid)}
-        if invalid == "raise":
-            report_invalid(values, reasons, invalid)
+        if reasons and invalid == "raise":
+            break
         z = embed_graphs(model, found.graphs, output, device, precision)
         embedding[start : start + len(inverse)][valid] = z[graph_of_row[valid]]
-    report_invalid(values, reasons, invalid)
-    return embedding
+    return embedding, reasons
 
 
 def _width(model: TwoTower, output: str) -> int:

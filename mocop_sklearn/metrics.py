@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+_CELLS_PER_BLOCK = 2**24  # of the matrix of similarities
+
 
 def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
     """Rank of each query's own candidate among all candidates, by inner product.
@@ -24,7 +26,7 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        When the shapes differ or there is no row.
+        When the shapes differ, there is no row, or a value is missing or infinite.
 
     Examples
     --------
@@ -39,8 +41,10 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
             "queries and candidates must be two matrices of one shape with at least one row, "
             f"got {queries.shape} and {candidates.shape}."
         )
+    if not (np.isfinite(queries).all() and np.isfinite(candidates).all()):
+        raise ValueError("queries and candidates must be finite: leave out rows with missing values.")
     ranks = np.empty(len(queries))
-    block = max(1, 2**24 // len(candidates))
+    block = max(1, _CELLS_PER_BLOCK // len(candidates))
     for start in range(0, len(queries), block):
         rows = slice(start, start + block)
         similarity = queries[rows] @ candidates.T

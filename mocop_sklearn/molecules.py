@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
 
@@ -50,8 +51,11 @@ def check_molecules(X: Any) -> list[Any]:
         )
     if hasattr(X, "tocsr"):
         raise TypeError("X is a sparse matrix; SMILES strings or RDKit molecules are needed.")
-    if isinstance(X, Mapping) or np.isscalar(X) or X is None:
-        raise TypeError(f"X must be a collection of SMILES strings or RDKit molecules, got {type(X).__name__}.")
+    if isinstance(X, (Mapping, Set)) or np.isscalar(X) or not (isinstance(X, Iterable) or hasattr(X, "shape")):
+        raise TypeError(
+            f"X must be an ordered collection of SMILES strings or RDKit molecules, got {type(X).__name__}. "
+            "Pass a list or one column."
+        )
     shape = getattr(X, "shape", None)
     if shape is not None:
         if len(shape) == 2 and shape[1] == 1:
@@ -108,14 +112,11 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
     mol = _mol_from_smiles(smiles)
     # Neutral single fragments, the bulk of any library, are their own parent: the text shows it at
     # a hundredth of the cost of running the standardiser.
-    plain = _PLAIN_SMILES.fullmatch(smiles) and ("@" not in smiles or not _has_idle_stereo_bracket(mol))
+    plain = _PLAIN_SMILES.fullmatch(smiles) and not _is_bracketed_otherwise(smiles, mol)
     if callable(standardize):
-        mol = _apply_callable(standardize, mol)
-        plain = None
-    elif standardize == "parent" and not plain:
-        mol = _parent(mol)
-    if not plain:
-        mol = _mol_from_smiles(Chem.MolToSmiles(mol))
+        mol = _reread(_apply_callable(standardize, mol))
+    elif not plain:
+        mol = _parent(mol) if standardize == "parent" else _reread(mol)
     if mol.GetNumAtoms() > _MAX_ATOMS:
         raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {_MAX_ATOMS}")
     return mol
@@ -141,7 +142,7 @@ def molecule_text(value: Any) -> str:
             return Chem.MolToSmiles(value)
         except Exception as error:
             raise InvalidMolecule(f"RDKit cannot write this molecule as SMILES: {error}") from error
-    if value is None or value != value:
+    if value is None or is_scalar_nan(value) or is_pandas_na(value):
         raise InvalidMolecule("missing value")
     raise InvalidMolecule(f"neither a SMILES string nor an RDKit molecule but {type(value).__name__}")
 
@@ -189,7 +190,7 @@ def canonical_smiles(values: Sequence[Any], standardize: Standardize = "parent")
 
 @cache
 def _parser_params(sanitize: bool) -> Chem.SmilesParserParams:
-    params = Chem.SmilesParserParams()
+    params: Any = Chem.SmilesParserParams()
     params.strictCXSMILES = False
     params.sanitize = sanitize
     return params
@@ -212,6 +213,17 @@ def _why_unparsable(smiles: str) -> str:
     return problems[0].Message() if problems else "RDKit cannot sanitise it"
 
 
+def _is_bracketed_otherwise(smiles: str, mol: Chem.Mol) -> bool:
+    """Whether the canonical SMILES has other brackets, and so other spelled-out hydrogens, than this plain one."""
+    return mol.HasSubstructMatch(_hypervalent_hydride()) or ("@" in smiles and _has_idle_stereo_bracket(mol))
+
+
+@cache
+def _hypervalent_hydride() -> Chem.Mol:
+    """Phosphorus, sulphur or iodine above its lowest valence, with a hydrogen: CP(=O)C is written C[PH](C)=O."""
+    return Chem.MolFromSmarts("[#15!H0!v3,#16!H0!v2,#53!H0!v1]")
+
+
 def _has_idle_stereo_bracket(mol: Chem.Mol) -> bool:
     """Whether a bracket written for stereochemistry marks an atom that is no stereocentre."""
     return any(
@@ -227,7 +239,16 @@ def _standardizers() -> tuple[Any, Any]:
 
 def _parent(mol: Chem.Mol) -> Chem.Mol:
     fragments, uncharger = _standardizers()
-    return uncharger.uncharge(fragments.choose(mol))
+    largest = fragments.choose(mol)
+    try:
+        return _reread(uncharger.uncharge(largest))
+    except InvalidMolecule:  # it has no neutral form, as hexafluorophosphate and cyclopentadienide
+        return _reread(largest)
+
+
+def _reread(mol: Chem.Mol) -> Chem.Mol:
+    """Return the molecule as it comes out of its canonical SMILES."""
+    return _mol_from_smiles(Chem.MolToSmiles(mol))
 
 
 def _apply_callable(standardize: Callable[[Chem.Mol], Chem.Mol], mol: Chem.Mol) -> Chem.Mol:

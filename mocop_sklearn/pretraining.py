@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ class Job:
     verbose: bool
 
 
+class Interrupted(Exception):
+    """The user cut a training short; raised with the model so far, so that no cache keeps it for the whole."""
+
+    def __init__(self, model: PretrainedModel):
+        super().__init__(model)
+        self.model = model
+
+
 def pretrain(job: Job) -> PretrainedModel:
     """Run a pretraining.
 
@@ -48,7 +56,10 @@ def pretrain(job: Job) -> PretrainedModel:
     ------
     ValueError
         When rows are invalid, or fewer than two distinct molecules remain.
+    Interrupted
+        When training ended before its time.
     """
+    job, resumed = _resume(job)
     source = job.source
     found = featurize(
         source.molecules, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs
@@ -82,9 +93,7 @@ def pretrain(job: Job) -> PretrainedModel:
         return Corpus.from_rows(graphs.take(torch.from_numpy(molecules)), scaled[own >= 0], own[own >= 0])
 
     architecture = (
-        job.start.architecture
-        if job.start
-        else Architecture(**job.architecture, n_profile_features=scaled.shape[1])
+        job.start.architecture if job.start else Architecture(**job.architecture, n_profile_features=scaled.shape[1])
     )
     state = train(
         architecture,
@@ -93,11 +102,11 @@ def pretrain(job: Job) -> PretrainedModel:
         corpus(validation) if len(validation) else None,
         device=job.device,
         initial_weights={k: torch.from_numpy(np.array(w)) for k, w in job.start.weights.items()} if job.start else None,
-        resume_from=_load_state(job),
+        resume_from=resumed,
         save=_state_writer(job),
         verbose=job.verbose,
     )
-    return PretrainedModel(
+    model = PretrainedModel(
         architecture=architecture,
         weights={name: w.numpy() for name, w in state.best_weights.items()},
         standardize=job.standardize,
@@ -110,6 +119,11 @@ def pretrain(job: Job) -> PretrainedModel:
         best_score=state.best_score if len(validation) else float("nan"),
         parameters=job.parameters,
     )
+    patience = job.recipe.patience
+    out_of_patience = patience is not None and state.epoch - state.best_epoch >= patience
+    if state.epoch < job.recipe.max_epochs and not out_of_patience:
+        raise Interrupted(model)
+    return model
 
 
 def _has_values(profiles: np.ndarray, invalid: str) -> np.ndarray:
@@ -173,9 +187,10 @@ def _state_writer(job: Job) -> Callable[[TrainingState], None] | None:
     return save
 
 
-def _load_state(job: Job) -> TrainingState | None:
+def _resume(job: Job) -> tuple[Job, TrainingState | None]:
+    """Return the job with the seed of its checkpoint, and the state there, if there is one to go on from."""
     if not job.resume or job.checkpoint is None or not job.checkpoint.exists():
-        return None
+        return job, None
     header, arrays = read_file(job.checkpoint, "training checkpoint")
     sections: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
     for key, a in arrays.items():
@@ -185,7 +200,7 @@ def _load_state(job: Job) -> TrainingState | None:
     for key, tensor in sections["optimizer"].items():
         index, _, name = key.partition(".")
         optimizer.setdefault(int(index), {})[name] = tensor
-    return TrainingState(
+    state = TrainingState(
         weights=sections["weights"],
         optimizer=optimizer,
         best_weights=sections["best"],
@@ -194,3 +209,4 @@ def _load_state(job: Job) -> TrainingState | None:
         epoch=header["epoch"],
         history=header["history"],
     )
+    return replace(job, recipe=replace(job.recipe, seed=header["seed"])), state

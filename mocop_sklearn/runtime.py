@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from filelock import FileLock
@@ -93,14 +94,18 @@ def once(memory: Any, key: str, function: Callable[..., Any], *args: Any) -> Any
         Digest of everything that decides the result.
     """
     memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
-    location = getattr(memory, "location", None)
-    if location is None:
+    store = getattr(memory, "store_backend", None)
+    if store is None:
         return function(*args)
-    Path(location).mkdir(parents=True, exist_ok=True)
+    # Memory.cache also compares the source of functions, and evaluates again where another process left none: the
+    # key says it all, so results are files of their own, in the folder that Memory.clear empties.
+    path = Path(store.location) / "mocop_sklearn" / f"{key}.joblib"
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Two workers of a grid search that need the same fit at the same time: the second waits for the first.
-    with FileLock(Path(location) / f"{key}.lock"):
-        return memory.cache(_evaluate, ignore=["function", "args"])(key, function, args)
-
-
-def _evaluate(key: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    return function(*args)
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            return joblib.load(path)
+        result = function(*args)
+        with atomic_write(path) as temporary:
+            joblib.dump(result, temporary)
+        return result

@@ -110,6 +110,8 @@ def train(
         training = training.to(device)
         if recipe.replicates == "mean":
             training = training.averaged()
+        if validation is not None:
+            validation = validation.averaged()
         n_batches = max(1, len(training) // recipe.batch_size)
         n_steps = recipe.max_epochs * n_batches
         progress = tqdm(range(state.epoch, recipe.max_epochs), initial=state.epoch, total=recipe.max_epochs,
@@ -142,19 +144,23 @@ def train(
                     loss.backward()
                     optimizer.step()
                     losses.append(loss.detach())
+                mean_loss = float(torch.stack(losses).mean())
+                if not math.isfinite(mean_loss):
+                    raise ValueError(
+                        f"The loss became {mean_loss} in epoch {epoch + 1}. Lower learning_rate, raise temperature, or "
+                        "see to it that profile_transformer scales and clips."
+                    )
                 row = {
                     "epoch": epoch + 1,
-                    "loss": float(torch.stack(losses).mean()),
+                    "loss": mean_loss,
                     "learning_rate": learning_rate,
-                    "temperature": float((-model.log_scale).exp()),
+                    "temperature": float((-model.log_scale.detach()).exp()),
                 }
                 if validation is not None:
                     row |= _validate(model, validation, device, recipe)
                 _finish_epoch(state, model, optimizer, row)
                 row["seconds"] = time.perf_counter() - started
-                progress.set_postfix(
-                    {name: f"{row[name]:.3f}" for name in ("loss", "validation_score") if name in row}
-                )
+                progress.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "validation_score") if name in row})
                 if save is not None:
                     save(state)
         except KeyboardInterrupt:
@@ -195,15 +201,18 @@ def _out_of_patience(state: TrainingState, patience: int | None) -> bool:
 
 
 def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe: Recipe) -> dict[str, float]:
-    """Retrieval among the validation molecules, one averaged profile each."""
+    """Retrieval among the validation molecules, one averaged profile each, and the loss in batches as in training."""
     molecules = embed_graphs(model, validation.graphs, "projection", device, recipe.precision)
-    profiles = embed_profiles(model, validation.mean_profiles(), device, recipe.precision)
+    profiles = embed_profiles(model, validation.profiles, device, recipe.precision)
     report = retrieval_report(molecules, profiles, ks=(1, 10))
     scale = model.log_scale.detach().exp().cpu()
-    groups = torch.arange(len(molecules))
-    loss = info_nce(contrastive_logits(torch.from_numpy(molecules), torch.from_numpy(profiles), scale, groups))
+    losses = []
+    n_batches = max(1, len(molecules) // recipe.batch_size)
+    for i in range(n_batches):  # every n-th: neighbours in the corpus may be alike
+        m, p = torch.from_numpy(molecules[i::n_batches]), torch.from_numpy(profiles[i::n_batches])
+        losses.append(float(info_nce(contrastive_logits(m, p, scale, torch.arange(len(m))))))
     return {
-        "validation_loss": float(loss),
+        "validation_loss": float(np.mean(losses)),
         "validation_score": 1 - 2 * report["normalized_rank"],
         "validation_top1": report["top1"],
         "validation_top10": report["top10"],
