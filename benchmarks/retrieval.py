@@ -119,9 +119,7 @@ def downstream(wells: pd.DataFrame, quick: bool) -> dict[str, dict[str, float]]:
     return scores
 
 
-def _forest_score(
-    transformer: Any, kind: str, train: pd.DataFrame, test: pd.DataFrame, label: str, seed: int
-) -> float:
+def _forest_score(transformer: Any, kind: str, train: pd.DataFrame, test: pd.DataFrame, label: str, seed: int) -> float:
     classify = kind == "classification"
     forest = (RandomForestClassifier if classify else RandomForestRegressor)(200, random_state=seed, n_jobs=-1)
     pipeline = make_pipeline(transformer, forest).fit(train["smiles"].tolist(), train[label])

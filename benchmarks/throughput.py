@@ -213,7 +213,9 @@ def main() -> None:
     n, rounds, batch_size = (300, 1, 64) if arguments.quick else (4000, arguments.rounds, 256)
     smiles, source = molecules(n)
     n = len(smiles)
-    print(f"{n} molecules of {source}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, {rounds} rounds")
+    print(
+        f"{n} molecules of {source}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, {rounds} rounds"
+    )
 
     graphs = {name: featurize(smiles, name).graphs for name in ("paper", "rich")}
     figures: dict[str, Any] = {
@@ -229,7 +231,9 @@ def main() -> None:
     }
     steps = pretraining(smiles, batch_size)
     seconds = interleaved(steps, rounds)
-    figures["pretraining_pairs"] = rates(f"Pretraining pairs, batch {batch_size}", seconds, batch_size, list(seconds)[1])
+    figures["pretraining_pairs"] = rates(
+        f"Pretraining pairs, batch {batch_size}", seconds, batch_size, list(seconds)[1]
+    )
     save("throughput_quick" if arguments.quick else "throughput", figures)
 
 

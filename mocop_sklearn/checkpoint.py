@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import platform
@@ -307,5 +308,8 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, BaseEstimator)):
         raise ValueError(f"The model file names {data['estimator']}, which this scikit-learn does not have.")
     estimator: Any = object.__new__(cls)
+    # parameters that came with a later version than wrote the file have their defaults
+    signature = inspect.signature(cls).parameters.values()
+    vars(estimator).update({p.name: p.default for p in signature if p.default is not p.empty})
     vars(estimator).update({key: decode(item, arrays) for key, item in data["state"].items()})
     return estimator

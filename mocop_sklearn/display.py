@@ -69,7 +69,9 @@ class RetrievalDisplay:
             self.lines_ += self.ax_.plot(k, found, label=text)
         chance = self.ax_.plot(k, k / self.n_candidates, linestyle="--", color="gray", label="chance (0.500)")
         self.lines_ += chance
-        self.ax_.set(xlabel=f"first k of {self.n_candidates}", ylabel="share of queries that find their own", ylim=(0, 1))
+        self.ax_.set(
+            xlabel=f"first k of {self.n_candidates}", ylabel="share of queries that find their own", ylim=(0, 1)
+        )
         self.ax_.legend(loc="lower right", fontsize="small")
         return self
 

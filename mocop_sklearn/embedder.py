@@ -24,7 +24,7 @@ from .metrics import retrieval_score
 from .molecules import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from .pairs import PairedProfiles, average_by_group
 from .pretraining import Interrupted, Job, apply_transformer, pretrain
-from .profiles import check_profiles
+from .profiles import ProfileScaler, check_profiles
 from .runtime import base_seed, once, resolve_device
 from .training import Recipe
 
@@ -51,7 +51,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         An external corpus to pretrain on; ``X`` and ``y`` of ``fit`` are then only checked.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules and applied to all. None is
-        :class:`~mocop_sklearn.profiles.ProfileScaler`.
+        ``ProfileScaler(n_components=64)``: impute, scale robustly, clip, drop constant columns, and keep 64
+        whitened principal components (:class:`~mocop_sklearn.profiles.ProfileScaler`).
     standardize : {"parent", None} or callable, default="parent"
         ``"parent"``: largest fragment, neutralised, no tautomers. A callable maps Mol to Mol.
     invalid : {"raise", "nan"}, default="raise"
@@ -59,7 +60,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         value). ``"nan"``: rows of NaN from ``transform``, left out of training, one warning.
     featurizer : {"rich", "paper"}, default="rich"
         ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds.
-    n_layers : int, default=6
+    n_layers : int, default=3
         Gated graph convolutions.
     hidden_dim : int, default=75
         Width of the atoms' states.
@@ -67,7 +68,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Width of the molecular representation.
     projection_dim : int, default=128
         Width of the shared space.
-    profile_dims : tuple of int, default=(512, 256, 128)
+    profile_dims : tuple of int, default=(256, 128)
         Widths of the profile network's layers.
     dropout : float, default=0.1
     train_heads : bool, default=True
@@ -81,7 +82,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         they are averaged.
     max_epochs : int, default=100
         An epoch is one pass over the distinct molecules.
-    batch_size : int, default=256
+    batch_size : int, default=128
         Molecules per step; the last partial batch is dropped.
     learning_rate : float, default=1e-3
         Peak of the schedule.
@@ -197,18 +198,18 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         standardize: Any = "parent",
         invalid: str = "raise",
         featurizer: str = "rich",
-        n_layers: int = 6,
+        n_layers: int = 3,
         hidden_dim: int = 75,
         embedding_dim: int = 1024,
         projection_dim: int = 128,
-        profile_dims: tuple[int, ...] = (512, 256, 128),
+        profile_dims: tuple[int, ...] = (256, 128),
         dropout: float = 0.1,
         train_heads: bool = True,
         loss: str = "infonce",
         temperature: float | str = 0.1,
         replicates: str = "sample",
         max_epochs: int = 100,
-        batch_size: int = 256,
+        batch_size: int = 128,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.05,
@@ -259,10 +260,12 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     @classmethod
     def paper(cls, **overrides: Any) -> Self:
-        """Return an embedder with the recipe of the paper (arXiv 2305.09790, section 3 and appendix).
+        """Return an embedder with the recipe of the paper (arXiv 2305.09790).
 
-        Its 1,000 epochs are meant for 112,000 molecules. The authors' release leaves the projection
-        heads untrained by mistake; here they are trained, ``train_heads=False`` reproduces the release.
+        Its 1,000 epochs are meant for 112,000 molecules, and its profiles for plates that were scaled on
+        their own controls before (:class:`~mocop_sklearn.normalization.ProfileNormalizer`). The authors'
+        release leaves the projection heads untrained by mistake; here they are trained, and
+        ``train_heads=False`` reproduces the release.
 
         Parameters
         ----------
@@ -270,6 +273,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             Any parameter of the class, to replace the recipe's value.
         """
         recipe: dict[str, Any] = {
+            "profile_transformer": ProfileScaler(),
             "featurizer": "paper",
             "n_layers": 6,
             "hidden_dim": 75,
@@ -322,6 +326,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._validate_params()
         if any(not isinstance(d, Integral) or d < 1 for d in self.profile_dims) or not self.profile_dims:
             raise ValueError(f"profile_dims must be a tuple of positive integers, got {self.profile_dims!r}.")
+        if self.resume and self.checkpoint_dir is None:
+            raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
         device = resolve_device(self.device)
         values = check_molecules(X)
         if y is not None:
@@ -333,10 +339,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self._adopt(start)
             return self
         if start is not None:
-            source = source.with_profiles(
-                _match_columns(source.profiles, source.feature_names, start, "The profile matrix"),
-                start.profile_features,
-            )
+            matched = _match_columns(source.profiles, source.feature_names, start, "The profile matrix")
+            source = PairedProfiles(source.molecules, matched, start.profile_features)
 
         key = self._fit_key(source, start)
         parameters = {name: _as_plain(value) for name, value in self.get_params(deep=False).items()}

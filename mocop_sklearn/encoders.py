@@ -45,7 +45,7 @@ class _Propagate(torch.autograd.Function):
         return _sparse_product(graph, h)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return _sparse_product(ctx.graph, grad), None
 
 

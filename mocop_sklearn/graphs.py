@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdCIPLabeler, rdqueries
 from torch import Tensor
 
@@ -498,14 +498,15 @@ def _featurize_chunk(
 ) -> FeaturizedMolecules:
     builder = GraphBuilder(featurizer)
     result = FeaturizedMolecules(builder.build(), {}, [], [])
-    for row, value in enumerate(values):
-        try:
-            mol = parse_molecule(value, standardize)
-        except InvalidMolecule as error:
-            result.reasons[row] = str(error)
-            continue
-        builder.add(mol)
-        if identify:
-            result.smiles.append(Chem.MolToSmiles(mol))
-            result.keys.append(connectivity_key(mol))
+    with rdBase.BlockLogs():  # the reasons are reported by row; RDKit's log is as before afterwards
+        for row, value in enumerate(values):
+            try:
+                mol = parse_molecule(value, standardize)
+            except InvalidMolecule as error:
+                result.reasons[row] = str(error)
+                continue
+            builder.add(mol)
+            if identify:
+                result.smiles.append(Chem.MolToSmiles(mol))
+                result.keys.append(connectivity_key(mol))
     return FeaturizedMolecules(builder.build(), result.reasons, result.smiles, result.keys)

@@ -49,8 +49,8 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
         rows = slice(start, start + block)
         similarity = queries[rows] @ candidates.T
         own = np.einsum("ij,ij->i", queries[rows], candidates[rows])[:, None]
-        # rounding in the matrix product must not break ties
-        tolerance = 1e-9 * (1 + np.abs(own))
+        # rounding, in float32 embeddings of equal things as well, must not break ties
+        tolerance = 1e-6 * (1 + np.abs(own))
         above = (similarity > own + tolerance).sum(axis=1)
         tied = (np.abs(similarity - own) <= tolerance).sum(axis=1) - 1
         ranks[rows] = above + tied / 2

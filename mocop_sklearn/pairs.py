@@ -106,7 +106,10 @@ class PairedProfiles:
     ----------
     molecules : list, array or Series of str or Mol, shape (n_rows,)
     profiles : array-like of float or DataFrame, shape (n_rows, n_features)
-        Rows of one molecule are its replicates. NaN and infinities are allowed.
+        Rows of one molecule are its replicates. NaN and infinities are allowed. A float32 array is not
+        copied: leave it as it is afterwards.
+    feature_names : sequence of str, default=None
+        Names of the columns, when ``profiles`` is no DataFrame.
 
     Attributes
     ----------
@@ -124,9 +127,12 @@ class PairedProfiles:
     PairedProfiles(2 rows, 2 features)
     """
 
-    def __init__(self, molecules: Any, profiles: Any):
+    def __init__(self, molecules: Any, profiles: Any, feature_names: Sequence[str] | None = None):
         self.molecules = check_molecules(molecules)
-        matrix, self.feature_names = check_profiles(profiles, len(self.molecules))
+        matrix, names = check_profiles(profiles, len(self.molecules))
+        self.feature_names = names if feature_names is None else list(feature_names)
+        if self.feature_names is not None and len(self.feature_names) != matrix.shape[1]:
+            raise ValueError(f"There are {len(self.feature_names)} feature_names for {matrix.shape[1]} features.")
         self.profiles = matrix.view()
         self.profiles.flags.writeable = False
 
@@ -162,13 +168,9 @@ class PairedProfiles:
                 UserWarning,
                 stacklevel=2,
             )
-        return cls([m for m, keep in zip(molecules, named, strict=True) if keep], frame.loc[named, columns])
-
-    def with_profiles(self, profiles: np.ndarray, feature_names: list[str] | None) -> PairedProfiles:
-        """Return the same molecules with other profiles."""
-        pairs = PairedProfiles(self.molecules, profiles)
-        pairs.feature_names = feature_names
-        return pairs
+        return cls(
+            [m for m, keep in zip(molecules, named, strict=True) if keep], frame.loc[named, columns].to_numpy(), columns
+        )
 
     @cached_property
     def digest(self) -> str:

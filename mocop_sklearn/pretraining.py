@@ -143,7 +143,9 @@ def _transform_profiles(job: Job, profiles: np.ndarray, is_training: np.ndarray)
     if job.start is not None:
         transformer = job.start.profile_transformer
     else:
-        transformer = ProfileScaler() if job.profile_transformer is None else clone(job.profile_transformer)
+        transformer = (
+            ProfileScaler(n_components=64) if job.profile_transformer is None else clone(job.profile_transformer)
+        )
         transformer.fit(profiles[is_training])
     return transformer, apply_transformer(transformer, profiles)
 

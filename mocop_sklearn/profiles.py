@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -303,13 +303,26 @@ def read_wells(path: Any, smiles: str | None = None) -> tuple[list[Any], Any]:
         The whole table.
     """
     frame = read_table(path)
-    column = smiles or next((c for c in frame.columns for s in _SMILES_COLUMNS if str(c).lower() == s), None)
-    if column is None or column not in frame.columns:
+    return frame[structure_column(frame.columns, smiles, path)].tolist(), frame
+
+
+def structure_column(columns: Iterable[Any], smiles: str | None, path: Any) -> Any:
+    """Return the column named ``smiles``, or else the first of the usual names, in any case.
+
+    Raises
+    ------
+    ValueError
+        Naming the table at ``path`` and what it has instead.
+    """
+    columns = list(columns)
+    known = {str(column).lower(): column for column in reversed(columns)}
+    column = smiles if smiles is not None else next((known[s] for s in _SMILES_COLUMNS if s in known), None)
+    if column is None or column not in columns:
         raise ValueError(
             f"{str(path)!r} has no column {smiles or 'of structures'!r}; its first columns are "
-            f"{list(map(str, frame.columns[:12]))}. Name the column that holds the SMILES."
+            f"{list(map(str, columns[:12]))}. Name the column that holds the SMILES."
         )
-    return frame[column].tolist(), frame
+    return column
 
 
 def read_table(path: Any) -> Any:

@@ -348,8 +348,8 @@ CASES = {
     ),
     "pretrained: another shape": (
         ValueError,
-        r"n_layers=3 contradicts the pretrained model, which has 2\. Leave n_layers at its default, or pretrain anew",
-        lambda c: c.fit(pretrained=c.fitted, n_layers=3),
+        r"n_layers=4 contradicts the pretrained model, which has 2\. Leave n_layers at its default, or pretrain anew",
+        lambda c: c.fit(pretrained=c.fitted, n_layers=4),
     ),
     "pretrained: another standardisation": (
         ValueError,
@@ -358,7 +358,7 @@ CASES = {
     ),
     "pretrained: another transformer": (
         ValueError,
-        r"profile_transformer=RobustScaler\(\) contradicts .*ProfileScaler\(\)\. Leave profile_transformer at None",
+        r"=RobustScaler\(\) contradicts .*ProfileScaler\(n_components=64\)\. Leave profile_transformer at None",
         lambda c: c.fit(pretrained=c.fitted, profile_transformer=RobustScaler()),
     ),
     "file: missing": (
