@@ -308,8 +308,9 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, BaseEstimator)):
         raise ValueError(f"The model file names {data['estimator']}, which this scikit-learn does not have.")
     estimator: Any = object.__new__(cls)
-    # parameters that came with a later version than wrote the file have their defaults
-    signature = inspect.signature(cls).parameters.values()
-    vars(estimator).update({p.name: p.default for p in signature if p.default is not p.empty})
     vars(estimator).update({key: decode(item, arrays) for key, item in data["state"].items()})
+    # parameters that are newer than the file have their defaults
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.default is not parameter.empty:
+            vars(estimator).setdefault(parameter.name, parameter.default)
     return estimator

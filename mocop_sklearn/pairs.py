@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from .graphs import GraphBatch, MoleculeGraphs
 from .molecules import as_text, check_molecules
-from .profiles import check_profiles, feature_columns, read_wells
+from .profiles import check_profiles, feature_columns, frame_to_numpy
 from .runtime import generator
+from .tables import read_wells
 
 _SPLIT = 0
 
@@ -168,9 +170,7 @@ class PairedProfiles:
                 UserWarning,
                 stacklevel=2,
             )
-        return cls(
-            [m for m, keep in zip(molecules, named, strict=True) if keep], frame.loc[named, columns].to_numpy(), columns
-        )
+        return cls(list(compress(molecules, named)), frame_to_numpy(frame.loc[named, columns]), columns)
 
     @cached_property
     def digest(self) -> str:

@@ -153,7 +153,7 @@ def _transform_profiles(job: Job, profiles: np.ndarray, is_training: np.ndarray)
 def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
     """Transform profiles and check that what comes out can be trained on."""
     scaled = transformer.transform(profiles)
-    scaled = np.ascontiguousarray(scaled.toarray() if hasattr(scaled, "toarray") else scaled, dtype=np.float32)
+    scaled = np.require(scaled.toarray() if hasattr(scaled, "toarray") else scaled, np.float32, ["C", "W"])
     if scaled.ndim != 2 or len(scaled) != len(profiles) or not np.isfinite(scaled).all():
         raise ValueError(
             f"profile_transformer={transformer!r} returned missing or infinite values, or another number of rows "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -165,16 +164,6 @@ def _polars_numeric(frame: Any) -> list[str]:
     return [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
 
 
-_SMILES_COLUMNS = (
-    "metadata_smiles",
-    "smiles",
-    "metadata_canonical_smiles",
-    "canonical_smiles",
-    "metadata_inchi",
-    "inchi",
-)
-
-
 def check_profiles(profiles: Any, n_rows: int | None = None, name: str = "profiles") -> tuple[Any, list[str] | None]:
     """Return profiles as a float32 matrix, and their column names when they have some.
 
@@ -194,7 +183,7 @@ def check_profiles(profiles: Any, n_rows: int | None = None, name: str = "profil
     if hasattr(profiles, "columns"):
         profiles = _without_metadata(profiles, name)
         names = [str(c) for c in profiles.columns]
-        profiles = _frame_to_numpy(profiles)
+        profiles = frame_to_numpy(profiles)
     if sparse.issparse(profiles):
         raise TypeError(f"{name} is a sparse matrix; a dense one is needed: use {name}.toarray().")
     try:
@@ -231,7 +220,7 @@ def _without_metadata(frame: Any, name: str) -> Any:
     return frame if len(labels) == len(frame.columns) else frame[labels]
 
 
-def _frame_to_numpy(frame: Any) -> np.ndarray:
+def frame_to_numpy(frame: Any) -> np.ndarray:
     """Values of a numeric table; the missing values of nullable columns become NaN."""
     matrix = frame.to_numpy()
     if matrix.dtype == object and hasattr(frame, "isna"):
@@ -282,73 +271,3 @@ def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     count = finite.sum(axis=0)
     mean = X.sum(axis=0, where=finite) / np.maximum(count, 1)
     return count, mean, ((X - mean) ** 2).sum(axis=0, where=finite) / np.maximum(count, 1)
-
-
-def read_wells(path: Any, smiles: str | None = None) -> tuple[list[Any], Any]:
-    """Read a table of wells.
-
-    Parameters
-    ----------
-    path : str or Path
-        A ``.parquet``, ``.csv``, ``.csv.gz`` or ``.tsv`` file.
-    smiles : str, optional
-        The column of structures; by default the first of ``Metadata_SMILES``, ``SMILES``,
-        ``Metadata_InChI`` and the like, in any case.
-
-    Returns
-    -------
-    molecules : list
-        One value per well, missing ones included.
-    frame : pandas.DataFrame
-        The whole table.
-    """
-    frame = read_table(path)
-    return frame[structure_column(frame.columns, smiles, path)].tolist(), frame
-
-
-def structure_column(columns: Iterable[Any], smiles: str | None, path: Any) -> Any:
-    """Return the column named ``smiles``, or else the first of the usual names, in any case.
-
-    Raises
-    ------
-    ValueError
-        Naming the table at ``path`` and what it has instead.
-    """
-    columns = list(columns)
-    known = {str(column).lower(): column for column in reversed(columns)}
-    column = smiles if smiles is not None else next((known[s] for s in _SMILES_COLUMNS if s in known), None)
-    if column is None or column not in columns:
-        raise ValueError(
-            f"{str(path)!r} has no column {smiles or 'of structures'!r}; its first columns are "
-            f"{list(map(str, columns[:12]))}. Name the column that holds the SMILES."
-        )
-    return column
-
-
-def read_table(path: Any) -> Any:
-    """Read a parquet, CSV or TSV file into a pandas DataFrame.
-
-    Raises
-    ------
-    ImportError
-        Without pandas: the extra ``data`` brings it.
-    ValueError
-        When the file is broken or its name ends otherwise.
-    """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("Reading tables needs pandas: pip install 'mocop-sklearn[data]'.") from error
-    name = str(path).lower()
-    if not Path(path).exists():
-        raise FileNotFoundError(f"No table at {str(path)!r}.")
-    try:
-        if name.endswith((".parquet", ".pq")):
-            return pd.read_parquet(path)
-        if name.endswith((".csv", ".csv.gz")):
-            return pd.read_csv(path, low_memory=False)
-        if name.endswith((".tsv", ".tsv.gz", ".txt")):
-            return pd.read_csv(path, sep="\t", low_memory=False)
-    except Exception as error:
-        raise ValueError(f"{str(path)!r} cannot be read as a table: {error}") from error
-    raise ValueError(f"{str(path)!r} is no .parquet, .csv or .tsv file.")
