@@ -80,11 +80,16 @@ def mean_std(values: Iterable[float]) -> str:
     return f"{a.mean():.3f}{spread}"
 
 
-def print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Print rows as an aligned Markdown table."""
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of an aligned Markdown table."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
 
-    print("\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)]), flush=True)
+    return [line(header), line(["-" * width for width in widths]), *map(line, rows)]
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print rows as an aligned Markdown table."""
+    print("\n".join(table(header, rows)), flush=True)

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.encoders import Architecture, TwoTower
-from mocop_sklearn.graphs import GraphBatch, featurize
+from mocop_sklearn.featurize import featurize
+from mocop_sklearn.graphs import GraphBatch
 from mocop_sklearn.losses import contrastive_logits, info_nce
 
 N_PADDED = 250  # atoms per molecule in the authors' layout

@@ -27,8 +27,8 @@ from safetensors.numpy import save_file
 from sklearn.base import BaseEstimator
 
 from .encoders import Architecture, TwoTower
-from .graphs import FEATURIZERS
 from .runtime import atomic_write
+from .vocabulary import FEATURIZERS
 
 FORMAT_VERSION = 1
 _KEY = "mocop_sklearn"

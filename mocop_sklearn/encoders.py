@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .graphs import FEATURIZERS, GraphBatch
+from .graphs import GraphBatch
+from .vocabulary import FEATURIZERS
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .encoders import TwoTower
-from .graphs import MoleculeGraphs, featurize
+from .featurize import featurize
+from .graphs import MoleculeGraphs
 from .molecules import Standardize, unique_molecules
 from .runtime import autocast
 

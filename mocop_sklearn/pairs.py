@@ -6,8 +6,9 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -158,9 +159,11 @@ class PairedProfiles:
         """
         molecules, frame = read_wells(path, smiles)
         columns = list(features) if features is not None else feature_columns(frame)
-        missing = [c for c in columns if c not in frame.columns]
+        numeric = set(frame.select_dtypes(["number", "bool"]))
+        missing = [c for c in columns if c not in numeric]
         if missing or not columns:
-            raise ValueError(f"{str(path)!r} lacks the feature columns {missing[:10] or '(it has no numeric ones)'}.")
+            which = f"{missing[:10]}, or they are not numeric" if missing else "(it has no numeric ones)"
+            raise ValueError(f"{str(path)!r} lacks the feature columns {which}.")
         named = np.array([isinstance(m, str) and bool(m.strip()) for m in molecules])
         if not named.all():
             if not named.any():
@@ -192,6 +195,63 @@ class PairedProfiles:
 
     def __deepcopy__(self, memo: Any) -> PairedProfiles:
         return self
+
+
+def read_pairs(
+    paths: Sequence[Any], smiles: str | None = None, features: Sequence[str] = (), columns: str = "same"
+) -> PairedProfiles:
+    """Read tables of wells, one below the other.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+    smiles : str, optional
+        As in :meth:`PairedProfiles.from_file`.
+    features : sequence of str
+        Names of feature columns, or patterns like ``Cells_*``; by default every numeric column that does
+        not start with ``Metadata_``.
+    columns : {"same", "intersection"}
+        Whether files with different features are refused, or the features that all have are taken.
+
+    Returns
+    -------
+    PairedProfiles
+        The features are in the order of the first file.
+
+    Raises
+    ------
+    ValueError
+        When a file cannot be read, or when features are missing.
+    """
+    import pandas as pd
+
+    tables = [PairedProfiles.from_file(path, smiles) for path in paths]
+    if len(tables) == 1 and not features:
+        return tables[0]
+    chosen = [_matching(table.feature_names or [], features, path) for path, table in zip(paths, tables, strict=True)]
+    for path, names in zip(paths, chosen, strict=True):
+        lacking = sorted(set(chain(*chosen)).difference(names))
+        if lacking and columns == "same":
+            raise ValueError(
+                f"{str(path)!r} lacks {len(lacking)} feature columns that another file has: {lacking[:10]}. Choose "
+                "features that all files have, or take them with columns intersection."
+            )
+    shared = set(chosen[0]).intersection(*chosen)
+    if not shared:
+        raise ValueError("The files have no feature column in common.")
+    names = [name for name in chosen[0] if name in shared]
+    frames = [pd.DataFrame(table.profiles, columns=table.feature_names)[names] for table in tables]
+    return PairedProfiles(list(chain(*(table.molecules for table in tables))), pd.concat(frames))
+
+
+def _matching(names: Sequence[str], patterns: Sequence[str], path: Any) -> list[str]:
+    """The names that one of the patterns describes, in their order; all of them without patterns."""
+    matches = {p: [name for name in names if name == p or fnmatchcase(name, p)] for p in patterns}
+    lacking = [pattern for pattern, found in matches.items() if not found]
+    if lacking:
+        raise ValueError(f"{str(path)!r} has no numeric column {lacking} outside Metadata_*.")
+    wanted = set(chain(*matches.values())) if patterns else set(names)
+    return [name for name in names if name in wanted]
 
 
 def average_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:

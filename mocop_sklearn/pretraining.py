@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from .checkpoint import PretrainedModel, read_file, write_file
 from .encoders import Architecture
-from .graphs import featurize
+from .featurize import featurize
 from .molecules import report_invalid
 from .pairs import Corpus, PairedProfiles, split_molecules
 from .profiles import ProfileScaler

@@ -322,6 +322,14 @@ def test_a_forged_file_of_a_trusted_class_runs_no_code(path):
     assert not any(callable(value) for value in vars(transformer).values())
 
 
+def test_parameters_that_are_newer_than_the_file_have_their_defaults(path, matrix):
+    forge(path, lambda header: header["model"]["profile_transformer"]["state"].pop("clip"))
+    transformer = PretrainedModel.load(path).profile_transformer
+    assert transformer.clip == ProfileScaler().clip
+    np.testing.assert_array_equal(transformer.transform(matrix), ProfileScaler().fit_transform(matrix))
+    assert not any(callable(value) for value in vars(transformer).values())
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 0.9, 0.999])
 def test_flipped_bytes_are_noticed(path, share):
     content = bytearray(path.read_bytes())

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, RobustScaler
 
 import mocop_sklearn
-from mocop_sklearn import MoCoPEmbedder, PairedProfiles, graphs, inference, training
+from mocop_sklearn import MoCoPEmbedder, PairedProfiles, featurize, inference, training
 from mocop_sklearn.profiles import ProfileScaler
 
 # ---------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_batches_and_chunks_do_not_show(fitted, smiles, monkeypatch):
 
 
 def test_parallel_is_serial(smiles, profiles, fitted, tiny, monkeypatch):
-    monkeypatch.setattr(graphs, "_CHUNK", 16)  # three tasks for two processes
+    monkeypatch.setattr(featurize, "_CHUNK", 16)  # three tasks for two processes
     parallel = MoCoPEmbedder(**tiny, n_jobs=2).fit(smiles, profiles)
     assert parallel.digest_ == fitted.digest_
     np.testing.assert_array_equal(parallel.transform(smiles), fitted.transform(smiles))

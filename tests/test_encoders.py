@@ -7,9 +7,10 @@ from rdkit import Chem
 from torch import nn
 
 from mocop_sklearn.encoders import Architecture, GatedGraphConv, MoleculeEncoder, ProfileEncoder, TwoTower
-from mocop_sklearn.graphs import FEATURIZERS, featurize
+from mocop_sklearn.featurize import featurize
 from mocop_sklearn.losses import contrastive_logits, info_nce
 from mocop_sklearn.molecules import parse_molecule
+from mocop_sklearn.vocabulary import FEATURIZERS
 
 SMILES = ["CCO", "C", "c1ccccc1", "C[C@H](N)C(=O)O", "C/C=C/CC#N", "O=S(=O)(N)c1ccc(Cl)cc1", "C" * 30]
 

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 from rdkit import Chem, RDConfig
 from rdkit.Chem import rdDepictor, rdmolops
 
-from mocop_sklearn import graphs as graphs_module
-from mocop_sklearn.graphs import FEATURIZERS, GraphBuilder, concatenate, featurize
+from mocop_sklearn import featurize as featurize_module
+from mocop_sklearn.featurize import GraphBuilder, featurize
+from mocop_sklearn.graphs import concatenate
 from mocop_sklearn.molecules import parse_molecule
+from mocop_sklearn.vocabulary import FEATURIZERS
 
 ELEMENTS = [
     "C", "N", "O", "S", "F", "Si", "P", "Cl", "Br", "Mg", "Na", "Ca", "Fe", "As", "Al", "I", "B", "V", "K", "Tl", "Yb",
@@ -385,7 +387,7 @@ def test_bytes(library, featurizer, per_atom, per_edge):
 
 
 def test_serial_and_parallel_agree(library, monkeypatch):
-    monkeypatch.setattr(graphs_module, "_CHUNK", 30)
+    monkeypatch.setattr(featurize_module, "_CHUNK", 30)
     values = [*library[:50], "not a molecule", *library[50:100], None]
     serial = featurize(values, "rich", identify=True)
     parallel = featurize(values, "rich", identify=True, n_jobs=2)
@@ -393,7 +395,7 @@ def test_serial_and_parallel_agree(library, monkeypatch):
     assert serial.reasons == parallel.reasons == {50: "not a valid SMILES", 101: "missing value"}
     assert serial.smiles == parallel.smiles
     assert serial.keys == parallel.keys
-    monkeypatch.setattr(graphs_module, "_CHUNK", 1024)
+    monkeypatch.setattr(featurize_module, "_CHUNK", 1024)
     assert same_graphs(serial.graphs, featurize(values, "rich").graphs)
 
 

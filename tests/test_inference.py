@@ -5,7 +5,7 @@ from rdkit import Chem
 
 from mocop_sklearn import inference
 from mocop_sklearn.encoders import Architecture, TwoTower
-from mocop_sklearn.graphs import featurize
+from mocop_sklearn.featurize import featurize
 from mocop_sklearn.inference import embed_graphs, embed_molecules, embed_profiles
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from rdkit import Chem, RDConfig, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from scipy import sparse
 
-from mocop_sklearn.graphs import GraphBuilder
+from mocop_sklearn.featurize import GraphBuilder
 from mocop_sklearn.molecules import (
     InvalidMolecule,
     as_text,

@@ -10,8 +10,8 @@ from scipy.stats import chisquare
 from sklearn.base import clone
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
-from mocop_sklearn.graphs import featurize
-from mocop_sklearn.pairs import Corpus, average_by_group, split_molecules
+from mocop_sklearn.featurize import featurize
+from mocop_sklearn.pairs import Corpus, average_by_group, read_pairs, split_molecules
 
 # ---------------------------------------------------------------------------------------------
 # Splitting
@@ -229,6 +229,12 @@ def test_from_file(tmp_path, wells, suffix):
     assert pairs.digest == expected.digest
 
 
+@pytest.mark.parametrize("column", ["smiles", "SMILES", "canonical_smiles", "Metadata_InChI", "InChI"])
+def test_from_file_finds_the_structures(tmp_path, wells, column):
+    wells.rename(columns={"Metadata_SMILES": column}).iloc[[0, 2]].to_csv(tmp_path / "wells.csv", index=False)
+    assert PairedProfiles.from_file(tmp_path / "wells.csv").molecules == ["CCO", "CCN"]
+
+
 def test_from_file_with_columns_by_name(tmp_path, wells):
     path = tmp_path / "wells.csv"
     wells.rename(columns={"Metadata_SMILES": "structure"}).iloc[[0, 2]].to_csv(path, index=False)
@@ -270,3 +276,29 @@ def test_columns_can_be_named(pairs):
     assert named.digest != pairs.digest
     with pytest.raises(ValueError, match="There are 1 feature_names for"):
         PairedProfiles(pairs.molecules, pairs.profiles, ["f0"])
+
+
+def test_from_file_with_nullable_columns(tmp_path):
+    frame = pd.DataFrame({"SMILES": ["C", "CC"], "a": [1.5, None], "b": [2, 3]}).convert_dtypes()
+    frame.to_parquet(tmp_path / "wells.parquet")
+    pairs = PairedProfiles.from_file(tmp_path / "wells.parquet")
+    np.testing.assert_array_equal(pairs.profiles, [[1.5, 2], [np.nan, 3]])
+
+
+def test_read_pairs_stacks_files(tmp_path):
+    first, second = tmp_path / "first.csv", tmp_path / "second.parquet"
+    pd.DataFrame({"SMILES": ["C", "CC"], "Cells_a": [1, 2], "Cells_b": [3, 4], "x": [5, 6]}).to_csv(first, index=False)
+    pd.DataFrame({"x": [9], "Cells_b": [8], "Cells_a": [7], "y": [0], "smiles": ["N"]}).to_parquet(second)
+    pairs = read_pairs([first, second], features=["x", "Cells_*"])
+    assert pairs.molecules == ["C", "CC", "N"]
+    assert pairs.feature_names == ["Cells_a", "Cells_b", "x"]
+    assert pairs.profiles.tolist() == [[1, 3, 5], [2, 4, 6], [7, 8, 9]]
+    assert read_pairs([first, second], columns="intersection").digest == pairs.digest
+    assert read_pairs([first]).digest == PairedProfiles.from_file(first).digest
+    with pytest.raises(ValueError, match=r"first.csv' lacks 1 feature columns that another file has: \['y'\]"):
+        read_pairs([first, second])
+    with pytest.raises(ValueError, match=r"first.csv' has no numeric column \['y'\]"):
+        read_pairs([first, second], features=["x", "y"])
+    pd.DataFrame({"smiles": ["N"], "z": [1.0]}).to_parquet(second)
+    with pytest.raises(ValueError, match="no feature column in common"):
+        read_pairs([first, second], columns="intersection")

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mocop_sklearn.profiles import ProfileScaler, check_profiles, feature_columns, read_table, read_wells
+from mocop_sklearn.profiles import ProfileScaler, check_profiles, feature_columns
 
 
 @parametrize_with_checks([ProfileScaler(), ProfileScaler(clip=2.0, n_components=3)])
@@ -239,32 +239,3 @@ def test_missing_and_infinite_profiles_are_let_through():
 def test_check_profiles_says_what_is_wrong(profiles, error, message):
     with pytest.raises(error, match=message):
         check_profiles(profiles, 3, name="P")
-
-
-@pytest.mark.parametrize(
-    "column", ["Metadata_SMILES", "smiles", "SMILES", "canonical_smiles", "Metadata_InChI", "InChI"]
-)
-def test_read_wells_finds_the_structures(tmp_path, column):
-    frame = pd.DataFrame({"Metadata_Plate": ["a", "b"], column: ["CCO", None], "Cells_Area": [1.0, 2.0]})
-    frame.to_parquet(tmp_path / "wells.parquet")
-    molecules, table = read_wells(tmp_path / "wells.parquet")
-    assert molecules[0] == "CCO"
-    assert pd.isna(molecules[1])
-    pd.testing.assert_frame_equal(table, frame)
-
-
-def test_read_wells_takes_the_named_column(tmp_path):
-    path = tmp_path / "wells.csv"
-    pd.DataFrame({"SMILES": ["C"], "other": ["CC"], "x": [1.0]}).to_csv(path, index=False)
-    assert read_wells(path)[0] == ["C"]
-    assert read_wells(path, "other")[0] == ["CC"]
-
-
-def test_read_table_reads_what_was_written(tmp_path):
-    frame = pd.DataFrame({"a": [1.5, np.nan], "b": ["x", "y"]})
-    frame.to_csv(tmp_path / "t.csv", index=False)
-    frame.to_csv(tmp_path / "t.CSV.gz", index=False, compression="gzip")
-    frame.to_csv(tmp_path / "t.tsv", index=False, sep="\t")
-    frame.to_parquet(tmp_path / "t.parquet")
-    for name in ("t.csv", "t.tsv", "t.parquet"):
-        pd.testing.assert_frame_equal(read_table(tmp_path / name), frame)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mocop_sklearn.encoders import Architecture, TwoTower
-from mocop_sklearn.graphs import featurize
+from mocop_sklearn.featurize import featurize
 from mocop_sklearn.pairs import Corpus
 from mocop_sklearn.profiles import ProfileScaler
 from mocop_sklearn.training import Recipe, train

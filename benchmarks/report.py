@@ -1,0 +1,100 @@
+"""Make docs/benchmarks.md from the figures in benchmarks/results.
+
+python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from common import RESULTS, ROOT, mean_std, table
+
+DIRECTIONS = {"": "mean", "_molecule_to_profile": "molecule → profile", "_profile_to_molecule": "profile → molecule"}
+
+
+def provenance(figures: dict[str, Any]) -> str:
+    """The command and the machine, as a sentence."""
+    machine = figures["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    where = f"{machine['cores']} cores, {machine['processor']}, " + (machine["gpu"] or "no GPU")
+    return f"`{figures['command']}`; {where}; {versions}."
+
+
+def retrieval(figures: dict[str, Any]) -> list[str]:
+    """Tables of retrieval, one per pool, and of the downstream tasks."""
+    lines = ["## Retrieval of measured Cell Painting profiles", "", provenance(figures), ""]
+    runs = figures["retrieval"]
+    first = next(iter(runs.values()))
+    lines += [
+        "COMAS profiles; 15 % of the molecules held out by the first block of the InChIKey; mean ± standard deviation "
+        f"of {len(first)} seeds. `default` is `MoCoPEmbedder()`, `paper` is `MoCoPEmbedder.paper(max_epochs=200)`.",
+        "",
+    ]
+    columns = ("top1", "top10", "normalized_rank")
+    for subset in (key for key in first[0] if isinstance(first[0][key], dict)):
+        sizes = [int(run[subset]["n_candidates"]) for run in first]
+        size = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+        rows = [
+            [arm, label, *(mean_std(run[subset][column + direction] for run in own) for column in columns)]
+            for arm, own in runs.items()
+            for direction, label in DIRECTIONS.items()
+        ]
+        chance = [f"{np.mean([run[subset][f'chance_{column}'] for run in first]):.3f}" for column in columns[:2]]
+        rows.append(["chance", "", *chance, "0.500"])
+        lines += [f"Pool: {subset}, {size} held-out molecules.", ""]
+        lines += [*table(["arm", "direction", "top-1", "top-10", "normalised rank"], rows), ""]
+    lines += [
+        "Random forests on published splits, test molecules removed from pretraining: AUROC; for caco2, Spearman's"
+    ]
+    lines += ["rank correlation.", ""]
+    tasks = figures["tasks"]
+    arms = [name for name in next(iter(tasks.values())) if name != "removed_from_pretraining"]
+    lines += [
+        *table(["task", *arms], [[task, *(f"{row[arm]:.3f}" for arm in arms)] for task, row in tasks.items()]),
+        "",
+    ]
+    return lines
+
+
+def throughput(figures: dict[str, Any]) -> list[str]:
+    """Tables of rates."""
+    size = ", ".join(f"{name} {value:.0f}" for name, value in figures["bytes_per_molecule"].items())
+    lines = ["## Speed", "", provenance(figures), ""]
+    lines += [
+        f"{figures['molecules']} structures with {figures['atoms_per_molecule']:.1f} atoms on average; bytes per "
+        f"featurised molecule: {size}.",
+        "",
+    ]
+    titles = {
+        "smiles_to_graph": "SMILES → graph, one process",
+        "smiles_to_embedding": "SMILES → vector",
+        "pretraining_pairs": "Pretraining pairs",
+    }
+    for key, title in titles.items():
+        rows = [[name, *(f"{value:,.2f}" for value in row.values())] for name, row in figures[key].items()]
+        reference = list(next(iter(figures[key].values())))[1].removeprefix("ratio_to_")
+        lines += [f"{title}.", "", *table(["", "per second", f"÷ {reference}"], rows), ""]
+    return lines
+
+
+def main() -> None:
+    sections: dict[str, Callable[[dict[str, Any]], list[str]]] = {"retrieval": retrieval, "throughput": throughput}
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `python benchmarks/report.py` from `benchmarks/results`; not typed by hand.",
+        "",
+    ]
+    for name, section in sections.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            lines += section(json.loads(path.read_text()))
+    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines).rstrip() + "\n")
+    print("written: docs/benchmarks.md")
+
+
+if __name__ == "__main__":
+    main()
