@@ -83,10 +83,13 @@ class GraphBuilder:
         self._n_bonds.append(len(bonds))
         self._bond_ends[0].extend(map(_BOND.GetBeginAtomIdx, bonds))
         self._bond_ends[1].extend(map(_BOND.GetEndAtomIdx, bonds))
-        self._bonds[0].extend(map(_BOND.GetBondTypeAsDouble, bonds))
+        orders = list(map(_BOND.GetBondTypeAsDouble, bonds))
+        self._bonds[0].extend(orders)
         self._bonds[1].extend(map(_BOND.GetIsConjugated, bonds))
         self._bonds[2].extend(map(_BOND.IsInRing, bonds))
-        self._bonds[3].extend(map(_BOND.GetStereo if Chem.GetUseLegacyStereoPerception() else _ez_stereo, bonds))
+        # reading it costs as much as five other properties, and only double bonds have it
+        stereo = _BOND.GetStereo if Chem.GetUseLegacyStereoPerception() else _ez_stereo
+        self._bonds[3].extend(stereo(b) if order == 2.0 else 0 for b, order in zip(bonds, orders, strict=True))
 
     def build(self) -> MoleculeGraphs:
         """Return all molecules added so far."""

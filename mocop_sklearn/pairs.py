@@ -234,14 +234,17 @@ def read_pairs(
         if lacking and columns == "same":
             raise ValueError(
                 f"{str(path)!r} lacks {len(lacking)} feature columns that another file has: {lacking[:10]}. Choose "
-                "features that all files have, or take them with columns intersection."
+                "columns with features, or take those that all files have with columns intersection."
             )
     shared = set(chosen[0]).intersection(*chosen)
     if not shared:
         raise ValueError("The files have no feature column in common.")
     names = [name for name in chosen[0] if name in shared]
-    frames = [pd.DataFrame(table.profiles, columns=table.feature_names)[names] for table in tables]
-    return PairedProfiles(list(chain(*(table.molecules for table in tables))), pd.concat(frames))
+    molecules = list(chain(*(table.molecules for table in tables)))
+    profiles = np.empty((len(molecules), len(names)), dtype=np.float32)
+    for table, part in zip(tables, np.split(profiles, np.cumsum([len(table) for table in tables[:-1]])), strict=True):
+        part[:] = table.profiles[:, pd.Index(table.feature_names).get_indexer(names)]
+    return PairedProfiles(molecules, profiles, names)
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str], path: Any) -> list[str]:
