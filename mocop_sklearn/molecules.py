@@ -15,9 +15,12 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
 
-# Bracket atoms that RDKit's canonical SMILES writes as well, and that carry neither a charge, an
-# isotope nor a spelled-out hydrogen count that an unbracketed atom would have had anyway.
-_PLAIN_SMILES = re.compile(r"(?:[^\[\].\s]|\[nH\]|\[C@@?H?\])+")
+# One fragment whose brackets RDKit's canonical SMILES writes as well, and that no neutralisation changes: pyrrole's
+# hydrogen, stereocentres of carbon, nitro groups.
+_PLAIN_SMILES = re.compile(
+    r"(?:[^\[\].\s]|\[nH\]|\[C@@?H?\]|\[N\+\]\(=O\)\[O-\]|=\[N\+\]\(\[O-\]\)|\[O-\]\[N\+\]\(=O\))+"
+)
+_HYPERVALENT_ELEMENTS = re.compile("[PSI]")
 _MAX_ATOMS = np.iinfo(np.int16).max
 
 
@@ -213,9 +216,11 @@ def _why_unparsable(smiles: str) -> str:
     return problems[0].Message() if problems else "RDKit cannot sanitise it"
 
 
-def _is_bracketed_otherwise(smiles: str, mol: Chem.Mol) -> bool:
+def _is_bracketed_otherwise(smiles: str, mol: Chem.Mol) -> Any:
     """Whether the canonical SMILES has other brackets, and so other spelled-out hydrogens, than this plain one."""
-    return mol.HasSubstructMatch(_hypervalent_hydride()) or ("@" in smiles and _has_idle_stereo_bracket(mol))
+    return (_HYPERVALENT_ELEMENTS.search(smiles) and mol.HasSubstructMatch(_hypervalent_hydride())) or (
+        "@" in smiles and _has_idle_stereo_bracket(mol)
+    )
 
 
 @cache
@@ -227,7 +232,9 @@ def _hypervalent_hydride() -> Chem.Mol:
 def _has_idle_stereo_bracket(mol: Chem.Mol) -> bool:
     """Whether a bracket written for stereochemistry marks an atom that is no stereocentre."""
     return any(
-        atom.GetNoImplicit() and not atom.GetIsAromatic() and atom.GetChiralTag() == Chem.CHI_UNSPECIFIED
+        atom.GetNoImplicit()
+        and atom.GetChiralTag() == Chem.CHI_UNSPECIFIED
+        and not (atom.GetIsAromatic() or atom.GetFormalCharge())
         for atom in mol.GetAtoms()
     )
 

@@ -18,7 +18,7 @@ from .featurize import featurize
 from .molecules import report_invalid
 from .pairs import Corpus, PairedProfiles, split_molecules
 from .profiles import ProfileScaler
-from .training import Recipe, TrainingState, train
+from .training import Recipe, TrainingState, out_of_patience, train
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,7 @@ def pretrain(job: Job) -> PretrainedModel:
         best_score=state.best_score if len(validation) else float("nan"),
         parameters=job.parameters,
     )
-    patience = job.recipe.patience
-    out_of_patience = patience is not None and state.epoch - state.best_epoch >= patience
-    if state.epoch < job.recipe.max_epochs and not out_of_patience:
+    if state.epoch < job.recipe.max_epochs and not out_of_patience(state, job.recipe.patience):
         raise Interrupted(model)
     return model
 

@@ -118,7 +118,7 @@ def train(
                         desc="MoCoP", unit="epoch", disable=not verbose)  # fmt: skip
         try:
             for epoch in progress:
-                if _out_of_patience(state, recipe.patience):
+                if out_of_patience(state, recipe.patience):
                     break
                 started = time.perf_counter()
                 rng = generator(recipe.seed, _EPOCH, epoch)
@@ -196,7 +196,8 @@ def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, n_steps - warmup)))
 
 
-def _out_of_patience(state: TrainingState, patience: int | None) -> bool:
+def out_of_patience(state: TrainingState, patience: int | None) -> bool:
+    """Whether the last ``patience`` epochs brought no better validation score."""
     return patience is not None and state.epoch - state.best_epoch >= patience
 
 
