@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .encoders import TwoTower
-from .featurize import featurize
+from .featurize import FeaturizedMolecules, featurize
 from .graphs import MoleculeGraphs
 from .molecules import Standardize, unique_molecules
 from .runtime import autocast
@@ -18,7 +19,7 @@ from .runtime import autocast
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
 _ATOMS_PER_BATCH = 8192
 _PROFILES_PER_BATCH = 4096
-_ROWS_PER_CHUNK = 16384
+_ROWS_PER_CHUNK = 2048
 
 
 def embed_molecules(
@@ -38,22 +39,31 @@ def embed_molecules(
     Returns
     -------
     embedding : ndarray of float32, shape (n_values, embedding_dim or projection_dim)
-        NaN where a value is no molecule. With ``invalid="raise"``, a chunk that holds such a value is the last.
+        NaN where a value is no molecule; with ``invalid="raise"``, everywhere from the first such value's chunk on.
     reasons : dict of int to str
         Index of each value that is no molecule, and why.
     """
     embedding = np.full((len(values), _width(model, output)), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
-    for start in range(0, len(values), _ROWS_PER_CHUNK):
+
+    def prepare(start: int) -> tuple[np.ndarray, FeaturizedMolecules]:
         unique, inverse = unique_molecules(values[start : start + _ROWS_PER_CHUNK])
-        found = featurize(unique, featurizer, standardize, n_jobs=n_jobs)
-        graph_of_row = found.graph_index(len(unique))[inverse]
-        valid = graph_of_row >= 0
-        reasons |= {int(row) + start: found.reasons[inverse[row]] for row in np.flatnonzero(~valid)}
-        if reasons and invalid == "raise":
-            break
-        z = embed_graphs(model, found.graphs, output, device, precision)
-        embedding[start : start + len(inverse)][valid] = z[graph_of_row[valid]]
+        return inverse, featurize(unique, featurizer, standardize, n_jobs=n_jobs)
+
+    # RDKit and torch both run without the interpreter's lock: one parses ahead while the other embeds
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        ahead = thread.submit(prepare, 0)
+        for start in range(0, len(values), _ROWS_PER_CHUNK):
+            inverse, found = ahead.result()
+            if start + _ROWS_PER_CHUNK < len(values):
+                ahead = thread.submit(prepare, start + _ROWS_PER_CHUNK)
+            graph_of_row = found.graph_index(len(found.graphs) + len(found.reasons))[inverse]
+            valid = graph_of_row >= 0
+            reasons |= {int(row) + start: found.reasons[inverse[row]] for row in np.flatnonzero(~valid)}
+            if reasons and invalid == "raise":
+                continue
+            z = embed_graphs(model, found.graphs, output, device, precision)
+            embedding[start : start + len(inverse)][valid] = z[graph_of_row[valid]]
     return embedding, reasons
 
 

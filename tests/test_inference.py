@@ -95,11 +95,14 @@ def test_nothing_but_bad_rows(model):
     assert sorted(reasons) == [0, 1]
 
 
-def test_raise_stops_at_the_first_chunk_with_a_bad_row(model, smiles, monkeypatch):
+def test_raise_finds_every_bad_row_without_embedding_in_vain(model, smiles, monkeypatch):
+    runs = []
     monkeypatch.setattr(inference, "_ROWS_PER_CHUNK", 5)
+    monkeypatch.setattr(inference, "embed_graphs", lambda *args: runs.append(1) or embed_graphs(*args))
     values = [*smiles[:6], "junk", *smiles[6:12], "more junk"]
     _, reasons = embed(model, values, invalid="raise")
-    assert sorted(reasons) == [6]
+    assert sorted(reasons) == [6, 13]
+    assert len(runs) == 1
 
 
 def test_duplicates_are_embedded_once(model, monkeypatch):
