@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import mean_std, print_table, require, save
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -85,7 +85,8 @@ def retrieval(embedder: MoCoPEmbedder, wells: pd.DataFrame, seed: int) -> dict[s
 def ecfp(smiles: Any) -> np.ndarray:
     """Morgan fingerprints, radius 2, 2048 bits."""
     generator = GetMorganGenerator(radius=2, fpSize=2048)
-    return np.array([generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(s)) for s in smiles])
+    with rdBase.BlockLogs():
+        return np.array([generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(s)) for s in smiles])
 
 
 def downstream(wells: pd.DataFrame, quick: bool) -> dict[str, dict[str, float]]:

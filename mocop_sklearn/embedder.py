@@ -351,7 +351,6 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             | {"profile_dims": tuple(parameters["profile_dims"])}
             | ({"featurizer": start.architecture.featurizer} if start else {}),
             recipe=Recipe(
-                loss=self.loss,
                 temperature=0.1 if isinstance(self.temperature, str) else float(self.temperature),
                 learn_temperature=isinstance(self.temperature, str),
                 replicates=self.replicates,

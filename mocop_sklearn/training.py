@@ -30,7 +30,6 @@ _INITIAL_WEIGHTS, _EPOCH = 1, 2
 class Recipe:
     """How a model is trained; the meaning of each is documented at ``MoCoPEmbedder``."""
 
-    loss: str
     temperature: float
     learn_temperature: bool
     replicates: str

@@ -17,7 +17,6 @@ CPU = torch.device("cpu")
 
 def recipe(**changes):
     values = {
-        "loss": "infonce",
         "temperature": 0.1,
         "learn_temperature": False,
         "replicates": "sample",
