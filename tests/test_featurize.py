@@ -1,3 +1,5 @@
+"""What a network sees of a molecule: the vocabularies, the graphs and how they are read off."""
+
 import numpy as np
 import pytest
 import torch
