@@ -117,7 +117,7 @@ class MoleculeEncoder(nn.Module):
         h = self.embed(graph.x)  # (n_atoms, width)
         for layer in self.layers:
             h = self.dropout(layer(h, graph))
-        pooled = torch.segment_reduce(h, "sum", lengths=graph.atoms_per_molecule)  # (n_molecules, width)
+        pooled = torch.segment_reduce(h.float(), "sum", lengths=graph.atoms_per_molecule)  # (n_molecules, width)
         return self.readout(pooled)  # (n_molecules, embedding_dim)
 
 
