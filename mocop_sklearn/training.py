@@ -92,6 +92,8 @@ def train(
         model = TwoTower(architecture, recipe.temperature)
         if initial_weights is not None:
             model.load_state_dict(initial_weights)
+            if not recipe.learn_temperature:
+                model.log_scale.data.fill_(-math.log(recipe.temperature))
         model.to(device)
         model.log_scale.requires_grad_(recipe.learn_temperature)
         if not recipe.train_heads:

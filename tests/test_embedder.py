@@ -157,6 +157,11 @@ def test_training_goes_on_from_pretrained_weights(fitted, model_file, smiles, pr
     assert not np.allclose(fresh.transform(smiles), fitted.transform(smiles))
 
 
+def test_training_goes_on_at_its_own_temperature(fitted, smiles, profiles, tiny):
+    on = MoCoPEmbedder(pretrained=fitted, **tiny | {"temperature": 0.5}).fit(smiles, profiles=profiles)
+    assert on.history_[0]["temperature"] == pytest.approx(0.5)
+
+
 def _shape_of(embedder):
     shape = embedder.model_.architecture.as_dict()
     del shape["n_profile_features"]
