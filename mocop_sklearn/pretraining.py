@@ -15,7 +15,7 @@ from sklearn.base import clone
 from .checkpoint import PretrainedModel, read_file, write_file
 from .encoders import Architecture
 from .featurize import featurize
-from .molecules import report_invalid
+from .molecules import report_invalid, unique_molecules
 from .pairs import Corpus, PairedProfiles, split_molecules
 from .profiles import ProfileScaler
 from .training import Recipe, TrainingState, out_of_patience, train
@@ -61,19 +61,17 @@ def pretrain(job: Job) -> PretrainedModel:
     """
     job, resumed = _resume(job)
     source = job.source
-    found = featurize(
-        source.molecules, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs
-    )
-    report_invalid(source.molecules, found.reasons, job.invalid)
-    usable = np.ones(len(source), dtype=bool)
-    usable[list(found.reasons)] = False
-    usable &= _has_values(source.profiles, job.invalid)
-    rows = np.flatnonzero(usable)
-    graph_of_row = found.graph_index(len(source))[rows]
+    texts, text_of_row = unique_molecules(source.molecules)
+    found = featurize(texts, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs)
+    graph_of_row = found.graph_index(len(texts))[text_of_row]
+    bad = np.flatnonzero(graph_of_row < 0).tolist()
+    report_invalid(source.molecules, {row: found.reasons[text_of_row[row]] for row in bad}, job.invalid)
+    rows = np.flatnonzero((graph_of_row >= 0) & _has_values(source.profiles, job.invalid))
+    graph_of_row = graph_of_row[rows]
 
     # replicates are the rows of one canonical SMILES
     smiles = np.asarray(found.smiles, dtype=object)[graph_of_row]
-    unique, first, molecule_of_row = np.unique(smiles.astype(str), return_index=True, return_inverse=True)
+    unique, first, molecule_of_row = np.unique(smiles, return_index=True, return_inverse=True)
     if len(unique) < 2:
         raise ValueError(
             f"Contrastive training needs at least two different molecules, but X holds {len(unique)} "
