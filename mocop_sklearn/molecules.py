@@ -18,7 +18,8 @@ Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
 # One fragment whose brackets RDKit's canonical SMILES writes as well, and that no neutralisation changes: pyrrole's
 # hydrogen, stereocentres of carbon, nitro groups.
 _PLAIN_SMILES = re.compile(
-    r"(?:[^\[\].\s]|\[nH\]|\[C@@?H?\]|\[N\+\]\(=O\)\[O-\]|=\[N\+\]\(\[O-\]\)|\[O-\]\[N\+\]\(=O\))+"
+    r"(?:[^\[\].\s]++|\[nH\]|\[C@@?H?\]"
+    r"|\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O|(?<==)\[N\+\]\(\[O-\]\))+"
 )
 _HYPERVALENT_ELEMENTS = re.compile("[PSI]")
 _MAX_ATOMS = np.iinfo(np.int16).max
