@@ -1,0 +1,949 @@
+"""``MoCoPClassifier`` and ``MoCoPRegressor``: the molecule encoder trained end to end on labels."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy.special import expit, log_expit, log_softmax, logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
+from sklearn.utils import assert_all_finite
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+
+from .checkpoint import PretrainedModel, decode, describe_callable, encode, library_versions, read_file, write_file
+from .embedder import MoCoPEmbedder
+from .encoders import Architecture, PredictionNetwork, SideBySide
+from .featurize import featurize
+from .inference import embed_molecules
+from .model_selection import scaffold_groups
+from .molecules import check_molecules, report_invalid
+from .pairs import split_molecules
+from .runtime import base_seed, generator, resolve_device
+from .supervised import LabelledMolecules, SupervisedRecipe, SupervisedResult, train_supervised
+from .vocabulary import FEATURIZERS
+
+_KIND = "fine-tuned model"
+_MEMBER = 3  # purpose of a random generator
+_SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
+
+
+class _FineTuned(BaseEstimator):
+    """What the classifier and the regressor share: parameters, molecules, members, files."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{
+            name: MoCoPEmbedder._parameter_constraints[name]
+            for name in (
+                "standardize invalid featurizer n_layers hidden_dim embedding_dim dropout max_epochs learning_rate "
+                "weight_decay validation_fraction patience device precision n_jobs random_state verbose pretrained"
+            ).split()
+        },
+        "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "missing": [Real, str, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "validation_groups": [StrOptions({"molecule", "scaffold"})],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    }
+    # Weights are routed by default, so that nobody has to call set_fit_request.
+    __metadata_request__fit: ClassVar = {"sample_weight": True}
+    __metadata_request__score: ClassVar = {"sample_weight": True}
+
+    def __init__(
+        self,
+        *,
+        pretrained: Any = None,
+        standardize: Any = "parent",
+        invalid: str = "raise",
+        featurizer: str = "rich",
+        n_layers: int = 3,
+        hidden_dim: int = 75,
+        embedding_dim: int = 1024,
+        dropout: float = 0.1,
+        freeze: str | int = "none",
+        layer_decay: float = 1.0,
+        missing: Any = np.nan,
+        max_epochs: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 1e-4,
+        weight_decay: float = 0.0,
+        validation_fraction: float = 0.1,
+        validation_groups: str = "molecule",
+        patience: int | None = 20,
+        n_estimators: int = 1,
+        device: str = "auto",
+        precision: str = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.pretrained = pretrained
+        self.standardize = standardize
+        self.invalid = invalid
+        self.featurizer = featurizer
+        self.n_layers = n_layers
+        self.hidden_dim = hidden_dim
+        self.embedding_dim = embedding_dim
+        self.dropout = dropout
+        self.freeze = freeze
+        self.layer_decay = layer_decay
+        self.missing = missing
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.validation_groups = validation_groups
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[list[Any], np.ndarray, np.ndarray, np.ndarray]:
+        """Return molecules, labels, which of them are measured, and row weights, the rows of weight 0 unmeasured."""
+        self._validate_params()
+        resolve_device(self.device)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        values = check_molecules(X)
+        labels, measured = _measured(y, self.missing)
+        check_consistent_length(values, labels)
+        weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+        return values, labels, measured & (weight > 0).reshape([-1] + [1] * (labels.ndim - 1)), weight
+
+    def _fit_members(
+        self, values: list[Any], measured: Any, targets: np.ndarray, weights: np.ndarray, objective: str
+    ) -> None:
+        """Train ``n_estimators`` networks on rows, those of one molecule merged.
+
+        The weighted mean of the labels of a molecule's rows has the same gradient as the rows. So rows may
+        come in any order, and a row of weight 2 is two rows.
+        """
+        # MoCoPEmbedder knows what a pretrained model may be and which parameters contradict it
+        shared = {name: getattr(self, name) for name in ("pretrained", "standardize", *_SHAPE)}
+        start: PretrainedModel | None = MoCoPEmbedder(**shared)._load_pretrained()
+        if start is None:
+            shape = {name: getattr(self, name) for name in _SHAPE}
+            architecture = Architecture(**shape, projection_dim=0, profile_dims=(), n_profile_features=0, dropout=0)
+        else:
+            architecture = start.architecture
+        self._architecture = replace(architecture, dropout=float(self.dropout))
+        self._standardize = start.standardize if start else self.standardize
+        if not isinstance(self.freeze, str) and self.freeze > architecture.n_layers:
+            raise ValueError(f"freeze={self.freeze}, but the encoder has {architecture.n_layers} convolutions.")
+
+        found = featurize(values, architecture.featurizer, self._standardize, identify=True, n_jobs=self.n_jobs)
+        report_invalid(values, found.reasons, self.invalid)
+        graph_of_row = found.graph_index(len(values))
+        rows = np.flatnonzero((graph_of_row >= 0) & measured)
+        smiles = np.asarray(found.smiles, dtype=str)[graph_of_row[rows]]
+        unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)
+        if len(unique) < 2:
+            raise ValueError(
+                f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
+                f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
+            )
+        merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
+        total = merge @ weights[rows]
+        targets = merge @ (weights[rows] * targets[rows]) / np.where(total > 0, total, 1)
+        total = total / (total.max() or 1)
+        graphs = found.graphs.take(torch.from_numpy(graph_of_row[rows][first]))
+        if self.validation_groups == "molecule":
+            groups = np.asarray(found.keys, dtype=str)[graph_of_row[rows][first]]
+        else:
+            groups = scaffold_groups(unique.tolist(), standardize=None, n_jobs=self.n_jobs)
+        seed = base_seed(self.random_state)
+        results: list[SupervisedResult] = []
+        shifts, scales = [], []
+        for member in range(self.n_estimators):
+            member_seed = int(generator(seed, _MEMBER, member).integers(2**62))
+            training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
+            shift, scale = _moments(targets[training], total[training]) if objective == "regression" else (0.0, 1.0)
+            scaled = np.where(total > 0, (targets - shift) / scale, 0)
+
+            def part(molecules: np.ndarray, scaled: np.ndarray = scaled) -> LabelledMolecules:
+                arrays = (torch.from_numpy(a[molecules].astype(np.float32)) for a in (scaled, total))
+                return LabelledMolecules(graphs.take(torch.from_numpy(molecules)), *arrays)
+
+            results.append(
+                train_supervised(
+                    self._architecture,
+                    SupervisedRecipe(
+                        objective=objective,
+                        freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
+                        layer_decay=float(self.layer_decay),
+                        max_epochs=self.max_epochs,
+                        batch_size=self.batch_size,
+                        learning_rate=float(self.learning_rate),
+                        weight_decay=float(self.weight_decay),
+                        patience=self.patience,
+                        precision=self.precision,
+                    ),
+                    part(training),
+                    part(validation) if len(validation) else None,
+                    seed=member_seed,
+                    device=resolve_device(self.device),
+                    encoder_weights=_encoder_weights(start),
+                    verbose=bool(self.verbose),
+                )
+            )
+            shifts.append(np.broadcast_to(shift, targets.shape[1]))
+            scales.append(np.broadcast_to(scale, targets.shape[1]))
+        self._shift, self._scale = np.array(shifts, dtype=float), np.array(scales, dtype=float)
+        self.weights_ = [result.weights for result in results]
+        self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
+        self.n_iter_ = max(len(result.history) for result in results)
+        self.best_score_ = float(np.mean([result.best_score for result in results]))
+        self._module = self._build()
+
+    # -- predicting ---------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are no molecules."""
+        check_is_fitted(self)
+        values = check_molecules(X)
+        outputs, reasons = embed_molecules(
+            self._torch_module(),
+            values,
+            featurizer=self._architecture.featurizer,
+            standardize=self._standardize,
+            invalid=self.invalid,
+            output="labels",
+            device=resolve_device(self.device),
+            precision=self.precision,
+            n_jobs=self.n_jobs,
+        )
+        report_invalid(values, reasons, self.invalid)
+        members = outputs.reshape(len(values), *self._shift.shape).swapaxes(0, 1)
+        return members * self._scale[:, None] + self._shift[:, None]
+
+    def _torch_module(self) -> SideBySide:
+        if not hasattr(self, "_module"):
+            self._module = self._build()
+        return self._module.to(resolve_device(self.device))
+
+    def _build(self) -> SideBySide:
+        members = []
+        for weights in self.weights_:
+            with torch.device("meta"):  # random initial weights would cost time and torch's global random state
+                network = PredictionNetwork(self._architecture, self._shift.shape[1])
+            state = {name: torch.from_numpy(np.array(w)) for name, w in weights.items()}
+            network.load_state_dict(state, assign=True)
+            members.append(network)
+        return SideBySide(members, self._shift.size)
+
+    def _check_ensemble(self) -> None:
+        if len(self._shift) < 2:
+            raise ValueError("A spread needs an ensemble: set n_estimators to 2 or more and fit again.")
+
+    # -- files --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a safetensors file, which holds no pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        check_is_fitted(self)
+        arrays: dict[str, np.ndarray] = {}
+        own = ("_shift", "_scale", "_tasks_shape", "_constant")
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in own}
+        plain = {n: v for n, v in self.get_params(deep=False).items() if isinstance(v, (bool, int, float, str))}
+        header = {
+            "estimator": type(self).__name__,
+            "versions": library_versions(),
+            "architecture": self._architecture.as_dict(),
+            "vocabulary": FEATURIZERS[self._architecture.featurizer].vocabulary(),
+            "standardize": describe_callable(self._standardize),
+            "parameters": {name: value for name, value in plain.items() if name != "pretrained"},
+            "fitted": encode(fitted, arrays, "fitted", strict=True),
+        }
+        write_file(path, _KIND, header, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Return the fitted estimator of a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written by ``save``.
+        **parameters
+            Parameters of the class that replace those of the file, such as ``device``; ``standardize`` must be
+            given again when it was a function. What is no plain value, as ``pretrained``, has its default.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            When the file is missing, truncated, altered, of a newer format or of another kind.
+        """
+        header, arrays = read_file(path, _KIND)
+        architecture = Architecture.from_dict(header["architecture"])
+        featurizer = FEATURIZERS.get(architecture.featurizer)
+        if header["estimator"] != cls.__name__:
+            raise ValueError(f"{str(path)!r} holds a {header['estimator']}, not a {cls.__name__}.")
+        if featurizer is None or featurizer.vocabulary() != header["vocabulary"]:
+            raise ValueError(f"{str(path)!r} was written with another atom vocabulary; this version cannot use it.")
+        estimator = cls(**(header["parameters"] | parameters))
+        estimator._validate_params()
+        standardize = header["standardize"]
+        if isinstance(standardize, Mapping):
+            if not callable(estimator.standardize):
+                raise ValueError(
+                    f"{str(path)!r} was trained with standardize={standardize['callable']}: pass that function again."
+                )
+            standardize = estimator.standardize
+        for name, value in decode(header["fitted"], arrays).items():
+            setattr(estimator, name, value)
+        estimator._architecture, estimator._standardize = architecture, standardize
+        return estimator
+
+    # -- the scikit-learn contract ------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.invalid == "nan"
+        tags.target_tags.multi_output = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Weights travel as the arrays in weights_: the torch module is rebuilt, on whatever device there is.
+        return {name: value for name, value in super().__getstate__().items() if name != "_module"}
+
+
+class MoCoPClassifier(ClassifierMixin, _FineTuned):
+    """Classifier that fine-tunes the molecule encoder on assay labels, one task or many at once.
+
+    The network is the encoder of :class:`~mocop_sklearn.MoCoPEmbedder`, tanh, dropout and one linear layer,
+    trained with the cross-entropy over the measured labels, after [1]_. Rows of one molecule are merged: their
+    weighted labels count as they would one by one.
+
+    Parameters
+    ----------
+    pretrained : str, Path, PretrainedModel or MoCoPEmbedder, default=None
+        Where the encoder starts: a model file, a fitted embedder (as ``FrozenEstimator`` where scikit-learn
+        clones), or its ``model_``. The shape of the encoder and the standardisation then come from the model;
+        giving another value than the default for one of them is an error. None starts from random weights.
+    standardize : {"parent", None} or callable, default="parent"
+        As in :class:`~mocop_sklearn.MoCoPEmbedder`.
+    invalid : {"raise", "nan"}, default="raise"
+        What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``; NaN from
+        ``predict_proba``, ``decision_function`` and ``predict`` (None where the classes are strings), one warning.
+    featurizer : {"rich", "paper"}, default="rich"
+    n_layers : int, default=3
+    hidden_dim : int, default=75
+    embedding_dim : int, default=1024
+        The shape of an encoder that starts from random weights; as in :class:`~mocop_sklearn.MoCoPEmbedder`.
+    dropout : float, default=0.1
+        In the encoder and before the last layer, also with ``pretrained``.
+    freeze : {"none", "encoder"} or int, default="none"
+        What keeps its weights: nothing, the whole encoder (a linear probe, whose epochs cost next to nothing),
+        or the input and this many of the first convolutions.
+    layer_decay : float, default=1.0
+        The learning rate of each layer is this factor times that of the layer above it; the last linear layer
+        has ``learning_rate``, and the encoder's linear layer comes next.
+    class_weight : {"balanced", None} or dict, default=None
+        As in scikit-learn: ``"balanced"`` makes the classes of each task weigh the same; a dict maps classes to
+        weights, 1 for those that it does not name.
+    missing : number, str or None, default=nan
+        The label of what was not measured, beside NaN and None, which always are.
+    max_epochs : int, default=100
+        An epoch is one pass over the distinct molecules.
+    batch_size : int, default=128
+    learning_rate : float, default=1e-4
+        Constant.
+    weight_decay : float, default=0.0
+        Of AdamW; 0 is Adam.
+    validation_fraction : float, default=0.1
+        Share of the groups of molecules that chooses the best epoch. With 0, or where either part would hold
+        fewer than two groups, all ``max_epochs`` are run and the last is kept.
+    validation_groups : {"molecule", "scaffold"}, default="molecule"
+        What is never on both sides of that split: rows of one connectivity, or of one Bemis-Murcko scaffold.
+    patience : int or None, default=20
+        Stop after this many epochs without a better validation score.
+    n_estimators : int, default=1
+        Networks, each with its own random numbers and validation part, whose probabilities are averaged.
+    device : str, default="auto"
+        ``"auto"`` takes the GPU when there is one.
+    precision : {"auto", "fp32", "bf16"}, default="auto"
+        ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
+    n_jobs : int, default=None
+        Processes that parse molecules.
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        For several tasks, their numbers, as scikit-learn has it for multilabel problems.
+    unscorable_tasks_ : ndarray of int
+        Tasks with fewer than two classes in ``fit``. They are not trained on: the one class there is is
+        predicted, or NaN where nothing was measured, and ``score`` leaves them out.
+    history_ : list of dict
+        One row per network and epoch: estimator, epoch, loss, validation_loss, validation_score, seconds.
+    n_iter_ : int
+        Epochs run, the most of any network.
+    best_score_ : float
+        Validation score of the kept weights, averaged over the networks: the mean average precision of the tasks (or
+        classes) with two classes among the validation molecules; NaN without any.
+    weights_ : list of dict of ndarray
+        Weights of each network, by name.
+
+    See Also
+    --------
+    MoCoPRegressor : For numbers.
+    mocop_sklearn.MoCoPEmbedder : For the embedding itself, beside any other classifier.
+
+    References
+    ----------
+    .. [1] Nguyen, Pertusi, Branson. Molecule-Morphology Contrastive Pretraining for Transferable
+       Molecular Representation. arXiv 2305.09790, 2023.
+
+    Examples
+    --------
+    >>> from mocop_sklearn import MoCoPClassifier
+    >>> smiles = ["CCO", "CCCO", "c1ccccc1", "Cc1ccccc1"]
+    >>> aromatic = ["no", "no", "yes", "yes"]
+    >>> classifier = MoCoPClassifier(learning_rate=1e-3, max_epochs=20, random_state=0).fit(smiles, aromatic)
+    >>> classifier.predict(["CCCCO", "CCc1ccccc1"])
+    array(['no', 'yes'], dtype='<U3')
+
+    Two tasks, of which not all was measured:
+
+    >>> Y = [[0, 1], [0, float("nan")], [1, 0], [float("nan"), 0]]
+    >>> classifier.fit(smiles, Y).predict_proba(["CCCCO", "CCc1ccccc1", "CCC"]).shape
+    (3, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_FineTuned._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        pretrained: Any = None,
+        standardize: Any = "parent",
+        invalid: str = "raise",
+        featurizer: str = "rich",
+        n_layers: int = 3,
+        hidden_dim: int = 75,
+        embedding_dim: int = 1024,
+        dropout: float = 0.1,
+        freeze: str | int = "none",
+        layer_decay: float = 1.0,
+        class_weight: Any = None,
+        missing: Any = np.nan,
+        max_epochs: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 1e-4,
+        weight_decay: float = 0.0,
+        validation_fraction: float = 0.1,
+        validation_groups: str = "molecule",
+        patience: int | None = 20,
+        n_estimators: int = 1,
+        device: str = "auto",
+        precision: str = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            pretrained=pretrained,
+            standardize=standardize,
+            invalid=invalid,
+            featurizer=featurizer,
+            n_layers=n_layers,
+            hidden_dim=hidden_dim,
+            embedding_dim=embedding_dim,
+            dropout=dropout,
+            freeze=freeze,
+            layer_decay=layer_decay,
+            missing=missing,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            validation_fraction=validation_fraction,
+            validation_groups=validation_groups,
+            patience=patience,
+            n_estimators=n_estimators,
+            device=device,
+            precision=precision,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fine-tune on labels.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like, shape (n_samples,) or (n_samples, n_tasks)
+            One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured. One
+            column is one task, as if it were one-dimensional.
+        sample_weight : array-like of float, shape (n_samples,), default=None
+            A row of weight 0 is as good as absent.
+
+        Returns
+        -------
+        MoCoPClassifier
+
+        Raises
+        ------
+        ValueError
+            When rows are invalid, lengths differ, labels are no classes, or fewer than two distinct molecules
+            with labels remain.
+        """
+        values, labels, measured, weight = self._check_fit(X, y, sample_weight)
+        self._tasks_shape = list(labels.shape[1:])
+        known = _plain(labels[measured])
+        if len(known):
+            check_classification_targets(known)
+        if labels.ndim == 2:
+            if not set(np.unique(known).tolist()) <= {0, 1}:
+                raise ValueError(
+                    f"y has {labels.shape[1]} columns, so each must hold 0, 1 and missing values, but got "
+                    f'{np.unique(known)[:10].tolist()}. For -1 as "not measured", set missing=-1.'
+                )
+            self.classes_, values_of_classes = np.arange(labels.shape[1]), np.array([0, 1])
+        else:
+            self.classes_ = values_of_classes = np.unique(known)
+        n_classes = len(values_of_classes)
+        codes = np.full((len(values), math.prod(labels.shape[1:])), -1)  # number of the class, -1 where not measured
+        codes[measured.reshape(codes.shape)] = np.searchsorted(values_of_classes, known)
+        # weight of each class of each task, (n_tasks, n_classes)
+        mass = np.stack([weight @ (codes == c) for c in range(max(1, n_classes))], axis=1)
+        scorable = (mass > 0).sum(axis=1) > 1
+        self.unscorable_tasks_ = np.flatnonzero(~scorable)
+        self._constant = np.where(mass.any(axis=1), mass.argmax(axis=1), np.nan)
+        factors = self._class_factors(mass, values_of_classes)
+        weights = weight[:, None] * scorable * sum(factors[:, c] * (codes == c) for c in range(mass.shape[1]))
+        classes, objective = (np.arange(n_classes), "multiclass") if n_classes > 2 else (np.array([1]), "binary")
+        self._fit_members(values, (codes >= 0).any(axis=1), (codes == classes).astype(float), weights, objective)
+        if len(self.unscorable_tasks_):
+            columns = ", ".join(map(str, self.unscorable_tasks_[:10].tolist()))
+            warnings.warn(
+                f"{len(self.unscorable_tasks_)} of {len(scorable)} tasks have fewer than two classes among the "
+                f"measured labels (columns {columns}{', ...' * (len(self.unscorable_tasks_) > 10)} of y). The one they "
+                "have is always predicted, and score leaves them out.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def _class_factors(self, mass: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        if isinstance(self.class_weight, Mapping):
+            unknown = [c for c in self.class_weight if c not in classes.tolist()]
+            if unknown:
+                raise ValueError(f"class_weight names {unknown}, but the classes are {classes.tolist()}.")
+            return np.broadcast_to([self.class_weight.get(c, 1.0) for c in classes.tolist()], mass.shape)
+        if self.class_weight is None:
+            return np.ones_like(mass)
+        present = np.maximum(1, (mass > 0).sum(axis=1, keepdims=True))
+        return mass.sum(axis=1, keepdims=True) / np.where(mass > 0, mass * present, np.inf)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Log-odds of the positive class of each task, or logarithms of the probabilities of several classes.
+
+        Of the averaged probability, where there are several networks.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples,), (n_samples, n_classes) or (n_samples, n_tasks)
+            The first for two classes, the second for more. Infinite for a task that had one class in ``fit``, NaN
+            for one without labels.
+        """
+        outputs = self._outputs(X)
+        if self._is_multiclass():
+            return logsumexp(log_softmax(outputs, axis=2), axis=0) - np.log(len(outputs))
+        log_odds = logsumexp(log_expit(outputs), axis=0) - logsumexp(log_expit(-outputs), axis=0)
+        constant = self._constant[self.unscorable_tasks_]
+        with np.errstate(invalid="ignore"):
+            log_odds[:, self.unscorable_tasks_] = np.where(
+                np.isnan(log_odds[:, self.unscorable_tasks_]), np.nan, (2 * constant - 1) * np.inf
+            )
+        return log_odds if self._tasks_shape else log_odds[:, 0]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes) or (n_samples, n_tasks)
+            For one task, of each of ``classes_``; for several, of 1.
+        """
+        return self._probabilities(self.decision_function(X))
+
+    def _probabilities(self, decision: np.ndarray) -> np.ndarray:
+        if self._is_multiclass():
+            return np.exp(decision - logsumexp(decision, axis=1, keepdims=True))
+        if self._tasks_shape:
+            return expit(decision)
+        return np.stack([expit(-decision), expit(decision)], axis=1)[:, : len(self.classes_)]
+
+    def predict_proba_std(self, X: Any) -> np.ndarray:
+        """Standard deviation of ``predict_proba`` among the networks of the ensemble.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes) or (n_samples, n_tasks)
+
+        Raises
+        ------
+        ValueError
+            When there is one network only.
+        """
+        check_is_fitted(self)
+        self._check_ensemble()
+        outputs = self._outputs(X)
+        if not self._is_multiclass():
+            outputs[..., self.unscorable_tasks_] = (
+                0 * outputs[..., self.unscorable_tasks_] + self._constant[self.unscorable_tasks_]
+            )
+            if not self._tasks_shape:
+                outputs = outputs[..., 0]
+        return np.std([self._probabilities(output) for output in outputs], axis=0)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable classes.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray, shape (n_samples,) or (n_samples, n_tasks)
+            Of ``classes_``, or 0 and 1 for several tasks. Floats with NaN, or objects with None, where a row is no
+            molecule or a task had no labels.
+        """
+        return self._classes(self.decision_function(X))
+
+    def _classes(self, decision: np.ndarray) -> np.ndarray:
+        undefined = np.isnan(decision)
+        if self._tasks_shape:
+            return np.where(undefined, np.nan, decision > 0) if undefined.any() else (decision > 0).astype(int)
+        if self._is_multiclass():
+            undefined, codes = undefined.any(axis=1), decision.argmax(axis=1)
+        else:
+            codes = np.minimum(decision > 0, len(self.classes_) - 1)
+        labels = self.classes_[codes]
+        if undefined.any():
+            empty, dtype = (np.nan, float) if labels.dtype.kind in "biuf" else (None, object)
+            labels = labels.astype(dtype)
+            labels[undefined] = empty
+        return labels
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy for one task; the mean area under the ROC curve for several.
+
+        Labels that were not measured and rows that are no molecules are left out. So are tasks with one class in
+        ``fit`` or in y.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like, shape (n_samples,) or (n_samples, n_tasks)
+        sample_weight : array-like of float, shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            NaN when there is nothing to score.
+        """
+        decision = self.decision_function(X)
+        labels, measured = _measured(y, self.missing)
+        check_consistent_length(decision, labels)
+        weight = _check_sample_weight(sample_weight, labels)
+        if not self._tasks_shape:
+            rows = measured & ~np.isnan(decision.reshape(len(labels), -1)).any(axis=1)
+            if not rows.any():
+                return float("nan")
+            return float(
+                accuracy_score(_plain(labels[rows]), self._classes(decision[rows]), sample_weight=weight[rows])
+            )
+        _check_shape(labels, decision)
+        scores = []
+        for task in np.setdiff1d(np.arange(decision.shape[1]), self.unscorable_tasks_):
+            rows = measured[:, task] & ~np.isnan(decision[:, task])
+            known = _plain(labels[rows, task])
+            if len(np.unique(known)) == 2:
+                scores.append(roc_auc_score(known, decision[rows, task], sample_weight=weight[rows]))
+        return float(np.mean(scores)) if scores else float("nan")
+
+    def _is_multiclass(self) -> bool:
+        return not self._tasks_shape and len(self.classes_) > 2
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MoCoPRegressor(RegressorMixin, _FineTuned):
+    """Regressor that fine-tunes the molecule encoder on measured numbers, one target or many at once.
+
+    As :class:`MoCoPClassifier`, with the squared error. Each target is scaled to mean 0 and variance 1 on the training
+    part, and predictions are scaled back.
+
+    Parameters
+    ----------
+    pretrained : str, Path, PretrainedModel or MoCoPEmbedder, default=None
+        Where the encoder starts; None is from random weights.
+    standardize : {"parent", None} or callable, default="parent"
+    invalid : {"raise", "nan"}, default="raise"
+        What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``, NaN from ``predict``,
+        one warning.
+    featurizer : {"rich", "paper"}, default="rich"
+    n_layers : int, default=3
+    hidden_dim : int, default=75
+    embedding_dim : int, default=1024
+    dropout : float, default=0.1
+    freeze : {"none", "encoder"} or int, default="none"
+    layer_decay : float, default=1.0
+    missing : number or None, default=nan
+        The value of what was not measured, beside NaN and None, which always are.
+    max_epochs : int, default=100
+    batch_size : int, default=128
+    learning_rate : float, default=1e-4
+    weight_decay : float, default=0.0
+    validation_fraction : float, default=0.1
+    validation_groups : {"molecule", "scaffold"}, default="molecule"
+    patience : int or None, default=20
+    n_estimators : int, default=1
+        Networks, each with its own random numbers and validation part, whose predictions are averaged.
+    device : str, default="auto"
+    precision : {"auto", "fp32", "bf16"}, default="auto"
+    n_jobs : int, default=None
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+        All these as in :class:`MoCoPClassifier`.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        One row per network and epoch: estimator, epoch, loss, validation_loss (of the scaled targets),
+        validation_score, seconds.
+    n_iter_ : int
+        Epochs run, the most of any network.
+    best_score_ : float
+        Validation R² of the kept weights, averaged over the targets and networks; NaN without validation molecules.
+    weights_ : list of dict of ndarray
+        Weights of each network, by name.
+
+    See Also
+    --------
+    MoCoPClassifier : For classes; its documentation has more on the parameters.
+
+    References
+    ----------
+    .. [1] Nguyen, Pertusi, Branson. Molecule-Morphology Contrastive Pretraining for Transferable
+       Molecular Representation. arXiv 2305.09790, 2023.
+
+    Examples
+    --------
+    >>> from mocop_sklearn import MoCoPRegressor
+    >>> smiles = ["C", "CC", "CCC", "CCCC", "CCCCC", "CCCCCC"]
+    >>> boiling_point = [-161.5, -88.6, -42.1, -0.5, 36.1, 68.7]
+    >>> regressor = MoCoPRegressor(n_estimators=2, max_epochs=20, random_state=0).fit(smiles, boiling_point)
+    >>> mean, spread = regressor.predict(["CCCCCCC"], return_std=True)
+    >>> mean.shape, spread.shape
+    ((1,), (1,))
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fine-tune on numbers.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like of float, shape (n_samples,) or (n_samples, n_targets)
+            NaN, None and ``missing`` are not measured. One column is one target, as if it were one-dimensional.
+        sample_weight : array-like of float, shape (n_samples,), default=None
+            A row of weight 0 is as good as absent.
+
+        Returns
+        -------
+        MoCoPRegressor
+
+        Raises
+        ------
+        ValueError
+            When rows are invalid, lengths differ, targets are no numbers, or fewer than two distinct molecules with
+            targets remain.
+        """
+        values, labels, measured, weight = self._check_fit(X, y, sample_weight)
+        self._tasks_shape = list(labels.shape[1:])
+        targets = _numbers(labels, measured).reshape(len(values), -1)
+        measured = measured.reshape(targets.shape)
+        self._fit_members(values, measured.any(axis=1), targets, weight[:, None] * measured, "regression")
+        return self
+
+    def predict(self, X: Any, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Predict numbers.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        return_std : bool, default=False
+            Also return the standard deviation among the networks of the ensemble.
+
+        Returns
+        -------
+        mean : ndarray of float64, shape (n_samples,) or (n_samples, n_targets)
+            In the unit of y.
+        std : ndarray of the same shape, only with ``return_std``
+
+        Raises
+        ------
+        ValueError
+            When ``return_std`` is asked of one network only.
+        """
+        check_is_fitted(self)
+        if return_std:
+            self._check_ensemble()
+        outputs = self._outputs(X)
+        outputs = outputs if self._tasks_shape else outputs[:, :, 0]
+        return (outputs.mean(axis=0), outputs.std(axis=0)) if return_std else outputs.mean(axis=0)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R², the mean over the targets with two or more different values in y.
+
+        What was not measured and rows that are no molecules are left out.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like of float, shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of float, shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            NaN when there is nothing to score.
+        """
+        predicted = self.predict(X)
+        assert isinstance(predicted, np.ndarray)
+        labels, measured = _measured(y, self.missing)
+        _check_shape(labels, predicted)
+        weight = _check_sample_weight(sample_weight, labels)
+        columns = (a.reshape(len(labels), -1).T for a in (_numbers(labels, measured), measured, predicted))
+        scores = []
+        for truth, known, prediction in zip(*columns, strict=True):
+            rows = known & ~np.isnan(prediction)
+            if rows.any() and np.ptp(truth[rows]) > 0:
+                scores.append(r2_score(truth[rows], prediction[rows], sample_weight=weight[rows]))
+        return float(np.mean(scores)) if scores else float("nan")
+
+
+# ---------------------------------------------------------------------------------------------
+# Labels
+# ---------------------------------------------------------------------------------------------
+
+
+def _measured(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels of shape (n,) or (n, tasks > 1) and, of the same shape, which of them were measured."""
+    if sp.issparse(y):
+        raise TypeError(
+            "y is sparse, where what is not stored may be 0 or not measured. Pass an array with NaN for what was not "
+            "measured, or y.toarray() if it is 0."
+        )
+    try:
+        labels = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"y must be a vector or a matrix, but its rows have different lengths: {error}") from error
+    if labels.ndim not in (1, 2) or not labels.shape[-1]:
+        raise ValueError(f"y must have the shape (n_samples,) or (n_samples, n_tasks), got {labels.shape}.")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, allow_nan=True, input_name="y")
+        measured = ~np.isnan(labels)
+    elif labels.dtype.kind == "O":
+        known = [not (v is None or is_scalar_nan(v) or is_pandas_na(v)) for v in labels.ravel()]
+        measured = np.array(known, dtype=bool).reshape(labels.shape)
+    else:
+        measured = np.ones(labels.shape, dtype=bool)
+    if missing is not None and not is_scalar_nan(missing):
+        marked = [value == missing for value in labels[measured].tolist()]
+        measured[measured] = ~np.array(marked, dtype=bool)
+    return labels, measured
+
+
+def _check_shape(labels: np.ndarray, predicted: np.ndarray) -> None:
+    if labels.shape != predicted.shape:
+        raise ValueError(f"y has the shape {labels.shape}, but the predictions have {predicted.shape}.")
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+    """Objects as the numbers or strings that they are."""
+    return np.array(labels.tolist()) if labels.dtype.kind == "O" else labels
+
+
+def _numbers(labels: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Targets in double precision, 0 where not measured."""
+    numbers = np.zeros(labels.shape)
+    try:
+        numbers[measured] = labels[measured].astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold numbers: {error}") from error
+    assert_all_finite(numbers, input_name="y")
+    return numbers
+
+
+def _moments(targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and standard deviation of each column; 0 and 1 where there is nothing to take them from."""
+    total = np.maximum(weights.sum(axis=0), np.finfo(float).tiny)
+    mean = (weights * targets).sum(axis=0) / total
+    scale = np.sqrt((weights * (targets - mean) ** 2).sum(axis=0) / total)
+    # a constant leaves nothing but rounding
+    return mean, np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
+
+
+def _encoder_weights(start: PretrainedModel | None) -> dict[str, torch.Tensor] | None:
+    if start is None:
+        return None
+    prefix = "molecule_encoder."
+    weights = {name: torch.from_numpy(np.array(w)) for name, w in start.weights.items()}
+    return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
