@@ -28,7 +28,7 @@ from .encoders import Architecture, PredictionNetwork, SideBySide
 from .featurize import featurize
 from .inference import embed_molecules
 from .model_selection import scaffold_groups
-from .molecules import check_molecules, report_invalid
+from .molecules import as_text, check_molecules, report_invalid
 from .pairs import split_molecules
 from .runtime import base_seed, generator, resolve_device
 from .supervised import LabelledMolecules, SupervisedRecipe, SupervisedResult, train_supervised
@@ -219,9 +219,11 @@ class _FineTuned(BaseEstimator):
         """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are no molecules."""
         check_is_fitted(self)
         values = check_molecules(X)
-        outputs, reasons = embed_molecules(
+        # in one order whatever that of the rows, on which the last bit of products would hang
+        order = sorted(range(len(values)), key=lambda row: str(as_text(values[row])))
+        ordered, reasons = embed_molecules(
             self._torch_module(),
-            values,
+            [values[row] for row in order],
             featurizer=self._architecture.featurizer,
             standardize=self._standardize,
             invalid=self.invalid,
@@ -230,7 +232,9 @@ class _FineTuned(BaseEstimator):
             precision=self.precision,
             n_jobs=self.n_jobs,
         )
-        report_invalid(values, reasons, self.invalid)
+        report_invalid(values, {order[i]: reason for i, reason in reasons.items()}, self.invalid)
+        outputs = np.empty_like(ordered)
+        outputs[order] = ordered
         members = outputs.reshape(len(values), *self._shift.shape).swapaxes(0, 1)
         return members * self._scale[:, None] + self._shift[:, None]
 
@@ -244,7 +248,8 @@ class _FineTuned(BaseEstimator):
         for weights in self.weights_:
             with torch.device("meta"):  # random initial weights would cost time and torch's global random state
                 network = PredictionNetwork(self._architecture, self._shift.shape[1])
-            state = {name: torch.from_numpy(np.array(w)) for name, w in weights.items()}
+            # cloned: the last bit of products hangs on the alignment of memory, and numpy's is left to chance
+            state = {name: torch.from_numpy(np.asarray(w)).clone() for name, w in weights.items()}
             network.load_state_dict(state, assign=True)
             members.append(network)
         return SideBySide(members, self._shift.size)
@@ -400,7 +405,7 @@ class MoCoPClassifier(ClassifierMixin, _FineTuned):
     ----------
     classes_ : ndarray, shape (n_classes,)
         For several tasks, their numbers, as scikit-learn has it for multilabel problems.
-    unscorable_tasks_ : ndarray of int
+    unscorable_tasks_ : list of int
         Tasks with fewer than two classes in ``fit``. They are not trained on: the one class there is is
         predicted, or NaN where nothing was measured, and ``score`` leaves them out.
     history_ : list of dict
@@ -543,14 +548,14 @@ class MoCoPClassifier(ClassifierMixin, _FineTuned):
         # weight of each class of each task, (n_tasks, n_classes)
         mass = np.stack([weight @ (codes == c) for c in range(max(1, n_classes))], axis=1)
         scorable = (mass > 0).sum(axis=1) > 1
-        self.unscorable_tasks_ = np.flatnonzero(~scorable)
+        self.unscorable_tasks_ = np.flatnonzero(~scorable).tolist()
         self._constant = np.where(mass.any(axis=1), mass.argmax(axis=1), np.nan)
         factors = self._class_factors(mass, values_of_classes)
         weights = weight[:, None] * scorable * sum(factors[:, c] * (codes == c) for c in range(mass.shape[1]))
         classes, objective = (np.arange(n_classes), "multiclass") if n_classes > 2 else (np.array([1]), "binary")
         self._fit_members(values, (codes >= 0).any(axis=1), (codes == classes).astype(float), weights, objective)
         if len(self.unscorable_tasks_):
-            columns = ", ".join(map(str, self.unscorable_tasks_[:10].tolist()))
+            columns = ", ".join(map(str, self.unscorable_tasks_[:10]))
             warnings.warn(
                 f"{len(self.unscorable_tasks_)} of {len(scorable)} tasks have fewer than two classes among the "
                 f"measured labels (columns {columns}{', ...' * (len(self.unscorable_tasks_) > 10)} of y). The one they "
