@@ -165,9 +165,8 @@ class _FineTuned(BaseEstimator):
         targets = merge @ (weights[rows] * targets[rows]) / np.where(total > 0, total, 1)
         total = total / (total.max() or 1)
         graphs = found.graphs.take(torch.from_numpy(graph_of_row[rows][first]))
-        if self.validation_groups == "molecule":
-            groups = np.asarray(found.keys, dtype=str)[graph_of_row[rows][first]]
-        else:
+        groups = keys = np.asarray(found.keys, dtype=str)[graph_of_row[rows][first]]
+        if self.validation_groups == "scaffold":
             groups = scaffold_groups(unique.tolist(), standardize=None, n_jobs=self.n_jobs)
         seed = base_seed(self.random_state)
         results: list[SupervisedResult] = []
@@ -211,6 +210,7 @@ class _FineTuned(BaseEstimator):
         self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
         self.n_iter_ = max(len(result.history) for result in results)
         self.best_score_ = float(np.mean([result.best_score for result in results]))
+        self.molecule_keys_ = np.unique([*keys, *(start.molecule_keys if start else ())])
         self._module = self._build()
 
     # -- predicting ---------------------------------------------------------------------------
@@ -417,6 +417,9 @@ class MoCoPClassifier(ClassifierMixin, _FineTuned):
         classes) with two classes among the validation molecules; NaN without any.
     weights_ : list of dict of ndarray
         Weights of each network, by name.
+    molecule_keys_ : ndarray of str
+        Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
+        :func:`~mocop_sklearn.model_selection.overlap`.
 
     See Also
     --------
@@ -776,6 +779,9 @@ class MoCoPRegressor(RegressorMixin, _FineTuned):
         Validation R² of the kept weights, averaged over the targets and networks; NaN without validation molecules.
     weights_ : list of dict of ndarray
         Weights of each network, by name.
+    molecule_keys_ : ndarray of str
+        Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
+        :func:`~mocop_sklearn.model_selection.overlap`.
 
     See Also
     --------

@@ -30,6 +30,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.encoders import Architecture, PredictionNetwork
+from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.supervised import supervised_loss, supervised_score
 
 NAN = float("nan")
@@ -334,6 +335,11 @@ def test_frozen_weights_are_bit_equal(smiles, labels, fitted, freeze):
         2: ("molecule_encoder.embed", "molecule_encoder.layers"),
     }
     assert kept == {name for name in names if name.startswith(prefixes[freeze])}
+
+
+def test_molecules_seen_are_known(smiles, labels, fitted):
+    tuned = MoCoPClassifier(pretrained=fitted, max_epochs=1).fit(["CCO", "CCCCCCCCN"], [0, 1])
+    assert overlap(tuned, [*smiles, "NCCCCCCCC", "CCCCCCCCCN"]).tolist() == [True] * 41 + [False]
 
 
 def test_layer_wise_rates(smiles, labels, fitted):
