@@ -28,7 +28,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
+from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor, finetuning
 from mocop_sklearn.encoders import Architecture, PredictionNetwork
 from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.supervised import supervised_loss, supervised_score
@@ -206,13 +206,12 @@ def test_early_stopping_keeps_the_best_weights(smiles):
 @pytest.mark.parametrize("groups", ["molecule", "scaffold"])
 def test_validation_is_split_by_group(smiles, labels, groups, monkeypatch):
     seen = []
-    from mocop_sklearn import finetune
 
     def spy(keys, fraction, seed):
         seen.append(keys)
         return np.arange(len(keys)), np.arange(0)
 
-    monkeypatch.setattr(finetune, "split_molecules", spy)
+    monkeypatch.setattr(finetuning, "split_molecules", spy)
     salts = [*smiles, "CC(=O)[O-].[Na+]", "Clc1ccccc1C"]
     MoCoPClassifier(**QUICK, validation_groups=groups).fit(salts, [*labels, 0, 1])
     assert len(seen[0]) == 41  # the salt is a replicate of acetic acid
@@ -667,7 +666,7 @@ def test_bad_parameters(smiles, labels, name):
         MoCoPClassifier(**QUICK | {name: value}).fit(smiles, labels)
 
 
-def test_further_errors(smiles, labels, fitted, multitask, regressor):
+def test_further_errors(smiles, labels, fitted, classifier, multitask, regressor):
     with pytest.raises(ValueError, match="y must hold numbers"):
         MoCoPRegressor(**QUICK).fit(smiles, np.where(labels, "a", "b"))
     with pytest.raises(ValueError, match="n_layers=5 contradicts the pretrained model, which has 2"):
@@ -676,8 +675,9 @@ def test_further_errors(smiles, labels, fitted, multitask, regressor):
         MoCoPClassifier(**QUICK, invalid="nan").fit(["?"] * 40, labels)
     with pytest.raises(ValueError, match=r"y has the shape \(40,\), but the predictions have \(40, 3\)"):
         multitask.score(smiles, labels)
-    with pytest.raises(ValueError, match=r"y has the shape \(40, 2\), but the predictions have \(40,\)"):
-        regressor.score(smiles, np.ones((40, 2)))
+    for estimator in (regressor, classifier):
+        with pytest.raises(ValueError, match=r"y has the shape \(40, 2\), but the predictions have \(40,\)"):
+            estimator.score(smiles, np.ones((40, 2)))
 
 
 def test_parameters_are_stored_as_given():
