@@ -7,6 +7,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from fronts import NumericRows
@@ -231,6 +232,21 @@ def test_what_stands_at_unmeasured_places_does_not_matter(smiles, tasks, mark):
     Y[np.isnan(tasks)] = mark
     missing = NAN if mark is None else mark
     assert same_weights(MoCoPClassifier(**QUICK, missing=missing).fit(smiles, Y), plain)
+
+
+@pytest.mark.parametrize("container", ["float", "Int64", "boolean", "object", "polars", "list"])
+def test_labels_come_in_any_container(smiles, tasks, container):
+    plain = MoCoPClassifier(**QUICK).fit(smiles, tasks)
+    frame = pd.DataFrame(tasks, columns=["a", "b", "c"], index=range(5, 45))
+    if container == "polars":
+        y = pl.DataFrame({name: [None if np.isnan(v) else int(v) for v in frame[name]] for name in frame})
+    elif container == "list":
+        y = [[None if np.isnan(v) else int(v) for v in row] for row in tasks]
+    else:
+        y = frame.astype(container)
+    other = MoCoPClassifier(**QUICK).fit(smiles, y)
+    assert same_weights(other, plain)
+    assert other.score(smiles, y) == plain.score(smiles, tasks)
 
 
 def test_a_task_without_labels_changes_nothing(smiles, tasks):
