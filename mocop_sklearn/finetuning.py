@@ -147,7 +147,7 @@ class FineTuned(BaseEstimator):
         report_invalid(values, found.reasons, self.invalid)
         graph_of_row = found.graph_index(len(values))
         rows = np.flatnonzero((graph_of_row >= 0) & measured)
-        smiles = np.asarray(found.smiles, dtype=str)[graph_of_row[rows]]
+        smiles = np.asarray(found.smiles, dtype=object)[graph_of_row[rows]]
         unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)
         if len(unique) < 2:
             raise ValueError(
