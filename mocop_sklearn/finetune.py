@@ -402,8 +402,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
 class MoCoPRegressor(RegressorMixin, FineTuned):
     """Regressor that fine-tunes the molecule encoder on measured numbers, one target or many at once.
 
-    As :class:`MoCoPClassifier` [1]_, with the squared error. Each target is scaled to mean 0 and variance 1 on the training
-    part, and predictions are scaled back.
+    As :class:`MoCoPClassifier` [1]_, with the squared error. Each target is scaled to mean 0 and variance 1 on the
+    training part, and predictions are scaled back.
 
     Parameters
     ----------
