@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .embedder import MoCoPEmbedder
+    from .finetune import MoCoPClassifier, MoCoPRegressor
     from .pairs import PairedProfiles
 
-__all__ = ["MoCoPEmbedder", "PairedProfiles", "__version__"]
+__all__ = ["MoCoPClassifier", "MoCoPEmbedder", "MoCoPRegressor", "PairedProfiles", "__version__"]
 
-_ROOM = {"MoCoPEmbedder": "embedder", "PairedProfiles": "pairs"}
+_ROOM = {
+    "MoCoPClassifier": "finetune",
+    "MoCoPEmbedder": "embedder",
+    "MoCoPRegressor": "finetune",
+    "PairedProfiles": "pairs",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Layers → molecule encoder → profile encoder → heads → the two-tower model."""
+"""Layers → molecule encoder → profile encoder → heads → the two-tower model, and the model of labels."""
 
 from __future__ import annotations
 
@@ -166,3 +166,32 @@ class TwoTower(nn.Module):
     def project_profiles(self, profiles: Tensor) -> Tensor:
         """Unit vectors of profiles, shape (n_profiles, projection_dim)."""
         return self.profile_head(self.profile_encoder(profiles))
+
+
+class PredictionNetwork(nn.Module):
+    """Molecule encoder → tanh → dropout → linear: what predicts labels, after arXiv 2305.09790."""
+
+    def __init__(self, architecture: Architecture, n_outputs: int):
+        super().__init__()
+        self.molecule_encoder = MoleculeEncoder(architecture)
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.head = nn.Linear(architecture.embedding_dim, n_outputs)
+
+    def predict(self, z: Tensor) -> Tensor:
+        """Outputs of representations z, (n_molecules, embedding_dim) → (n_molecules, n_outputs)."""
+        return self.head(self.dropout(torch.tanh(z))).float()
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        return self.predict(self.molecule_encoder(graph))
+
+
+class SideBySide(nn.Module):
+    """Several networks that read one graph; their outputs, of ``width`` columns in all, side by side."""
+
+    def __init__(self, members: Sequence[nn.Module], width: int):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.width = width
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        return torch.cat([member(graph) for member in self.members], dim=1)  # (n_molecules, width)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .encoders import TwoTower
+from .encoders import SideBySide, TwoTower
 from .featurize import FeaturizedMolecules, featurize
 from .graphs import MoleculeGraphs
 from .molecules import Standardize, unique_molecules
@@ -23,7 +23,7 @@ _ROWS_PER_CHUNK = 2048
 
 
 def embed_molecules(
-    model: TwoTower,
+    model: TwoTower | SideBySide,
     values: Sequence[Any],
     *,
     featurizer: str,
@@ -39,6 +39,7 @@ def embed_molecules(
     Returns
     -------
     embedding : ndarray of float32, shape (n_values, embedding_dim or projection_dim)
+        A ``SideBySide`` model has one output of its own, of ``model.width`` columns.
         NaN where a value is no molecule; with ``invalid="raise"``, everywhere from the first such value's chunk on.
     reasons : dict of int to str
         Index of each value that is no molecule, and why.
@@ -67,14 +68,16 @@ def embed_molecules(
     return embedding, reasons
 
 
-def _width(model: TwoTower, output: str) -> int:
+def _width(model: TwoTower | SideBySide, output: str) -> int:
+    if isinstance(model, SideBySide):
+        return model.width
     layer = model.molecule_encoder.readout if output == "encoder" else model.molecule_head.linear
     return layer.out_features
 
 
 @torch.inference_mode()
 def embed_graphs(
-    model: TwoTower, graphs: MoleculeGraphs, output: str, device: torch.device, precision: str = "fp32"
+    model: TwoTower | SideBySide, graphs: MoleculeGraphs, output: str, device: torch.device, precision: str = "fp32"
 ) -> np.ndarray:
     """Embed molecules.
 
@@ -87,7 +90,10 @@ def embed_graphs(
     ndarray of float32, shape (n_molecules, embedding_dim or projection_dim)
     """
     model.eval()
-    forward = model.molecule_encoder if output == "encoder" else model.project_molecules
+    if isinstance(model, SideBySide):
+        forward = model.__call__
+    else:
+        forward = model.molecule_encoder.__call__ if output == "encoder" else model.project_molecules
     parts = [torch.empty(0, _width(model, output))]
     for rows in _batches_by_atoms(graphs):
         with autocast(device, precision):

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import zlib
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from fronts import NumericRows
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from sklearn import config_context
@@ -33,13 +33,8 @@ from mocop_sklearn import MoCoPEmbedder, PairedProfiles
 # ---------------------------------------------------------------------------------------------
 
 
-class NumericFront(MoCoPEmbedder):
-    """Rows of numbers, hashed to a few molecules, with the row itself as the profile.
-
-    scikit-learn's checks speak numbers only; behind this front they exercise the real class.
-    """
-
-    _TABLE = "CCO CCN CCC CCCC CC=O CC#N CS CCl CBr CF C1CC1 C1CCC1 CCOC CNC CC(=O)O c1ccccc1".split()
+class NumericFront(NumericRows, MoCoPEmbedder):
+    """Rows of numbers, hashed to a few molecules, with the row itself as the profile."""
 
     def fit(self, X, y=None):
         X = validate_data(self, X)
@@ -52,15 +47,6 @@ class NumericFront(MoCoPEmbedder):
     def score(self, X, y=None):
         X = validate_data(self, X, reset=False)
         return super().score(self._molecules(X), profiles=X)
-
-    def _molecules(self, X):
-        return [self._TABLE[zlib.crc32(row.tobytes()) % len(self._TABLE)] for row in X.astype(np.float32)]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = False
-        tags.input_tags.two_d_array = True
-        return tags
 
 
 def test_all_checks_of_scikit_learn(tiny):

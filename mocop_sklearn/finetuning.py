@@ -1,0 +1,343 @@
+"""What ``MoCoPClassifier`` and ``MoCoPRegressor`` share: parameters, molecules, networks, files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+
+from .checkpoint import PretrainedModel, decode, describe_callable, encode, library_versions, read_file, write_file
+from .embedder import MoCoPEmbedder
+from .encoders import Architecture, PredictionNetwork, SideBySide
+from .featurize import featurize
+from .inference import embed_molecules
+from .labels import measured_labels, weighted_moments
+from .model_selection import scaffold_groups
+from .molecules import as_text, check_molecules, report_invalid
+from .pairs import split_molecules
+from .runtime import base_seed, generator, resolve_device
+from .supervised import LabelledMolecules, SupervisedRecipe, SupervisedResult, train_supervised
+from .vocabulary import FEATURIZERS
+
+_KIND = "fine-tuned model"
+_MEMBER = 3  # purpose of a random generator
+_SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
+
+
+class FineTuned(BaseEstimator):
+    """What the classifier and the regressor share: parameters, molecules, members, files."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{
+            name: MoCoPEmbedder._parameter_constraints[name]
+            for name in (
+                "standardize invalid featurizer n_layers hidden_dim embedding_dim dropout max_epochs learning_rate "
+                "weight_decay validation_fraction patience device precision n_jobs random_state verbose pretrained"
+            ).split()
+        },
+        "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "missing": [Real, str, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "validation_groups": [StrOptions({"molecule", "scaffold"})],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    }
+    # Weights are routed by default, so that nobody has to call set_fit_request.
+    __metadata_request__fit: ClassVar = {"sample_weight": True}
+    __metadata_request__score: ClassVar = {"sample_weight": True}
+
+    def __init__(
+        self,
+        *,
+        pretrained: Any = None,
+        standardize: Any = "parent",
+        invalid: str = "raise",
+        featurizer: str = "rich",
+        n_layers: int = 3,
+        hidden_dim: int = 75,
+        embedding_dim: int = 1024,
+        dropout: float = 0.1,
+        freeze: str | int = "none",
+        layer_decay: float = 1.0,
+        missing: Any = np.nan,
+        max_epochs: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 1e-4,
+        weight_decay: float = 0.0,
+        validation_fraction: float = 0.1,
+        validation_groups: str = "molecule",
+        patience: int | None = 20,
+        n_estimators: int = 1,
+        device: str = "auto",
+        precision: str = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.pretrained = pretrained
+        self.standardize = standardize
+        self.invalid = invalid
+        self.featurizer = featurizer
+        self.n_layers = n_layers
+        self.hidden_dim = hidden_dim
+        self.embedding_dim = embedding_dim
+        self.dropout = dropout
+        self.freeze = freeze
+        self.layer_decay = layer_decay
+        self.missing = missing
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.validation_groups = validation_groups
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[list[Any], np.ndarray, np.ndarray, np.ndarray]:
+        """Return molecules, labels, which of them are measured, and row weights, the rows of weight 0 unmeasured."""
+        self._validate_params()
+        resolve_device(self.device)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        values = check_molecules(X)
+        labels, measured = measured_labels(y, self.missing)
+        check_consistent_length(values, labels)
+        weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+        return values, labels, measured & (weight > 0).reshape([-1] + [1] * (labels.ndim - 1)), weight
+
+    def _fit_members(
+        self, values: list[Any], measured: Any, targets: np.ndarray, weights: np.ndarray, objective: str
+    ) -> None:
+        """Train ``n_estimators`` networks on rows, those of one molecule merged.
+
+        The weighted mean of the labels of a molecule's rows has the same gradient as the rows. So rows may
+        come in any order, and a row of weight 2 is two rows.
+        """
+        # MoCoPEmbedder knows what a pretrained model may be and which parameters contradict it
+        shared = {name: getattr(self, name) for name in ("pretrained", "standardize", *_SHAPE)}
+        start: PretrainedModel | None = MoCoPEmbedder(**shared)._load_pretrained()
+        if start is None:
+            shape = {name: getattr(self, name) for name in _SHAPE}
+            architecture = Architecture(**shape, projection_dim=0, profile_dims=(), n_profile_features=0, dropout=0)
+        else:
+            architecture = start.architecture
+        self._architecture = replace(architecture, dropout=float(self.dropout))
+        self._standardize = start.standardize if start else self.standardize
+        if not isinstance(self.freeze, str) and self.freeze > architecture.n_layers:
+            raise ValueError(f"freeze={self.freeze}, but the encoder has {architecture.n_layers} convolutions.")
+
+        found = featurize(values, architecture.featurizer, self._standardize, identify=True, n_jobs=self.n_jobs)
+        report_invalid(values, found.reasons, self.invalid)
+        graph_of_row = found.graph_index(len(values))
+        rows = np.flatnonzero((graph_of_row >= 0) & measured)
+        smiles = np.asarray(found.smiles, dtype=object)[graph_of_row[rows]]
+        unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)
+        if len(unique) < 2:
+            raise ValueError(
+                f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
+                f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
+            )
+        merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
+        total = merge @ weights[rows]
+        targets = merge @ (weights[rows] * targets[rows]) / np.where(total > 0, total, 1)
+        total = total / (total.max() or 1)
+        graphs = found.graphs.take(torch.from_numpy(graph_of_row[rows][first]))
+        groups = keys = np.asarray(found.keys, dtype=str)[graph_of_row[rows][first]]
+        if self.validation_groups == "scaffold":
+            groups = scaffold_groups(unique.tolist(), standardize=None, n_jobs=self.n_jobs)
+        seed = base_seed(self.random_state)
+        results: list[SupervisedResult] = []
+        shifts, scales = [], []
+        for member in range(self.n_estimators):
+            member_seed = int(generator(seed, _MEMBER, member).integers(2**62))
+            training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
+            shift, scale = (
+                weighted_moments(targets[training], total[training]) if objective == "regression" else (0.0, 1.0)
+            )
+            scaled = np.where(total > 0, (targets - shift) / scale, 0)
+
+            def part(molecules: np.ndarray, scaled: np.ndarray = scaled) -> LabelledMolecules:
+                arrays = (torch.from_numpy(a[molecules].astype(np.float32)) for a in (scaled, total))
+                return LabelledMolecules(graphs.take(torch.from_numpy(molecules)), *arrays)
+
+            results.append(
+                train_supervised(
+                    self._architecture,
+                    SupervisedRecipe(
+                        objective=objective,
+                        freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
+                        layer_decay=float(self.layer_decay),
+                        max_epochs=self.max_epochs,
+                        batch_size=self.batch_size,
+                        learning_rate=float(self.learning_rate),
+                        weight_decay=float(self.weight_decay),
+                        patience=self.patience,
+                        precision=self.precision,
+                    ),
+                    part(training),
+                    part(validation) if len(validation) else None,
+                    seed=member_seed,
+                    device=resolve_device(self.device),
+                    encoder_weights=_encoder_weights(start),
+                    verbose=bool(self.verbose),
+                )
+            )
+            shifts.append(np.broadcast_to(shift, targets.shape[1]))
+            scales.append(np.broadcast_to(scale, targets.shape[1]))
+        self._shift, self._scale = np.array(shifts, dtype=float), np.array(scales, dtype=float)
+        self.weights_ = [result.weights for result in results]
+        self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
+        self.n_iter_ = max(len(result.history) for result in results)
+        self.best_score_ = float(np.mean([result.best_score for result in results]))
+        self.molecule_keys_ = np.unique([*keys, *(start.molecule_keys if start else ())])
+        self._module = self._build()
+
+    # -- predicting ---------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are no molecules."""
+        check_is_fitted(self)
+        values = check_molecules(X)
+        # in one order whatever that of the rows, on which the last bit of products would hang
+        order = sorted(range(len(values)), key=lambda row: str(as_text(values[row])))
+        ordered, reasons = embed_molecules(
+            self._torch_module(),
+            [values[row] for row in order],
+            featurizer=self._architecture.featurizer,
+            standardize=self._standardize,
+            invalid=self.invalid,
+            output="labels",
+            device=resolve_device(self.device),
+            precision=self.precision,
+            n_jobs=self.n_jobs,
+        )
+        report_invalid(values, {order[i]: reason for i, reason in reasons.items()}, self.invalid)
+        outputs = np.empty_like(ordered)
+        outputs[order] = ordered
+        members = outputs.reshape(len(values), *self._shift.shape).swapaxes(0, 1)
+        return members * self._scale[:, None] + self._shift[:, None]
+
+    def _torch_module(self) -> SideBySide:
+        if not hasattr(self, "_module"):
+            self._module = self._build()
+        return self._module.to(resolve_device(self.device))
+
+    def _build(self) -> SideBySide:
+        members = []
+        for weights in self.weights_:
+            with torch.device("meta"):  # random initial weights would cost time and torch's global random state
+                network = PredictionNetwork(self._architecture, self._shift.shape[1])
+            # cloned: the last bit of products hangs on the alignment of memory, and numpy's is left to chance
+            state = {name: torch.from_numpy(np.asarray(w)).clone() for name, w in weights.items()}
+            network.load_state_dict(state, assign=True)
+            members.append(network)
+        return SideBySide(members, self._shift.size)
+
+    def _check_ensemble(self) -> None:
+        if len(self._shift) < 2:
+            raise ValueError("A spread needs an ensemble: set n_estimators to 2 or more and fit again.")
+
+    # -- files --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a safetensors file, which holds no pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        check_is_fitted(self)
+        arrays: dict[str, np.ndarray] = {}
+        own = ("_shift", "_scale", "_tasks_shape", "_constant")
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in own}
+        plain = {n: v for n, v in self.get_params(deep=False).items() if isinstance(v, (bool, int, float, str))}
+        header = {
+            "estimator": type(self).__name__,
+            "versions": library_versions(),
+            "architecture": self._architecture.as_dict(),
+            "vocabulary": FEATURIZERS[self._architecture.featurizer].vocabulary(),
+            "standardize": describe_callable(self._standardize),
+            "parameters": {name: value for name, value in plain.items() if name != "pretrained"},
+            "fitted": encode(fitted, arrays, "fitted", strict=True),
+        }
+        write_file(path, _KIND, header, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Return the fitted estimator of a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written by ``save``.
+        **parameters
+            Parameters of the class that replace those of the file, such as ``device``; ``standardize`` must be
+            given again when it was a function. What is no plain value, as ``pretrained``, has its default.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            When the file is missing, truncated, altered, of a newer format or of another kind.
+        """
+        header, arrays = read_file(path, _KIND)
+        architecture = Architecture.from_dict(header["architecture"])
+        featurizer = FEATURIZERS.get(architecture.featurizer)
+        if header["estimator"] != cls.__name__:
+            raise ValueError(f"{str(path)!r} holds a {header['estimator']}, not a {cls.__name__}.")
+        if featurizer is None or featurizer.vocabulary() != header["vocabulary"]:
+            raise ValueError(f"{str(path)!r} was written with another atom vocabulary; this version cannot use it.")
+        estimator = cls(**(header["parameters"] | parameters))
+        estimator._validate_params()
+        standardize = header["standardize"]
+        if isinstance(standardize, Mapping):
+            if not callable(estimator.standardize):
+                raise ValueError(
+                    f"{str(path)!r} was trained with standardize={standardize['callable']}: pass that function again."
+                )
+            standardize = estimator.standardize
+        for name, value in decode(header["fitted"], arrays).items():
+            setattr(estimator, name, value)
+        estimator._architecture, estimator._standardize = architecture, standardize
+        return estimator
+
+    # -- the scikit-learn contract ------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.invalid == "nan"
+        tags.target_tags.multi_output = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Weights travel as the arrays in weights_: the torch module is rebuilt, on whatever device there is.
+        return {name: value for name, value in super().__getstate__().items() if name != "_module"}
+
+
+def _encoder_weights(start: PretrainedModel | None) -> dict[str, torch.Tensor] | None:
+    if start is None:
+        return None
+    prefix = "molecule_encoder."
+    weights = {name: torch.from_numpy(np.array(w)) for name, w in start.weights.items()}
+    return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}

@@ -1,0 +1,236 @@
+"""The supervised loop: labelled molecules → a network that predicts their labels."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import average_precision_score, r2_score
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .encoders import Architecture, PredictionNetwork, SideBySide
+from .graphs import MoleculeGraphs
+from .inference import embed_graphs
+from .runtime import autocast, generator, torch_seed
+
+# Purposes of the random generators that hang on one seed.
+_INITIAL_WEIGHTS, _EPOCH = 1, 2
+
+
+@dataclass(frozen=True)
+class SupervisedRecipe:
+    """How a network is trained on labels; the meaning of each is documented at ``MoCoPClassifier``."""
+
+    objective: str  # "binary", "multiclass" or "regression"
+    freeze: str | int
+    layer_decay: float
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    patience: int | None
+    precision: str
+
+
+@dataclass(frozen=True)
+class LabelledMolecules:
+    """Distinct molecules and what is known of them.
+
+    Attributes
+    ----------
+    graphs : MoleculeGraphs
+    targets : Tensor of float32, shape (n_molecules, n_outputs)
+        Labels, finite everywhere; probabilities where replicates disagree.
+    weights : Tensor of float32, shape (n_molecules, n_outputs), or (n_molecules, 1) for one softmax
+        0 where nothing was measured.
+    """
+
+    graphs: MoleculeGraphs
+    targets: Tensor
+    weights: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> LabelledMolecules:
+        """Return these molecules on ``device``."""
+        return LabelledMolecules(self.graphs.to(device), self.targets.to(device), self.weights.to(device))
+
+
+@dataclass(frozen=True)
+class SupervisedResult:
+    """The kept weights of a training and how it went."""
+
+    weights: dict[str, np.ndarray]
+    history: list[dict[str, float]]
+    best_score: float
+
+
+def supervised_loss(objective: str, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean over the measured labels of the cross-entropy or the squared error.
+
+    Parameters
+    ----------
+    objective : {"binary", "multiclass", "regression"}
+    outputs, targets : Tensor, shape (n, n_outputs)
+    weights : Tensor, shape (n, n_outputs), or (n, 1) for "multiclass"
+
+    Returns
+    -------
+    Tensor, shape ()
+        0 when no label was measured.
+    """
+    if objective == "binary":
+        losses = F.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    elif objective == "multiclass":
+        losses = -(targets * outputs.log_softmax(dim=1)).sum(dim=1, keepdim=True)
+    else:
+        losses = (outputs - targets).square()
+    return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+
+
+def supervised_score(objective: str, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> float:
+    """Mean over columns of the average precision, or of R² for "regression".
+
+    Columns without two classes, or without two different values, are left out; NaN when none remains.
+    """
+    metric = r2_score if objective == "regression" else average_precision_score
+    labels = targets if objective == "regression" else targets >= 0.5
+    scores = []
+    for column, label in enumerate(labels.T):
+        weight = weights[:, min(column, weights.shape[1] - 1)]
+        known = weight > 0
+        if known.any() and np.ptp(label[known].astype(float)) > 0:
+            scores.append(metric(label[known], outputs[known, column], sample_weight=weight[known]))
+    return float(np.mean(scores)) if scores else math.nan
+
+
+def train_supervised(
+    architecture: Architecture,
+    recipe: SupervisedRecipe,
+    training: LabelledMolecules,
+    validation: LabelledMolecules | None,
+    *,
+    seed: int,
+    device: torch.device,
+    encoder_weights: dict[str, Tensor] | None = None,
+    verbose: bool = False,
+) -> SupervisedResult:
+    """Train a network on labels and keep the weights of the best epoch.
+
+    The best epoch has the highest validation score; the lower validation loss decides between equal or
+    undefined scores. Without ``validation``, the last epoch is kept.
+
+    Parameters
+    ----------
+    encoder_weights : dict of Tensor, optional
+        Start the encoder from these instead of random weights.
+
+    Raises
+    ------
+    ValueError
+        When the loss is no longer finite.
+    """
+    with torch_seed(device):
+        torch.manual_seed(int(generator(seed, _INITIAL_WEIGHTS).integers(2**62)))
+        network = PredictionNetwork(architecture, training.targets.shape[1])
+        if encoder_weights is not None:
+            network.molecule_encoder.load_state_dict(encoder_weights)
+        network.to(device)
+        optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), weight_decay=recipe.weight_decay)
+        training = training.to(device)
+        z = _representations(network, training.graphs, device, recipe)
+        z_validation = None if validation is None else _representations(network, validation.graphs, device, recipe)
+
+        history: list[dict[str, float]] = []
+        best = (-math.inf, -math.inf)
+        best_epoch, best_weights = 0, _copy(network)
+        progress = tqdm(range(recipe.max_epochs), desc="fine-tuning", unit="epoch", disable=not verbose)
+        for epoch in progress:
+            started = time.perf_counter()
+            rng = generator(seed, _EPOCH, epoch)
+            torch.manual_seed(int(rng.integers(2**62)))
+            network.train()
+            losses = []
+            for batch in torch.from_numpy(rng.permutation(len(training))).to(device).split(recipe.batch_size):
+                with autocast(device, recipe.precision):
+                    outputs = network(training.graphs.take(batch).collate()) if z is None else network.predict(z[batch])
+                loss = supervised_loss(recipe.objective, outputs, training.targets[batch], training.weights[batch])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.detach())
+            row = {"epoch": epoch + 1, "loss": float(torch.stack(losses).mean())}
+            if not math.isfinite(row["loss"]):
+                raise ValueError(f"The loss became {row['loss']} in epoch {epoch + 1}. Lower learning_rate.")
+            key = best
+            if validation is not None:
+                row |= _validate(network, validation, z_validation, device, recipe)
+                score = row["validation_score"]
+                key = (-math.inf if math.isnan(score) else score, -row["validation_loss"])
+            if key > best or validation is None:
+                best, best_epoch, best_weights = key, epoch + 1, _copy(network)
+            history.append(row | {"seconds": time.perf_counter() - started})
+            if validation is not None and recipe.patience is not None and epoch + 1 - best_epoch >= recipe.patience:
+                break
+        progress.close()
+    best_score = history[best_epoch - 1].get("validation_score", math.nan) if best_epoch else math.nan
+    return SupervisedResult(best_weights, history, best_score)
+
+
+def _parameter_groups(network: PredictionNetwork, recipe: SupervisedRecipe) -> list[dict[str, Any]]:
+    """Trained parameters, the rate of each part ``layer_decay`` times that of the part above it."""
+    encoder = network.molecule_encoder
+    parts: list[nn.Module] = [encoder.embed, *encoder.layers, encoder.readout, network.head]
+    if recipe.freeze == "encoder":
+        encoder.requires_grad_(False)
+    elif isinstance(recipe.freeze, int) and recipe.freeze:
+        for part in parts[: 1 + recipe.freeze]:
+            part.requires_grad_(False)
+    groups = []
+    for depth, part in enumerate(reversed(parts)):
+        trained = [p for p in part.parameters() if p.requires_grad]
+        if trained:
+            groups.append({"params": trained, "lr": recipe.learning_rate * recipe.layer_decay**depth})
+    return groups
+
+
+def _representations(
+    network: PredictionNetwork, graphs: MoleculeGraphs, device: torch.device, recipe: SupervisedRecipe
+) -> Tensor | None:
+    """What a frozen encoder makes of all molecules, once for all epochs; None when it is trained."""
+    if recipe.freeze != "encoder":
+        return None
+    encoder = SideBySide([network.molecule_encoder], network.head.in_features)
+    return torch.from_numpy(embed_graphs(encoder, graphs, "encoder", device, recipe.precision)).to(device)
+
+
+@torch.no_grad()
+def _validate(
+    network: PredictionNetwork,
+    validation: LabelledMolecules,
+    z: Tensor | None,
+    device: torch.device,
+    recipe: SupervisedRecipe,
+) -> dict[str, float]:
+    network.eval()
+    if z is None:
+        model = SideBySide([network], network.head.out_features)
+        outputs = torch.from_numpy(embed_graphs(model, validation.graphs, "labels", device, recipe.precision))
+    else:
+        outputs = network.predict(z).cpu()
+    targets, weights = validation.targets, validation.weights
+    return {
+        "validation_loss": float(supervised_loss(recipe.objective, outputs, targets, weights)),
+        "validation_score": supervised_score(recipe.objective, outputs.numpy(), targets.numpy(), weights.numpy()),
+    }
+
+
+def _copy(network: nn.Module) -> dict[str, np.ndarray]:
+    return {name: w.detach().cpu().numpy().copy() for name, w in network.state_dict().items()}
