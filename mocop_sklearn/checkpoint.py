@@ -173,7 +173,7 @@ class PretrainedModel:
         """Build the torch module with these weights."""
         with torch.device("meta"):  # random initial weights would cost time and torch's global random state
             module = TwoTower(self.architecture)
-        module.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in self.weights.items()}, assign=True)
+        module.load_state_dict({name: torch.tensor(w) for name, w in self.weights.items()}, assign=True)
         return module
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -99,7 +99,7 @@ def pretrain(job: Job) -> PretrainedModel:
         corpus(training),
         corpus(validation) if len(validation) else None,
         device=job.device,
-        initial_weights={k: torch.from_numpy(np.array(w)) for k, w in job.start.weights.items()} if job.start else None,
+        initial_weights={k: torch.tensor(w) for k, w in job.start.weights.items()} if job.start else None,
         resume_from=resumed,
         save=_state_writer(job),
         verbose=job.verbose,
@@ -193,7 +193,7 @@ def _resume(job: Job) -> tuple[Job, TrainingState | None]:
     sections: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
     for key, a in arrays.items():
         section, _, name = key.partition(".")
-        sections[section][name] = torch.from_numpy(np.array(a))
+        sections[section][name] = torch.tensor(a)
     optimizer: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in sections["optimizer"].items():
         index, _, name = key.partition(".")
