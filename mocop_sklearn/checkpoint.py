@@ -173,7 +173,7 @@ class PretrainedModel:
         """Build the torch module with these weights."""
         with torch.device("meta"):  # random initial weights would cost time and torch's global random state
             module = TwoTower(self.architecture)
-        module.load_state_dict({name: torch.tensor(w) for name, w in self.weights.items()}, assign=True)
+        module.load_state_dict(as_tensors(self.weights), assign=True)
         return module
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -200,22 +200,12 @@ class PretrainedModel:
         """Read a model; ``standardize`` is needed again when it was a callable."""
         header, arrays = read_file(path, "model")
         model, record = header["model"], header["record"]
-        featurizer = FEATURIZERS.get(model["architecture"]["featurizer"])
-        if featurizer is None or featurizer.vocabulary() != model["vocabulary"]:
-            raise ValueError(
-                f"{str(path)!r} was written with another atom vocabulary ({model['vocabulary']['name']!r}, "
-                f"mocop_sklearn {record['versions']['mocop_sklearn']}); this version cannot featurise for it."
-            )
-        if isinstance(model["standardize"], dict):
-            name = model["standardize"]["callable"]
-            if not callable(standardize):
-                raise ValueError(f"{str(path)!r} was trained with standardize={name}: pass that function again.")
-        else:
-            standardize = model["standardize"]
+        architecture = Architecture.from_dict(model["architecture"])
+        check_vocabulary(path, architecture, model["vocabulary"], record["versions"])
         return cls(
-            architecture=Architecture.from_dict(model["architecture"]),
+            architecture=architecture,
             weights={name.removeprefix("weights."): a for name, a in arrays.items() if name.startswith("weights.")},
-            standardize=standardize,
+            standardize=restore_standardize(path, model["standardize"], standardize),
             profile_transformer=decode(model["profile_transformer"], arrays),
             profile_features=model["profile_features"],
             n_profile_columns=model["n_profile_columns"],
@@ -225,6 +215,30 @@ class PretrainedModel:
             best_score=record["best_score"],
             parameters=record["parameters"],
         )
+
+
+def as_tensors(weights: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Copy arrays into torch's memory: the last bit of products hangs on alignment, and numpy's is left to chance."""
+    return {name: torch.tensor(w) for name, w in weights.items()}
+
+
+def check_vocabulary(path: Any, architecture: Architecture, vocabulary: Any, versions: Mapping[str, str]) -> None:
+    """Raise ``ValueError`` unless this version featurises as the one that wrote the file at ``path``."""
+    featurizer = FEATURIZERS.get(architecture.featurizer)
+    if featurizer is None or featurizer.vocabulary() != vocabulary:
+        raise ValueError(
+            f"{str(path)!r} was written with another atom vocabulary ({vocabulary['name']!r}, "
+            f"mocop_sklearn {versions['mocop_sklearn']}); this version cannot featurise for it."
+        )
+
+
+def restore_standardize(path: Any, stored: Any, given: Any) -> Any:
+    """Undo ``describe_callable``: a function cannot be stored and must be ``given`` again."""
+    if not isinstance(stored, dict):
+        return stored
+    if not callable(given):
+        raise ValueError(f"{str(path)!r} was trained with standardize={stored['callable']}: pass that function again.")
+    return given
 
 
 def describe_callable(value: Any) -> Any:

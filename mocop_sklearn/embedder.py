@@ -547,7 +547,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         molecules = self._embed(values, "projection")
         if not valid.any():
             raise ValueError("No row of X is a valid molecule.")
-        _, first, group = np.unique(np.array(identity)[valid].astype(str), return_index=True, return_inverse=True)
+        _, first, group = np.unique(np.array(identity, dtype=object)[valid], return_index=True, return_inverse=True)
         return retrieval_score(molecules[valid][first], self._project(average_by_group(scaled[valid], group)))
 
     def _scale_profiles(self, P: Any, name: str) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -15,7 +14,18 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from .checkpoint import PretrainedModel, decode, describe_callable, encode, library_versions, read_file, write_file
+from .checkpoint import (
+    PretrainedModel,
+    as_tensors,
+    check_vocabulary,
+    decode,
+    describe_callable,
+    encode,
+    library_versions,
+    read_file,
+    restore_standardize,
+    write_file,
+)
 from .embedder import MoCoPEmbedder
 from .encoders import Architecture, PredictionNetwork, SideBySide
 from .featurize import featurize
@@ -244,9 +254,7 @@ class FineTuned(BaseEstimator):
         for weights in self.weights_:
             with torch.device("meta"):  # random initial weights would cost time and torch's global random state
                 network = PredictionNetwork(self._architecture, self._shift.shape[1])
-            # cloned: the last bit of products hangs on the alignment of memory, and numpy's is left to chance
-            state = {name: torch.from_numpy(np.asarray(w)).clone() for name, w in weights.items()}
-            network.load_state_dict(state, assign=True)
+            network.load_state_dict(as_tensors(weights), assign=True)
             members.append(network)
         return SideBySide(members, self._shift.size)
 
@@ -298,23 +306,15 @@ class FineTuned(BaseEstimator):
         """
         header, arrays = read_file(path, _KIND)
         architecture = Architecture.from_dict(header["architecture"])
-        featurizer = FEATURIZERS.get(architecture.featurizer)
         if header["estimator"] != cls.__name__:
             raise ValueError(f"{str(path)!r} holds a {header['estimator']}, not a {cls.__name__}.")
-        if featurizer is None or featurizer.vocabulary() != header["vocabulary"]:
-            raise ValueError(f"{str(path)!r} was written with another atom vocabulary; this version cannot use it.")
+        check_vocabulary(path, architecture, header["vocabulary"], header["versions"])
         estimator = cls(**(header["parameters"] | parameters))
         estimator._validate_params()
-        standardize = header["standardize"]
-        if isinstance(standardize, Mapping):
-            if not callable(estimator.standardize):
-                raise ValueError(
-                    f"{str(path)!r} was trained with standardize={standardize['callable']}: pass that function again."
-                )
-            standardize = estimator.standardize
         for name, value in decode(header["fitted"], arrays).items():
             setattr(estimator, name, value)
-        estimator._architecture, estimator._standardize = architecture, standardize
+        estimator._architecture = architecture
+        estimator._standardize = restore_standardize(path, header["standardize"], estimator.standardize)
         return estimator
 
     # -- the scikit-learn contract ------------------------------------------------------------
@@ -339,5 +339,5 @@ def _encoder_weights(start: PretrainedModel | None) -> dict[str, torch.Tensor] |
     if start is None:
         return None
     prefix = "molecule_encoder."
-    weights = {name: torch.from_numpy(np.array(w)) for name, w in start.weights.items()}
-    return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+    weights = {name.removeprefix(prefix): w for name, w in start.weights.items() if name.startswith(prefix)}
+    return as_tensors(weights)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from .checkpoint import PretrainedModel, read_file, write_file
+from .checkpoint import PretrainedModel, as_tensors, read_file, write_file
 from .encoders import Architecture
 from .featurize import featurize
 from .molecules import report_invalid, unique_molecules
@@ -99,7 +99,7 @@ def pretrain(job: Job) -> PretrainedModel:
         corpus(training),
         corpus(validation) if len(validation) else None,
         device=job.device,
-        initial_weights={k: torch.tensor(w) for k, w in job.start.weights.items()} if job.start else None,
+        initial_weights=as_tensors(job.start.weights) if job.start else None,
         resume_from=resumed,
         save=_state_writer(job),
         verbose=job.verbose,
