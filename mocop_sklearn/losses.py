@@ -32,14 +32,19 @@ def contrastive_logits(molecules: Tensor, profiles: Tensor, scale: Tensor, group
     return logits.masked_fill(same, -torch.inf)
 
 
-def info_nce(logits: Tensor) -> Tensor:
+def info_nce(logits: Tensor, weights: Tensor | None = None) -> Tensor:
     r"""Symmetric InfoNCE: the mean of the cross-entropies of rows and columns with the diagonal as target.
 
     .. math::
         L = -\frac{1}{2n} \sum_i \left( \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ij}}}
             + \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ji}}} \right)
 
+    With ``weights``, of shape (n,), the sum over i is their weighted mean.
+
     van den Oord et al. (arXiv 1807.03748); in this form Radford et al. (arXiv 2103.00020).
     """
     target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    if weights is None:
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    losses = F.cross_entropy(logits, target, reduction="none") + F.cross_entropy(logits.T, target, reduction="none")
+    return (weights * losses).sum() / (2 * weights.sum())

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from .corpus import Corpus
 from .encoders import Architecture, TwoTower
 from .inference import embed_graphs, embed_profiles
 from .losses import contrastive_logits, info_nce
 from .metrics import retrieval_report
-from .pairs import Corpus
 from .runtime import autocast, generator, torch_seed
 
 # Purposes of the random generators that hang on one seed.
@@ -32,7 +32,7 @@ class Recipe:
 
     temperature: float
     learn_temperature: bool
-    replicates: str
+    replicates: str | int
     max_epochs: int
     batch_size: int
     learning_rate: float
@@ -109,8 +109,9 @@ def train(
             optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
 
         training = training.to(device)
-        if recipe.replicates == "mean":
-            training = training.averaged()
+        replicates = recipe.replicates
+        if replicates == "mean":
+            training, replicates = training.averaged(), "sample"
         if validation is not None:
             validation = validation.averaged()
         n_batches = max(1, len(training) // recipe.batch_size)
@@ -125,14 +126,18 @@ def train(
                 rng = generator(recipe.seed, _EPOCH, epoch)
                 torch.manual_seed(int(rng.integers(2**62)))
                 losses = []
+                waiting = 0.0
                 model.train()
-                for i, batch in enumerate(_batches(rng, len(training), n_batches, recipe.batch_size)):
+                batches = training.batches(rng, recipe.batch_size, replicates)
+                for i in range(n_batches):
                     learning_rate = recipe.learning_rate * _schedule(
                         epoch * n_batches + i, n_steps, recipe.warmup_fraction
                     )
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate
-                    graph, profiles, identity = training.draw(batch, rng)
+                    asked = time.perf_counter()
+                    graph, profiles, identity = next(batches)
+                    waiting += time.perf_counter() - asked
                     with autocast(device, recipe.precision):
                         logits = contrastive_logits(
                             model.project_molecules(graph),
@@ -140,7 +145,7 @@ def train(
                             model.log_scale.exp(),
                             identity,
                         )
-                        loss = info_nce(logits)
+                        loss = info_nce(logits, None if training.weights is None else training.weights[identity])
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
                     optimizer.step()
@@ -160,7 +165,7 @@ def train(
                 if validation is not None:
                     row |= _validate(model, validation, device, recipe)
                 _finish_epoch(state, model, optimizer, row)
-                row["seconds"] = time.perf_counter() - started
+                row |= {"seconds": time.perf_counter() - started, "seconds_waiting": waiting}
                 progress.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "validation_score") if name in row})
                 if save is not None:
                     save(state)
@@ -182,13 +187,6 @@ def _parameter_groups(model: TwoTower, weight_decay: float) -> list[dict[str, An
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": [model.log_scale], "weight_decay": 0.0}]
 
 
-def _batches(rng: np.random.Generator, n: int, n_batches: int, batch_size: int) -> Iterator[np.ndarray]:
-    """One pass over the molecules in random order; the last partial batch is dropped."""
-    order = rng.permutation(n)
-    for i in range(n_batches):
-        yield order[i * batch_size : (i + 1) * batch_size]
-
-
 def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:
     """Factor of the learning rate: linear warm-up, then a cosine to zero."""
     warmup = warmup_fraction * n_steps
@@ -205,6 +203,7 @@ def out_of_patience(state: TrainingState, patience: int | None) -> bool:
 def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe: Recipe) -> dict[str, float]:
     """Retrieval among the validation molecules, one averaged profile each, and the loss in batches as in training."""
     molecules = embed_graphs(model, validation.graphs, "projection", device, recipe.precision)
+    assert isinstance(validation.profiles, Tensor)  # they are averaged
     profiles = embed_profiles(model, validation.profiles, device, recipe.precision)
     report = retrieval_report(molecules, profiles, ks=(1, 10))
     scale = model.log_scale.detach().exp().cpu()

@@ -10,8 +10,9 @@ from scipy.stats import chisquare
 from sklearn.base import clone
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
+from mocop_sklearn.corpus import Corpus
 from mocop_sklearn.featurize import featurize
-from mocop_sklearn.pairs import Corpus, average_by_group, read_pairs, split_molecules
+from mocop_sklearn.pairs import average_by_group, read_pairs, split_molecules
 
 # ---------------------------------------------------------------------------------------------
 # Splitting
@@ -80,7 +81,7 @@ def molecule_of_row():
 def corpus(molecule_of_row):
     """Profiles that say their row and their molecule."""
     profiles = np.stack([np.arange(11), molecule_of_row], axis=1).astype(np.float32)
-    return Corpus.from_rows(featurize(MOLECULES, "paper").graphs, profiles, molecule_of_row)
+    return Corpus.from_rows(featurize(MOLECULES, "paper").graphs, torch.from_numpy(profiles), molecule_of_row)
 
 
 def test_draw_takes_each_replicate_as_often_and_no_other(corpus, molecule_of_row):
@@ -113,18 +114,14 @@ def test_draw_is_deterministic(corpus):
     assert not torch.equal(one, other)
 
 
-def test_mean_profiles(corpus, molecule_of_row):
-    expected = [corpus.profiles[torch.from_numpy(molecule_of_row == i)].mean(dim=0) for i in range(4)]
-    torch.testing.assert_close(corpus.mean_profiles(), torch.stack(expected))
-
-
-def test_averaged(corpus):
+def test_averaged(corpus, molecule_of_row):
+    expected = torch.stack([corpus.profiles[torch.from_numpy(molecule_of_row == i)].mean(dim=0) for i in range(4)])
     averaged = corpus.averaged()
     assert len(averaged) == 4
-    torch.testing.assert_close(averaged.profiles, corpus.mean_profiles())
+    torch.testing.assert_close(averaged.profiles, expected)
     _, profiles, _ = averaged.draw(np.array([3, 1]), np.random.default_rng(0))
-    torch.testing.assert_close(profiles, corpus.mean_profiles()[[3, 1]])
-    torch.testing.assert_close(averaged.mean_profiles(), averaged.profiles)
+    torch.testing.assert_close(profiles, expected[[3, 1]])
+    torch.testing.assert_close(averaged.averaged().profiles, expected)
 
 
 def test_average_by_group_agrees_with_a_loop():
