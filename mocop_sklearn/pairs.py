@@ -416,7 +416,7 @@ def open_pairs(path: Any) -> PairedProfiles:
 def read_pairs(
     paths: Sequence[Any], smiles: str | None = None, features: Sequence[str] = (), columns: str = "same"
 ) -> PairedProfiles:
-    """Read tables of wells, one below the other.
+    """Read tables of wells, one below the other, or open one store.
 
     Parameters
     ----------
@@ -441,6 +441,14 @@ def read_pairs(
     """
     import pandas as pd
 
+    stores = [path for path in paths if is_store(path)]
+    if stores and len(paths) > 1:
+        raise ValueError(f"{str(stores[0])!r} is a folder: pass one stored corpus alone, or only tables.")
+    if stores:
+        pairs = PairedProfiles.open(stores[0])
+        names = pairs.feature_names or []
+        chosen_names = matching_columns(names, features, repr(str(stores[0])))
+        return pairs.select_features([names.index(name) for name in chosen_names]) if features else pairs
     tables = [PairedProfiles.from_file(path, smiles) for path in paths]
     if len(tables) == 1 and not features:
         return tables[0]

@@ -1,0 +1,193 @@
+"""A corpus of JUMP-CP's size: build it, open it, pretrain on it, and what that costs in time, disk and memory.
+
+python benchmarks/scale.py [--scale 1 0.1 0.01] [--folder scale_data]
+
+The plates are simulated in JUMP's layout (datasets.make_jump_like); with the tables jump_compounds, jump_wells and
+jump_activity_map in the benchmark data folder, on the real structures and the real plate maps. Plates and stores
+stay in the folder, and what is there is not made again. Each phase runs in a process of its own. Memory is the sum over
+it and its children of private and shared memory that is no file's (RssAnon + RssShmem in /proc/PID/status, sampled
+ten times a second): pages of the store in the page cache are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common import DATA, print_table, save
+
+FULL_PLATES = 1937
+STEPS = 400
+
+
+def memory_of_tree(pid: int) -> int:
+    """Bytes of memory that is no file's, of a process and its descendants."""
+    parents, sizes = {}, {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        except OSError:  # it ended meanwhile
+            continue
+        own = int(fields["Pid"])
+        parents[own] = int(fields["PPid"])
+        sizes[own] = sum(int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem")) * 1024
+    tree = {pid}
+    while more := {own for own, parent in parents.items() if parent in tree} - tree:
+        tree |= more
+    return sum(sizes.get(own, 0) for own in tree)
+
+
+def measured(phase: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """Result of a phase in a fresh process, with its seconds and its peak of memory in GiB."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, phase, args))
+    start, peak = time.perf_counter(), 0
+    process.start()
+    sender.close()
+    while process.is_alive():
+        peak = max(peak, memory_of_tree(process.pid or 0))
+        process.join(0.1)
+    result = receiver.recv() if process.exitcode == 0 else {}
+    if not result:
+        raise SystemExit(f"{phase.__name__} failed")
+    return result | {"seconds": time.perf_counter() - start, "peak_gib": peak / 2**30}
+
+
+def _send(sender: Any, phase: Callable[..., dict[str, Any]], args: tuple[Any, ...]) -> None:
+    sender.send(phase(*args))
+
+
+def tables() -> dict[str, Path]:
+    """Real structures, plate maps and activities, where they are at hand."""
+    names = {"structures": "jump_compounds", "wells": "jump_wells", "activity": "jump_activity_map"}
+    return {key: DATA / f"{name}.parquet" for key, name in names.items() if (DATA / f"{name}.parquet").exists()}
+
+
+def make(folder: Path, scale: float, n_jobs: int) -> dict[str, Any]:
+    """Write the plates."""
+    from mocop_sklearn.datasets import make_jump_like
+
+    n_plates = round(scale * FULL_PLATES)
+    data = make_jump_like(folder / "plates", n_plates=n_plates, **tables(), n_jobs=n_jobs, random_state=0)
+    (folder / "plates.json").write_text(
+        json.dumps({"plates": list(map(str, data.plates)), "metadata": [str(path) for path in data.metadata.values()]})
+    )
+    return {"plates": len(data.plates), "gb": sum(Path(path).stat().st_size for path in data.plates) / 1e9}
+
+
+def build(folder: Path, n_jobs: int) -> dict[str, Any]:
+    """Build the store."""
+    from mocop_sklearn.build import build_pairs
+    from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS
+    from mocop_sklearn.normalization import ProfileNormalizer
+    from mocop_sklearn.selection import ProfileFilter
+
+    files = json.loads((folder / "plates.json").read_text())
+    pairs = build_pairs(
+        folder / "jump.pairs",
+        files["plates"],
+        metadata=files["metadata"],
+        keep={"Metadata_PlateType": ["COMPOUND"]},
+        exclude={"Metadata_JCP2022": [JUMP_EMPTY, *JUMP_POSITIVE_CONTROLS]},
+        normalizer=ProfileNormalizer(on_missing="drop"),
+        feature_filter=ProfileFilter.paper(),
+        n_jobs=n_jobs,
+    )
+    size = sum(path.stat().st_size for path in (folder / "jump.pairs").iterdir())
+    return {"gb": size / 1e9, "report": pairs.report_}
+
+
+def open_store(folder: Path) -> dict[str, Any]:
+    """Open the store some times."""
+    from mocop_sklearn import PairedProfiles
+
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        pairs = PairedProfiles.open(folder / "jump.pairs")
+        seconds.append(time.perf_counter() - start)
+    return {"open_seconds": statistics.median(seconds), "rows": len(pairs), "features": pairs.n_features}
+
+
+def pretrain(folder: Path, recipe: str) -> dict[str, Any]:
+    """Take some hundred steps, without a validation part, and say what a pair costs."""
+    from mocop_sklearn import MoCoPEmbedder, PairedProfiles
+
+    pairs = PairedProfiles.open(folder / "jump.pairs")
+    make_embedder: Any = MoCoPEmbedder if recipe == "default" else MoCoPEmbedder.paper
+    embedder = make_embedder(pairs=pairs, validation_fraction=0, random_state=0)
+    n_molecules = pairs.report_["molecules"]
+    steps = max(1, n_molecules // embedder.batch_size)
+    embedder.set_params(max_epochs=-(-STEPS // steps))
+    start = time.perf_counter()
+    embedder.fit(["C"])
+    whole = time.perf_counter() - start
+    training = sum(row["seconds"] for row in embedder.history_)
+    n_pairs = len(embedder.history_) * steps * embedder.batch_size
+    return {
+        "steps": len(embedder.history_) * steps,
+        "pairs_per_second": n_pairs / training,
+        "microseconds_per_pair": 1e6 * training / n_pairs,
+        "waiting_share": sum(row["seconds_waiting"] for row in embedder.history_) / training,
+        "seconds_before_training": whole - training,
+    }
+
+
+def run(scale: float, folder: Path, n_jobs: int) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, Any] = {}
+    for name, phase, args in (
+        ("make", make, (folder, scale, n_jobs)),
+        ("build", build, (folder, n_jobs)),
+        ("open", open_store, (folder,)),
+        ("default", pretrain, (folder, "default")),
+        ("paper", pretrain, (folder, "paper")),
+    ):
+        figures[name] = measured(phase, *args)
+        print(f"scale {scale:g}, {name}: {figures[name]}", flush=True)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, nargs="+", default=[1.0, 0.1, 0.01])
+    parser.add_argument("--folder", type=Path, help="where plates and stores are made, and stay (default: temporary)")
+    parser.add_argument("--n-jobs", type=int, default=2)
+    args = parser.parse_args()
+    folder = args.folder or Path(tempfile.mkdtemp())
+    try:
+        runs = {f"{scale:g}": run(scale, folder / f"{scale:g}", args.n_jobs) for scale in args.scale}
+    finally:
+        if args.folder is None:
+            shutil.rmtree(folder)
+    save("scale", {"tables": sorted(tables()), "runs": runs})
+    rows = []
+    for scale, phases in runs.items():
+        report = phases["build"]["report"]
+        rows.append(
+            [
+                scale,
+                f"{report['molecules']:,} × {report['fates']['stored']:,} × {report['features']:,}",
+                f"{phases['build']['seconds']:.0f} s, {phases['build']['peak_gib']:.2f} GiB",
+                f"{phases['build']['gb']:.2f} GB",
+                f"{phases['open']['open_seconds']:.3f} s",
+                *(
+                    f"{p['pairs_per_second']:,.0f}/s, waits {p['waiting_share']:.1%}, {p['peak_gib']:.2f} GiB"
+                    for p in (phases["default"], phases["paper"])
+                ),
+            ]
+        )
+    print_table(["scale", "molecules × wells × features", "build", "disk", "open", "default", "paper"], rows)
+
+
+if __name__ == "__main__":
+    main()
