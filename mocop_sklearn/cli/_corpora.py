@@ -31,10 +31,10 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
     add("--features", nargs="+", default=(), metavar="COLUMN",
         help="names or patterns like 'Cells_*' (default: every column but Metadata_*)")  # fmt: skip
     add("--columns", choices=("same", "intersection", "union"), default="same",
-        help="files with different features: refuse them, take those that all have, or all (default: same)")  # fmt: skip
+        help="files with different features: refuse them, take the common ones, or all (default: same)")  # fmt: skip
     wells = parser.add_argument_group("which wells are stored")
     add = wells.add_argument
-    assignment = {"nargs": "+", "type": _assignment, "default": (), "metavar": "COLUMN=VALUE[,VALUE]"}
+    assignment: dict[str, Any] = {"nargs": "+", "type": _assignment, "default": (), "metavar": "COLUMN=VALUE[,VALUE]"}
     add("--keep", **assignment, help="only wells with these values")
     add("--exclude", **assignment, help="no wells with these values")
     add("--controls", choices=("exclude", "keep"), default="exclude", help="negative controls (default: exclude)")
@@ -45,7 +45,7 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
     values = parser.add_argument_group("what is done to their profiles")
     add = values.add_argument
     add("--method", choices=("robust", "mad", "standardize", "none"), default="robust",
-        help="how plates are normalised on their controls (default: robust, median and inter-quartile range)")  # fmt: skip
+        help="how plates are normalised on their controls (default: robust: median and quartiles)")  # fmt: skip
     add("--on-missing", choices=("raise", "plate", "drop"), default="raise",
         help="plates with too few controls: an error, scaled on all wells, or left out (default: raise)")  # fmt: skip
     add("--filter", choices=("paper", "none"), default="none",
