@@ -3,10 +3,10 @@
 python benchmarks/scale.py [--scale 1 0.1 0.01] [--folder scale_data]
 
 The plates are simulated in JUMP's layout (datasets.make_jump_like); with the tables jump_compounds, jump_wells and
-jump_activity_map in the benchmark data folder, on the real structures and the real plate maps. Plates and stores
-stay in the folder, and what is there is not made again. Each phase runs in a process of its own. Memory is the sum over
-it and its children of private and shared memory that is no file's (RssAnon + RssShmem in /proc/PID/status, sampled
-ten times a second): pages of the store in the page cache are not counted.
+jump_activity_map in the benchmark data folder, on the real structures and the real plate maps, of which some are copied
+for sources that are not in the table. Plates stay in the folder and are not made again. Each phase runs in a process of
+its own. Memory is the sum over it and its children of memory that is no file's (RssAnon + RssShmem in /proc/PID/status,
+sampled ten times a second): pages of the store in the page cache are not counted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import Any
 
 from common import DATA, print_table, save
 
-FULL_PLATES = 1937
 STEPS = 400
+N_WELLS = 620_000  # treated wells with a known structure
+ABSENT_SOURCES = ("source_1", "source_7", "source_9", "source_13", "source_15")  # of JUMP, from the table of wells
 
 
 def memory_of_tree(pid: int) -> int:
@@ -72,12 +73,45 @@ def tables() -> dict[str, Path]:
     return {key: DATA / f"{name}.parquet" for key, name in names.items() if (DATA / f"{name}.parquet").exists()}
 
 
-def make(folder: Path, scale: float, n_jobs: int) -> dict[str, Any]:
-    """Write the plates."""
+def full_layout(path: Path) -> int:
+    """Write plate maps of at least N_WELLS treated wells: the real ones, then copies of them at the absent sources.
+
+    Returns the number of plates.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_NEGCON, JUMP_POSITIVE_CONTROLS
+
+    wells = pd.read_parquet(tables()["wells"])
+    wells = wells[(wells["Metadata_PlateType"] == "COMPOUND") & wells["Metadata_Batch"].notna()]
+    known = set(pd.read_parquet(tables()["structures"], columns=["Metadata_JCP2022"])["Metadata_JCP2022"])
+    known -= {JUMP_NEGCON, JUMP_EMPTY, *JUMP_POSITIVE_CONTROLS}
+    treated = wells["Metadata_JCP2022"].isin(known).groupby(wells["Metadata_Plate"]).sum()
+    chosen = np.flatnonzero(treated.sum() + treated.cumsum() >= N_WELLS)
+    copied = treated.index[: chosen[0] + 1 if len(chosen) else len(treated)]
+    copies = wells[wells["Metadata_Plate"].isin(copied)].copy()
+    place = pd.Index(copied).get_indexer(copies["Metadata_Plate"]) * len(ABSENT_SOURCES) // len(copied)
+    copies["Metadata_Source"] = np.array(ABSENT_SOURCES)[place]
+    copies["Metadata_Plate"] = copies["Metadata_Plate"].astype(str) + "_copy"
+    pd.concat([wells, copies]).to_parquet(path)
+    return len(treated) + len(copied)
+
+
+def make_plates(folder: Path, scale: float, n_jobs: int) -> Any:
+    """Write a share of the plates of JUMP; see ``make_jump_like`` for what is returned."""
     from mocop_sklearn.datasets import make_jump_like
 
-    n_plates = round(scale * FULL_PLATES)
-    data = make_jump_like(folder / "plates", n_plates=n_plates, **tables(), n_jobs=n_jobs, random_state=0)
+    layout, n_plates = {}, round(2000 * scale)
+    if "wells" in tables():
+        n_plates = round(scale * full_layout(folder / "layout.parquet"))
+        layout = tables() | {"wells": folder / "layout.parquet"}
+    return make_jump_like(folder / "plates", n_plates=n_plates, **layout, n_jobs=n_jobs, random_state=0)
+
+
+def make(folder: Path, scale: float, n_jobs: int) -> dict[str, Any]:
+    """Write the plates."""
+    data = make_plates(folder, scale, n_jobs)
     (folder / "plates.json").write_text(
         json.dumps({"plates": list(map(str, data.plates)), "metadata": [str(path) for path in data.metadata.values()]})
     )
@@ -92,6 +126,7 @@ def build(folder: Path, n_jobs: int) -> dict[str, Any]:
     from mocop_sklearn.selection import ProfileFilter
 
     files = json.loads((folder / "plates.json").read_text())
+    shutil.rmtree(folder / "jump.pairs", ignore_errors=True)
     pairs = build_pairs(
         folder / "jump.pairs",
         files["plates"],
@@ -146,7 +181,7 @@ def run(scale: float, folder: Path, n_jobs: int) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Any] = {}
     for name, phase, args in (
-        ("make", make, (folder, scale, n_jobs)),
+        *([] if (folder / "plates.json").exists() else [("make", make, (folder, scale, n_jobs))]),
         ("build", build, (folder, n_jobs)),
         ("open", open_store, (folder,)),
         ("default", pretrain, (folder, "default")),

@@ -67,6 +67,8 @@ def pretrain(job: Job) -> PretrainedModel:
     """
     job, resumed = _resume(job)
     source = job.source
+    if job.recipe.replicates == "source" and source.source_codes is None:
+        raise ValueError('replicates="source" needs pairs that name the source of each row (Metadata_Source).')
     texts, text_of_row = source.distinct_molecules()
     found = featurize(texts, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs)
     graph_of_row = found.graph_index(len(texts))[text_of_row]
