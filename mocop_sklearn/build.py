@@ -9,6 +9,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def build_pairs(
     weight_column: str | None = None,
     features: Sequence[str] = (),
     columns: str = "same",
+    missing_files: str = "raise",
     keep: Mapping[str, Sequence[str]] | None = None,
     exclude: Mapping[str, Sequence[str]] | None = None,
     controls: str = "exclude",
@@ -113,6 +115,8 @@ def build_pairs(
         Names of feature columns, or patterns like ``Cells_*``; by default all but ``Metadata_*``.
     columns : {"same", "intersection", "union"}, default="same"
         Files with different features: an error, the features that all have, or all features with NaN.
+    missing_files : {"raise", "skip"}, default="raise"
+        Files that are not there: an error, or left out and counted.
     keep, exclude : dict of column to values, optional
         Store only, or do not store, the wells with these values: ``keep={"Metadata_PlateType": ["COMPOUND"]}``,
         ``exclude={"Metadata_JCP2022": JUMP_POSITIVE_CONTROLS}``.
@@ -163,16 +167,28 @@ def build_pairs(
     (PairedProfiles(200 rows, 20 features), 64)
     """
     path = Path(path)
-    _check(dtype, clip, normalizer, standardize, columns=columns, controls=controls, repeated_wells=repeated_wells)
+    choices = {
+        "columns": columns,
+        "controls": controls,
+        "repeated_wells": repeated_wells,
+        "missing_files": missing_files,
+        "dtype": dtype,
+    }
+    _check(choices, clip, normalizer)
+    check_standardize(standardize)
     files = [plate if hasattr(plate, "local") else Path(plate) for plate in plates]
     if not files:
         raise ValueError("There are no plates: give at least one file.")
     if max_wells is not None and max_wells < 1:
         raise ValueError(f"max_wells must be at least 1, got {max_wells!r}.")
     finish = _Finish(columns, repeated_wells, max_wells, feature_filter)
+    if path.exists():
+        PairedProfiles.open(path)  # or else say what it is
     partial = path.with_name(f"{path.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    with FileLock(partial / "lock"):
+    lock = path.with_name(f"{path.name}.partial.lock")  # not in the folder, which goes while others wait
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        partial.mkdir(exist_ok=True)
         plan = PlatePlan(
             tables=_local_tables(metadata, partial),
             smiles=smiles,
@@ -182,6 +198,7 @@ def build_pairs(
             dose_column=dose_column,
             weight_column=weight_column,
             features=_texts(features),
+            missing_files=missing_files,
             keep=tuple((column, _texts(values)) for column, values in (keep or {}).items()),
             exclude=tuple((column, _texts(values)) for column, values in (exclude or {}).items()),
             controls=controls,
@@ -209,27 +226,30 @@ def build_pairs(
             os.replace(partial / "store", path)
         pairs = PairedProfiles.open(path)
         shutil.rmtree(partial)
+        with suppress(PermissionError):  # Windows keeps what is open
+            lock.unlink(missing_ok=True)
     if pairs.recipe_ != recipe:
         raise ValueError(f"{str(path)!r} holds pairs of another build: remove it, or choose another path.")
     return pairs
 
 
-def _check(dtype: str, clip: float | None, normalizer: Any, standardize: Any, **choices: str) -> None:
+def _check(choices: dict[str, str], clip: float | None, normalizer: Any) -> None:
     allowed = {
         "columns": ("same", "intersection", "union"),
         "controls": ("exclude", "keep"),
         "repeated_wells": ("keep", "first", "raise"),
+        "missing_files": ("raise", "skip"),
         "dtype": ("float16", "float32"),
     }
-    for name, value in (choices | {"dtype": dtype}).items():
+    for name, value in choices.items():
         if value not in allowed[name]:
             raise ValueError(f"{name} must be one of {allowed[name]}, got {value!r}.")
+    dtype = choices["dtype"]
     largest = float(np.finfo(np.float16).max) if dtype == "float16" else np.inf
     if (clip is None and dtype == "float16") or (clip is not None and not 0 < clip <= largest):
         raise ValueError(f"clip must be above 0, and at most {largest:.0f} for {dtype}; got {clip!r}.")
     if not isinstance(normalizer, (ProfileNormalizer, type(None))) and normalizer != "passthrough":
         raise ValueError(f'normalizer must be a ProfileNormalizer, None or "passthrough", got {normalizer!r}.')
-    check_standardize(standardize)
 
 
 def _texts(values: str | Sequence[Any]) -> tuple[str, ...]:
@@ -250,7 +270,8 @@ def _local_tables(tables: Sequence[Any], folder: Path) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _held_out_keys(molecules: Sequence[str], standardize: Standardize) -> tuple[str, ...]:
+def _held_out_keys(molecules: str | Sequence[str], standardize: Standardize) -> tuple[str, ...]:
+    molecules = [molecules] if isinstance(molecules, str) else molecules
     found = {text: identify(text, standardize) for text in molecules}
     bad = [text for text, item in found.items() if item is None]
     if bad:
@@ -267,6 +288,9 @@ def _recipe(plan: PlatePlan, finish: _Finish, files: Sequence[Any]) -> dict[str,
     """All that decides the content of a store, but the content of the files of plates."""
     options = {f.name: getattr(each, f.name) for each in (plan, finish) for f in fields(each)}
     options["standardize"] = describe_callable(plan.standardize)
+    for name in ("normalizer", "feature_filter"):  # their repr leaves out the middle of long lists
+        if options[name] is not None:
+            options[name] = f"{type(options[name]).__name__}({options[name].get_params()})"
     options["hold_out"] = _digest("\n".join(plan.hold_out).encode())
     options["tables"] = [_digest(Path(table).read_bytes()) for table in plan.tables]
     recipe = {"files": _digest("\n".join(str(file.name) for file in files).encode()), "n_files": len(files)}
@@ -281,7 +305,7 @@ def _digest(content: bytes) -> str:
 
 def _check_resumed(path: Path, recipe: dict[str, Any]) -> None:
     """See to it that the parts in a folder belong to this build."""
-    if path.exists():
+    if path.exists() and any(path.parent.glob("*.npz")):
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = [name for name in recipe if before.get(name) != recipe[name]]
         if changed:
@@ -301,6 +325,8 @@ def _check_resumed(path: Path, recipe: dict[str, Any]) -> None:
 
 def _assemble(folder: Path, parts: list[Part], finish: _Finish, plan: PlatePlan, recipe: dict[str, Any]) -> None:
     """Join the parts in the order of the files."""
+    n_files = len(parts)
+    parts = [part for part in parts if part.facts["counts"]]
     totals: Counter[str] = Counter()
     for part in parts:
         totals.update(part.facts["counts"] | part.facts["fates"])
@@ -319,7 +345,7 @@ def _assemble(folder: Path, parts: list[Part], finish: _Finish, plan: PlatePlan,
     smiles, first, molecule = np.unique(all_smiles, return_index=True, return_inverse=True)
     repeated = _repeated(wells)
     if repeated.any() and finish.repeated_wells == "raise":
-        plate, well = (wells[name][repeated][0] for name in ("plate", "well"))
+        plate, well = (str(wells[name][repeated][0]) for name in ("plate", "well"))
         raise ValueError(
             f"{repeated.sum()} rows repeat the plate and the well of another, such as {plate!r}, {well!r}: remove "
             "them, say with plate_columns what tells plates apart, or set repeated_wells."
@@ -327,9 +353,12 @@ def _assemble(folder: Path, parts: list[Part], finish: _Finish, plan: PlatePlan,
     unwanted = repeated & (finish.repeated_wells == "first")
     capped = _beyond(molecule, ~unwanted, finish.max_wells)
     stored = ~(unwanted | capped)
+    used, molecule = np.unique(molecule[stored], return_inverse=True)
+    smiles, first = smiles[used], first[used]
     fates = {"repeated": int(unwanted.sum()), "capped": int(capped.sum()), "stored": int(stored.sum())}
     report = {
-        "files": len(parts),
+        "files": n_files,
+        "missing_files": n_files - len(parts),
         "plates": totals["plates"],
         "wells": totals["wells"],
         "fates": {name: fates.get(name, totals[name]) for name in FATES},
@@ -349,7 +378,7 @@ def _assemble(folder: Path, parts: list[Part], finish: _Finish, plan: PlatePlan,
         dtype=plan.dtype,
         smiles=smiles.tolist(),
         keys=all_keys[first].tolist(),
-        molecule=molecule[stored],
+        molecule=molecule,
         labels={name: Labels.of(wells[name][stored]) for name in WELL_COLUMNS if name in wells},
         numbers={name: wells[name][stored] for name in ("dose", "weight") if name in wells},
         header={

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -26,6 +27,10 @@ from .tables import find_structure_column, read_table
 
 CONTROL_COLUMN = "Metadata_IsNegcon"
 _DMSO = "CS(C)=O"
+_MISSING: tuple[dict[str, np.ndarray], dict[str, Any]] = (
+    {"smiles": np.empty(0, str), "keys": np.empty(0, str), "moments": np.empty((4, 0))},
+    {"features": [], "fates": {}, "names": [], "counts": {}},
+)
 _PLATE_COLUMNS = ("Metadata_Source", "Metadata_Batch", "Metadata_Plate")
 
 
@@ -41,6 +46,7 @@ class PlatePlan:
     dose_column: str | None
     weight_column: str | None
     features: tuple[str, ...]
+    missing_files: str
     keep: tuple[tuple[str, tuple[str, ...]], ...]
     exclude: tuple[tuple[str, tuple[str, ...]], ...]
     controls: str
@@ -72,7 +78,8 @@ class MetadataTable:
         keys = tuple(c for c in self._frame.columns if str(c).startswith("Metadata_") and c in wells.columns)
         if not keys:
             return None
-        rows = self._index(keys).get_indexer(pd.MultiIndex.from_frame(wells[list(keys)].astype(str)))
+        texts = pd.MultiIndex.from_arrays([_text(wells[key]) for key in keys], names=keys)
+        rows = self._index(keys).get_indexer(texts)
         others = [c for c in self._frame.columns if c not in keys]
         added = {c: np.asarray(self._frame[c].array.take(rows, allow_fill=True), dtype=object) for c in others}
         return wells.assign(**added)
@@ -81,7 +88,8 @@ class MetadataTable:
         import pandas as pd
 
         if keys not in self._indices:
-            parts = [self._frame[key].cat.rename_categories(lambda value: str(value)) for key in keys]
+            columns = [self._frame[key].cat for key in keys]
+            parts = [column.rename_categories(_text(column.categories.to_series())) for column in columns]
             index = pd.MultiIndex.from_arrays(parts, names=keys)
             if index.has_duplicates:
                 example = dict(zip(keys, index[index.duplicated()][0], strict=True))
@@ -90,8 +98,13 @@ class MetadataTable:
         return self._indices[keys]
 
 
-@lru_cache(maxsize=8)
 def _table(path: str) -> MetadataTable:
+    status = os.stat(path)
+    return _table_as_of(path, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _table_as_of(path: str, *version: int) -> MetadataTable:
     return MetadataTable(path)
 
 
@@ -110,6 +123,14 @@ def _joined(wells: Any, tables: Sequence[str]) -> Any:
                 f"shares no Metadata_ column with the table {left[0]!r}; it has {[str(c) for c in wells.columns][:12]}"
             )
     return wells
+
+
+def _text(column: Any) -> np.ndarray:
+    """A column as text, empty where it is missing; whole numbers beside missing ones, which are read as floats, too."""
+    if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    missing = column.isna().to_numpy()
+    return np.array(["" if gap else str(value) for value, gap in zip(column, missing, strict=True)], dtype=str)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -136,10 +157,12 @@ def _as_numbers(column: Any) -> Any:
     import pandas as pd
 
     numbers = pd.to_numeric(column, errors="coerce")
-    text = np.flatnonzero(column.notna() & (numbers.isna() | column.map(lambda value: isinstance(value, str))))
-    if len(text):
+    text = column.astype(object).map(lambda value: isinstance(value, str)).astype(bool)
+    if text.any():  # rather one that makes no number, which made all of them text in a CSV file
+        unreadable = (text & numbers.isna()).to_numpy()
+        row = int(np.argmax(unreadable if unreadable.any() else text.to_numpy()))
         raise ValueError(
-            f"holds {column.iloc[text[0]]!r} in row {text[0]} of the column {column.name!r}, which is no number: "
+            f"holds {column.iloc[row]!r} in row {row} of the column {column.name!r}, which is no number: "
             "convert it, start the column's name with Metadata_, or choose the columns with features"
         )
     return numbers.astype(float)
@@ -173,15 +196,19 @@ def write_part(plan: PlatePlan, file: Any, target: Path) -> None:
     ValueError
         With the name of the file and what is wrong with it.
     """
-    local: AbstractContextManager[Path] = file.local() if hasattr(file, "local") else nullcontext(file)
-    with local as path:
-        frame = read_table(path)
-        try:
-            arrays, facts = _part(plan, frame, Path(file.name).stem)
-        except ValueError as error:
-            raise ValueError(f"{file.name!r} {str(error).rstrip('.')}.") from error
-        with open(path, "rb") as raw:
-            facts["file"] = {"name": file.name, "sha256": hashlib.file_digest(raw, "sha256").hexdigest()}
+    try:
+        with file.local() if hasattr(file, "local") else nullcontext(file) as path:
+            frame = read_table(path)
+            try:
+                arrays, facts = _part(plan, frame, Path(file.name).stem)
+            except ValueError as error:
+                raise ValueError(f"{file.name!r} {str(error).rstrip('.')}.") from error
+            with open(path, "rb") as raw:
+                facts["file"] = {"name": file.name, "sha256": hashlib.file_digest(raw, "sha256").hexdigest()}
+    except FileNotFoundError:
+        if plan.missing_files == "raise":
+            raise
+        arrays, facts = _MISSING
     with atomic_write(target) as temporary, open(temporary, "wb") as out:
         np.savez(out, facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
 
@@ -192,6 +219,7 @@ def _part(plan: PlatePlan, frame: Any, stem: str) -> tuple[dict[str, np.ndarray]
     if not n:
         raise ValueError("has no rows")
     named = {plan.smiles, plan.dose_column, plan.weight_column, plan.control_column, *plan.plate_columns}
+    named.update(column for column, _ in plan.keep + plan.exclude)
     if not plan.tables:
         named.add(find_structure_column(list(frame.columns), plan.smiles))
     metadata = [c for c in frame.columns if str(c).startswith("Metadata_") or c in named]
@@ -222,7 +250,9 @@ def _part(plan: PlatePlan, frame: Any, stem: str) -> tuple[dict[str, np.ndarray]
     labels = _labels(plan, wells, stem)
     mark("without_values", ~np.isfinite(X).any(axis=1))
     if (fate == "stored").any():
-        X = _normalized(plan, X, labels, controls)
+        held_out = (fate == "held_out") & ~controls
+        X = np.where(held_out[:, None], np.nan, X) if held_out.any() else X
+        X = _normalized(plan, X, labels, controls, labels["plate"][fate == "stored"])
         mark("without_controls", ~np.isfinite(X).any(axis=1))
     stored = fate == "stored"
     X = X[stored]
@@ -235,6 +265,13 @@ def _part(plan: PlatePlan, frame: Any, stem: str) -> tuple[dict[str, np.ndarray]
         np.clip(X, -plan.clip, plan.clip, out=X)
     numbers = {name: _numbers(wells, column) for name, column in
                (("dose", plan.dose_column), ("weight", plan.weight_column)) if column is not None}  # fmt: skip
+    weight = numbers.get("weight", np.ones(n))
+    if (unfit := stored & ~(np.isfinite(weight) & (weight >= 0))).any():
+        row = int(np.flatnonzero(unfit)[0])
+        raise ValueError(
+            f"holds the weight {weight[row]} in row {row}, and a weight must be finite and not negative: correct it, "
+            "or leave the well out with keep or exclude"
+        )
     arrays = {
         "profiles": X.astype(plan.dtype),
         "smiles": smiles[stored],
@@ -263,7 +300,7 @@ def _column(wells: Any, column: str) -> Any:
 
 
 def _is_one_of(wells: Any, column: str, values: Sequence[str]) -> np.ndarray:
-    return np.asarray(_column(wells, column).astype(str).isin(values))
+    return np.isin(_text(_column(wells, column)), values)
 
 
 def _numbers(wells: Any, column: str) -> np.ndarray:
@@ -290,32 +327,38 @@ def _controls(plan: PlatePlan, wells: Any, smiles: np.ndarray) -> np.ndarray:
 def _labels(plan: PlatePlan, wells: Any, stem: str) -> dict[str, np.ndarray]:
     """Source, batch, plate and well of each row, as far as they are known; the plate is the file where it is not."""
     labels = {
-        name: np.asarray(wells[column].fillna("").astype(str), dtype=str)
+        name: _text(wells[column])
         for name, column in ((name, f"Metadata_{name.title()}") for name in WELL_COLUMNS)
         if column in wells.columns
     }
     columns = plan.plate_columns or tuple(c for c in _PLATE_COLUMNS if c in wells.columns)
-    parts = [np.asarray(_column(wells, c).fillna("").astype(str), dtype=str).tolist() for c in columns]
+    parts = [_text(_column(wells, c)).tolist() for c in columns]
     ids = ["/".join(filter(None, row)) for row in zip(*parts, strict=True)] if parts else [stem] * len(wells)
     if plan.normalizer is not None and "" in ids:
         raise ValueError(f"has no plate in row {ids.index('')} (columns {list(columns)})")
     return labels | {"plate": np.array(ids, dtype=str)}
 
 
-def _normalized(plan: PlatePlan, X: np.ndarray, labels: Mapping[str, np.ndarray], controls: np.ndarray) -> np.ndarray:
-    """Profiles scaled plate by plate; plates without enough controls become NaN where the normaliser drops them."""
+def _normalized(
+    plan: PlatePlan, X: np.ndarray, labels: Mapping[str, np.ndarray], controls: np.ndarray, plates: np.ndarray
+) -> np.ndarray:
+    """Profiles of some plates, scaled plate by plate; NaN on others, and where the normaliser drops a plate."""
     if plan.normalizer is None:
         return X
-    with warnings.catch_warnings():
+    wanted = np.isin(labels["plate"], plates)
+    # what float32 cannot hold becomes infinite
+    with warnings.catch_warnings(), np.errstate(over="ignore"):
         warnings.simplefilter("ignore", UserWarning)  # of rows that become NaN: they are counted
-        batches = labels.get("batch") if plan.normalizer.whiten else None
+        batches = labels["batch"][wanted] if plan.normalizer.whiten and "batch" in labels else None
         # a normaliser without a column of controls is one that goes by all wells
-        reference = None if plan.normalizer.control_column is None else controls
+        reference = None if plan.normalizer.control_column is None else controls[wanted]
+        metadata = {"plates": labels["plate"][wanted], "controls": reference, "batches": batches}
+        Z = np.full_like(X, np.nan)
         try:
-            Z = clone(plan.normalizer).fit_transform(X, plates=labels["plate"], controls=reference, batches=batches)
+            Z[wanted] = clone(plan.normalizer).fit_transform(X[wanted], **metadata)
         except ValueError as error:
             raise ValueError(f"cannot be normalised: {error}") from error
-    return np.asarray(Z, dtype=np.float32)
+    return Z
 
 
 class Part:

@@ -16,6 +16,10 @@ from filelock import FileLock
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
+# It can only be read by setting it, for all threads.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """``"auto"`` is the GPU when there is one, else the CPU.
@@ -76,9 +80,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import __version__
 from ._corpora import build, build_arguments
+from ._fetch import fetch, fetch_arguments
 from ._models import info, info_arguments, pretrain, pretrain_arguments
 from ._molecules import embed, embed_arguments, retrieve, retrieve_arguments
 from ._shared import say
@@ -87,6 +88,7 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    fetch_arguments(command(fetch, "download public data sets"))
     build_arguments(command(build, "normalise plates and store them as a corpus"))
     pretrain_arguments(command(pretrain, "train a model on wells"), with_parameters="pretrain" in argv[:1])
     embed_arguments(command(embed, "turn molecules into embeddings"))

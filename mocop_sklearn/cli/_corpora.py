@@ -69,11 +69,6 @@ def build(args: argparse.Namespace) -> None:
     A build that was killed goes on where it was when the same command is given again. The summary
     says what became of every well.
     """
-    store(args, args.wells, args.metadata)
-
-
-def store(args: argparse.Namespace, plates: list[Any], metadata: Any) -> None:
-    """Build the corpus that the arguments of ``build`` describe, from some plates."""
     from ..build import build_pairs
     from ..normalization import ProfileNormalizer
     from ..selection import ProfileFilter
@@ -91,8 +86,8 @@ def store(args: argparse.Namespace, plates: list[Any], metadata: Any) -> None:
             "columns", "controls", "repeated_wells", "max_wells", "dtype", "clip", "n_jobs")  # fmt: skip
     build_pairs(
         args.out,
-        plates,
-        metadata=metadata,
+        args.wells,
+        metadata=args.metadata,
         keep=dict(args.keep),
         exclude=dict(args.exclude),
         hold_out=hold_out,

@@ -59,7 +59,7 @@ def print_report(path: Any, header: dict[str, Any]) -> None:
     print_table(
         file=f"{path} ({size / 1e9:.2f} GB, {header['dtype']})",
         digest=header["digest"],
-        plates=f"{report['plates']:,} in {report['files']:,} files",
+        plates=f"{report['plates']:,} in {report['files']:,} files, of which {report['missing_files']:,} are missing",
         wells=f"{report['wells']:,}: {', '.join(fates)}; {report['repeated_wells']:,} repeat a well",
         molecules=f"{report['molecules']:,}; {report['other_names']:,} more structures are other names of them",
         features=f"{report['features']:,} of {report['features_read']:,}" + "".join(f", {text}" for text in dropped),
