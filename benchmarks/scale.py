@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,25 +46,19 @@ def memory_of_tree(pid: int) -> int:
     return sum(sizes.get(own, 0) for own in tree)
 
 
-def measured(phase: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
-    """Result of a phase in a fresh process, with its seconds and its peak of memory in GiB."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(sender, phase, args))
+def measured(phase: str, folder: Path, *words: str) -> dict[str, Any]:
+    """Result of a phase in a process of its own, with its seconds and its peak of memory in GiB."""
+    result = folder / "result.json"
+    result.unlink(missing_ok=True)
     start, peak = time.perf_counter(), 0
-    process.start()
-    sender.close()
-    while process.is_alive():
-        peak = max(peak, memory_of_tree(process.pid or 0))
-        process.join(0.1)
-    result = receiver.recv() if process.exitcode == 0 else {}
-    if not result:
-        raise SystemExit(f"{phase.__name__} failed")
-    return result | {"seconds": time.perf_counter() - start, "peak_gib": peak / 2**30}
-
-
-def _send(sender: Any, phase: Callable[..., dict[str, Any]], args: tuple[Any, ...]) -> None:
-    sender.send(phase(*args))
+    process = subprocess.Popen([sys.executable, __file__, "--phase", phase, str(folder), *words])
+    while process.poll() is None:
+        peak = max(peak, memory_of_tree(process.pid))
+        time.sleep(0.1)
+    if process.returncode:
+        sys.exit(f"{phase} failed")
+    own = {"seconds": time.perf_counter() - start, "peak_gib": peak / 2**30}
+    return json.loads(result.read_text()) | own
 
 
 def tables() -> dict[str, Path]:
@@ -179,20 +173,29 @@ def pretrain(folder: Path, recipe: str) -> dict[str, Any]:
 
 def run(scale: float, folder: Path, n_jobs: int) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
+    phases = {
+        "make": ("make", str(scale), str(n_jobs)),
+        "build": ("build", str(n_jobs)),
+        "open": ("open_store",),
+        "default": ("pretrain", "default"),
+        "paper": ("pretrain", "paper"),
+    }
+    if (folder / "plates.json").exists():
+        del phases["make"]
     figures: dict[str, Any] = {}
-    for name, phase, args in (
-        *([] if (folder / "plates.json").exists() else [("make", make, (folder, scale, n_jobs))]),
-        ("build", build, (folder, n_jobs)),
-        ("open", open_store, (folder,)),
-        ("default", pretrain, (folder, "default")),
-        ("paper", pretrain, (folder, "paper")),
-    ):
-        figures[name] = measured(phase, *args)
+    for name, (phase, *words) in phases.items():
+        figures[name] = measured(phase, folder, *words)
         print(f"scale {scale:g}, {name}: {figures[name]}", flush=True)
     return figures
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--phase"]:
+        phase, folder = sys.argv[2], Path(sys.argv[3])
+        words = [int(w) if w.isdecimal() else float(w) if w[0].isdecimal() else w for w in sys.argv[4:]]
+        result = {"make": make, "build": build, "open_store": open_store, "pretrain": pretrain}[phase](folder, *words)
+        (folder / "result.json").write_text(json.dumps(result))
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, nargs="+", default=[1.0, 0.1, 0.01])
     parser.add_argument("--folder", type=Path, help="where plates and stores are made, and stay (default: temporary)")

@@ -6,20 +6,18 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from joblib import Parallel, delayed
-from sklearn.base import clone
 from tqdm.auto import tqdm
 
+from .assembly import Finish, assemble
 from .checkpoint import describe_callable
 from .molecules import Standardize, check_standardize
 from .normalization import ProfileNormalizer
@@ -27,33 +25,13 @@ from .pairs import PairedProfiles
 from .plates import Part, PlatePlan, identify, write_part
 from .runtime import atomic_write
 from .selection import ProfileFilter
-from .store import WELL_COLUMNS, Labels, write_store
 
-_MANY_CLIPPED = 0.01
-# What becomes of a well, in the order of the checks.
-FATES = (
-    "not_kept",
-    "excluded",
-    "control",
-    "without_structure",
-    "unparsable",
-    "held_out",
-    "without_values",
-    "without_controls",
-    "repeated",
-    "capped",
-    "stored",
-)
-
-
-@dataclass(frozen=True)
-class _Finish:
-    """How the parts become one; the fields are documented at ``build_pairs``."""
-
-    columns: str
-    repeated_wells: str
-    max_wells: int | None
-    feature_filter: ProfileFilter | None
+_NORMALIZER_COLUMNS = {
+    "plate_column": "set plate_columns of build_pairs",
+    "control_column": "set control_column of build_pairs",
+    "control_label": "set control_label of build_pairs",
+    "batch_column": "batches are those of Metadata_Batch",
+}
 
 
 def build_pairs(
@@ -129,10 +107,12 @@ def build_pairs(
     max_wells : int, optional
         At most so many wells of a molecule, spread over the files: for positive controls with thousands.
     normalizer : ProfileNormalizer or "passthrough", default=None
-        Applied to each file, the plates in it one by one. None: ``ProfileNormalizer()``.
+        Applied to each file, the plates in it one by one. None: ``ProfileNormalizer()``. Its columns are those of
+        this function. With ``whiten``, batches (``Metadata_Batch``, else the file) must each be in one file.
     feature_filter : ProfileFilter, optional
-        Drops columns by the statistics of all stored wells before clipping: exact moments, merged over the files.
-        Rules that need more than moments (repeats, correlation) belong into ``profile_transformer``.
+        Drops columns by exact moments, merged over the files, of all wells that may be stored (``repeated_wells`` and
+        ``max_wells`` come later), before clipping. Rules that need more (repeats, correlation) belong into
+        ``profile_transformer``.
     standardize : {"parent", None} or callable, default="parent"
         As in ``MoCoPEmbedder``.
     dtype : {"float16", "float32"}, default="float16"
@@ -174,14 +154,18 @@ def build_pairs(
         "missing_files": missing_files,
         "dtype": dtype,
     }
-    _check(choices, clip, normalizer)
+    _check(choices, clip)
+    checked_normalizer = _normalizer(normalizer)
     check_standardize(standardize)
+    for name, values in (("plates", plates), ("metadata", metadata)):
+        if isinstance(values, (str, os.PathLike)) or hasattr(values, "columns"):
+            raise TypeError(f"{name} must be a list of files, got one {type(values).__name__}: put it into a list.")
     files = [plate if hasattr(plate, "local") else Path(plate) for plate in plates]
     if not files:
         raise ValueError("There are no plates: give at least one file.")
     if max_wells is not None and max_wells < 1:
         raise ValueError(f"max_wells must be at least 1, got {max_wells!r}.")
-    finish = _Finish(columns, repeated_wells, max_wells, feature_filter)
+    finish = Finish(columns, repeated_wells, max_wells, feature_filter)
     if path.exists():
         PairedProfiles.open(path)  # or else say what it is
     partial = path.with_name(f"{path.name}.partial")
@@ -203,37 +187,34 @@ def build_pairs(
             exclude=tuple((column, _texts(values)) for column, values in (exclude or {}).items()),
             controls=controls,
             hold_out=_held_out_keys(hold_out, standardize),
-            normalizer=ProfileNormalizer()
-            if normalizer is None
-            else None
-            if normalizer == "passthrough"
-            else normalizer,
+            normalizer=checked_normalizer,
             standardize=standardize,
             dtype=dtype,
             clip=clip,
         )
-        recipe = _recipe(plan, finish, files)
+        names = _names(files)
+        recipe = _recipe(plan, finish, names)
         if not path.exists():
             _check_resumed(partial / "recipe.json", recipe)
             parts = [partial / f"{i:06d}.npz" for i in range(len(files))]
             pending = [i for i, part in enumerate(parts) if not part.exists()]
-            jobs = (delayed(write_part)(plan, files[i], parts[i]) for i in pending)
+            jobs = (delayed(write_part)(plan, files[i], names[i], parts[i]) for i in pending)
             done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
             for _ in tqdm(done, "plates", len(files), initial=len(files) - len(pending), disable=not verbose):
                 pass
             shutil.rmtree(partial / "store", ignore_errors=True)
-            _assemble(partial / "store", [Part(part) for part in parts], finish, plan, recipe)
+            assemble(partial / "store", [Part(part) for part in parts], finish, plan, recipe)
             os.replace(partial / "store", path)
         pairs = PairedProfiles.open(path)
         shutil.rmtree(partial)
         with suppress(PermissionError):  # Windows keeps what is open
             lock.unlink(missing_ok=True)
-    if pairs.recipe_ != recipe:
+    if pairs.recipe_ != recipe or not _same_sizes(pairs, names, files):
         raise ValueError(f"{str(path)!r} holds pairs of another build: remove it, or choose another path.")
     return pairs
 
 
-def _check(choices: dict[str, str], clip: float | None, normalizer: Any) -> None:
+def _check(choices: dict[str, str], clip: float | None) -> None:
     allowed = {
         "columns": ("same", "intersection", "union"),
         "controls": ("exclude", "keep"),
@@ -248,8 +229,29 @@ def _check(choices: dict[str, str], clip: float | None, normalizer: Any) -> None
     largest = float(np.finfo(np.float16).max) if dtype == "float16" else np.inf
     if (clip is None and dtype == "float16") or (clip is not None and not 0 < clip <= largest):
         raise ValueError(f"clip must be above 0, and at most {largest:.0f} for {dtype}; got {clip!r}.")
-    if not isinstance(normalizer, (ProfileNormalizer, type(None))) and normalizer != "passthrough":
+
+
+def _normalizer(normalizer: Any) -> ProfileNormalizer | None:
+    """What is applied to each file; None for ``"passthrough"``."""
+    if normalizer is None:
+        return ProfileNormalizer()
+    if isinstance(normalizer, str) and normalizer == "passthrough":
+        return None
+    if not isinstance(normalizer, ProfileNormalizer):
         raise ValueError(f'normalizer must be a ProfileNormalizer, None or "passthrough", got {normalizer!r}.')
+    defaults = ProfileNormalizer()
+    for name, instead in _NORMALIZER_COLUMNS.items():
+        given = getattr(normalizer, name)
+        if given != getattr(defaults, name) and (name, given) != ("control_column", None):
+            raise ValueError(f"The normalizer has {name}={given!r}, which is not looked at here: {instead}.")
+    return normalizer
+
+
+def _names(files: Sequence[Any]) -> list[str]:
+    """Names of the files, of paths as seen from the folder that all are in."""
+    paths = [Path(os.path.abspath(file)) for file in files if isinstance(file, Path)]
+    root = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    return [Path(os.path.relpath(f, root)).as_posix() if isinstance(f, Path) else str(f.name) for f in files]
 
 
 def _texts(values: str | Sequence[Any]) -> tuple[str, ...]:
@@ -284,8 +286,8 @@ def _held_out_keys(molecules: str | Sequence[str], standardize: Standardize) -> 
 # ---------------------------------------------------------------------------------------------
 
 
-def _recipe(plan: PlatePlan, finish: _Finish, files: Sequence[Any]) -> dict[str, Any]:
-    """All that decides the content of a store, but the content of the files of plates."""
+def _recipe(plan: PlatePlan, finish: Finish, names: list[str]) -> dict[str, Any]:
+    """All that decides the content of a store; of the files, their names."""
     options = {f.name: getattr(each, f.name) for each in (plan, finish) for f in fields(each)}
     options["standardize"] = describe_callable(plan.standardize)
     for name in ("normalizer", "feature_filter"):  # their repr leaves out the middle of long lists
@@ -293,7 +295,7 @@ def _recipe(plan: PlatePlan, finish: _Finish, files: Sequence[Any]) -> dict[str,
             options[name] = f"{type(options[name]).__name__}({options[name].get_params()})"
     options["hold_out"] = _digest("\n".join(plan.hold_out).encode())
     options["tables"] = [_digest(Path(table).read_bytes()) for table in plan.tables]
-    recipe = {"files": _digest("\n".join(str(file.name) for file in files).encode()), "n_files": len(files)}
+    recipe = {"files": _digest(json.dumps(names).encode()), "n_files": len(names)}
     plain = {name: value if isinstance(value, (str, int, float, list, type(None))) else repr(value)
              for name, value in options.items()}  # fmt: skip
     return recipe | plain
@@ -301,6 +303,13 @@ def _recipe(plan: PlatePlan, finish: _Finish, files: Sequence[Any]) -> dict[str,
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _same_sizes(pairs: PairedProfiles, names: list[str], files: Sequence[Any]) -> bool:
+    """Whether the files, where they are at hand, are as large as those that the pairs were made of."""
+    sizes = {name: file.stat().st_size for name, file in zip(names, files, strict=True)
+             if isinstance(file, Path) and file.exists()}  # fmt: skip
+    return all(sizes.get(file["name"], file["bytes"]) == file["bytes"] for file in pairs.files_)
 
 
 def _check_resumed(path: Path, recipe: dict[str, Any]) -> None:
@@ -316,189 +325,3 @@ def _check_resumed(path: Path, recipe: dict[str, Any]) -> None:
     else:
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(recipe), encoding="utf-8")
-
-
-# ---------------------------------------------------------------------------------------------
-# Parts → one store
-# ---------------------------------------------------------------------------------------------
-
-
-def _assemble(folder: Path, parts: list[Part], finish: _Finish, plan: PlatePlan, recipe: dict[str, Any]) -> None:
-    """Join the parts in the order of the files."""
-    n_files = len(parts)
-    parts = [part for part in parts if part.facts["counts"]]
-    totals: Counter[str] = Counter()
-    for part in parts:
-        totals.update(part.facts["counts"] | part.facts["fates"])
-    if not totals["stored"]:
-        raise ValueError(f"No well is left to store: {dict(totals)}.")
-    if plan.normalizer is not None and plan.normalizer.whiten:
-        _check_batches(parts)
-    names = _common_features(parts, finish.columns)
-    support, dropped = _filtered(parts, names, finish.feature_filter)
-    kept_names = [name for name, kept in zip(names, support, strict=True) if kept]
-    _warn_of_clipping(totals["values_clipped"] / (totals["stored"] * len(names)), plan.clip)
-
-    known = [name for name in (*WELL_COLUMNS, "dose", "weight") if all(part.get(name) is not None for part in parts)]
-    wells = {name: np.concatenate([part.get(name) for part in parts]) for name in known}
-    all_smiles, all_keys = (np.concatenate([getattr(part, name) for part in parts]) for name in ("smiles", "keys"))
-    smiles, first, molecule = np.unique(all_smiles, return_index=True, return_inverse=True)
-    repeated = _repeated(wells)
-    if repeated.any() and finish.repeated_wells == "raise":
-        plate, well = (str(wells[name][repeated][0]) for name in ("plate", "well"))
-        raise ValueError(
-            f"{repeated.sum()} rows repeat the plate and the well of another, such as {plate!r}, {well!r}: remove "
-            "them, say with plate_columns what tells plates apart, or set repeated_wells."
-        )
-    unwanted = repeated & (finish.repeated_wells == "first")
-    capped = _beyond(molecule, ~unwanted, finish.max_wells)
-    stored = ~(unwanted | capped)
-    used, molecule = np.unique(molecule[stored], return_inverse=True)
-    smiles, first = smiles[used], first[used]
-    fates = {"repeated": int(unwanted.sum()), "capped": int(capped.sum()), "stored": int(stored.sum())}
-    report = {
-        "files": n_files,
-        "missing_files": n_files - len(parts),
-        "plates": totals["plates"],
-        "wells": totals["wells"],
-        "fates": {name: fates.get(name, totals[name]) for name in FATES},
-        "repeated_wells": int(repeated.sum()),
-        "molecules": len(smiles),
-        "other_names": len(set().union(*(part.facts["names"] for part in parts))) - len(smiles),
-        "values_clipped": totals["values_clipped"],
-        "values_missing": totals["values_missing"],
-        "features_read": len(set().union(*(part.facts["features"] for part in parts))),
-        "features_dropped": dropped,
-        "features": len(kept_names),
-    }
-    folder.mkdir()
-    write_store(
-        folder,
-        _blocks(parts, kept_names, stored, plan.dtype),
-        dtype=plan.dtype,
-        smiles=smiles.tolist(),
-        keys=all_keys[first].tolist(),
-        molecule=molecule,
-        labels={name: Labels.of(wells[name][stored]) for name in WELL_COLUMNS if name in wells},
-        numbers={name: wells[name][stored] for name in ("dose", "weight") if name in wells},
-        header={
-            "feature_names": kept_names,
-            "clip": plan.clip,
-            "report": report,
-            "recipe": recipe,
-            "files": [part.facts["file"] for part in parts],
-        },
-    )
-
-
-def _warn_of_clipping(share: float, clip: float | None) -> None:
-    if share > _MANY_CLIPPED:
-        warnings.warn(
-            f"{share:.1%} of the values were clipped at {clip}: normalise them, or raise clip.",
-            UserWarning,
-            stacklevel=4,
-        )
-
-
-def _check_batches(parts: list[Part]) -> None:
-    """A batch is whitened on its own controls, and only those of one file are known together."""
-    file_of: dict[str, str] = {}
-    for part in parts:
-        batches = part.get("batch")
-        name = part.facts["file"]["name"]
-        for batch in set(() if batches is None else batches.tolist()):
-            other = file_of.setdefault(batch, name)
-            if other != name:
-                raise ValueError(
-                    f"The batch {batch!r} is spread over {other!r} and {name!r}, and a normalizer with whiten needs it "
-                    "in one file: join the plates of a batch, or leave out whiten."
-                )
-
-
-def _common_features(parts: list[Part], columns: str) -> list[str]:
-    """Features of the store, in the order of the first file."""
-    names = list(dict.fromkeys(name for part in parts for name in part.facts["features"]))
-    if columns == "union":
-        return names
-    for part in parts:
-        lacking = sorted(set(names).difference(part.facts["features"]))
-        if lacking and columns == "same":
-            raise ValueError(
-                f"{part.facts['file']['name']!r} lacks {len(lacking)} feature columns that another file has: "
-                f'{lacking[:10]}. Choose columns with features, or set columns to "intersection" or "union".'
-            )
-        names = [name for name in names if name not in set(lacking)]
-    if not names:
-        raise ValueError("The files have no feature column in common.")
-    return names
-
-
-def _filtered(
-    parts: list[Part], names: list[str], feature_filter: ProfileFilter | None
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Which features stay, and how many each rule dropped."""
-    if feature_filter is None:
-        return np.ones(len(names), dtype=bool), {}
-    n, mean, scatter, peak = np.zeros((4, len(names)))
-    for part in parts:  # Chan, Golub and LeVeque's update of mean and sum of squares
-        own, theirs = _shared(names, part.facts["features"])
-        count, part_mean, variance, part_peak = part.moments[:, theirs]
-        total = np.maximum(n[own] + count, 1)
-        delta = part_mean - mean[own]
-        scatter[own] += count * variance + delta**2 * n[own] * count / total
-        mean[own] += delta * count / total
-        n[own] += count
-        peak[own] = np.maximum(peak[own], part_peak)
-    n_rows = sum(part.n_stored for part in parts)
-    chosen = clone(feature_filter).fit_statistics(names, 1 - n / n_rows, mean, scatter / np.maximum(n, 1), peak)
-    if not chosen.support_.any():
-        raise ValueError("The feature_filter leaves no column.")
-    return chosen.support_, {rule: len(columns) for rule, columns in chosen.report_.items()}
-
-
-def _shared(names: list[str], others: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Places, in both lists, of the names that are in both."""
-    if names == others:
-        return np.arange(len(names)), np.arange(len(names))
-    place = {name: i for i, name in enumerate(others)}
-    pairs = [(i, place[name]) for i, name in enumerate(names) if name in place]
-    own, theirs = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return own, theirs
-
-
-def _repeated(wells: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Rows with the plate and the well of an earlier row; none where wells are unknown."""
-    plate = wells["plate"]
-    if "well" not in wells:
-        return np.zeros(len(plate), dtype=bool)
-    codes = [np.unique(wells[name], return_inverse=True)[1].astype(np.int64) for name in ("plate", "well")]
-    place = codes[0] * (codes[1].max() + 1) + codes[1]
-    repeated = np.ones(len(place), dtype=bool)
-    repeated[np.unique(place, return_index=True)[1]] = False
-    return repeated & (wells["well"] != "")
-
-
-def _beyond(molecule: np.ndarray, stored: np.ndarray, limit: int | None) -> np.ndarray:
-    """Rows to leave out so that no molecule has more than ``limit``, those that stay being spread evenly."""
-    beyond = np.zeros(len(molecule), dtype=bool)
-    if limit is None:
-        return beyond
-    rows = np.flatnonzero(stored)
-    rows = rows[np.argsort(molecule[rows], kind="stable")]
-    counts = np.bincount(molecule[rows])
-    place = np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
-    n = np.repeat(counts, counts)
-    beyond[rows[(n > limit) & ((place + 1) * limit // n == place * limit // n)]] = True
-    return beyond
-
-
-def _blocks(parts: list[Part], names: list[str], stored: np.ndarray, dtype: str) -> Iterator[np.ndarray]:
-    """Profiles of the rows that are stored, file by file, with the features in their order."""
-    first = 0
-    for part in parts:
-        rows = stored[first : first + part.n_stored]
-        first += part.n_stored
-        own, theirs = _shared(names, part.facts["features"])
-        block = np.full((int(rows.sum()), len(names)), np.nan, dtype=dtype)
-        block[:, own] = part.profiles()[rows][:, theirs]
-        yield block

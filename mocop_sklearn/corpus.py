@@ -176,8 +176,7 @@ class Corpus:
         if replicates in ("sample", "source"):
             return _between(start, stop, rng.random(len(molecules)))
         k = _MIXED if replicates == "mix" else int(replicates)
-        # one from each k-th part of the list: different ones where there are k, and of different sources
-        u = (rng.random((len(molecules), k)) + np.arange(k)) / k
+        u = _one_in_each_part(stop - start, rng.random((len(molecules), k)))
         return _between(start[:, None], stop[:, None], u)
 
     def _on_device(self, array: np.ndarray) -> Tensor:
@@ -191,6 +190,31 @@ class Corpus:
         n_batches = max(1, len(self) // batch_size)
         draws = (self.draw(order[i * batch_size : (i + 1) * batch_size], rng, replicates) for i in range(n_batches))
         return ahead(draws) if isinstance(self.profiles, StreamedProfiles) else draws
+
+
+def _one_in_each_part(n: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """From uniform numbers, one in each k-th part of 0 to 1, such that they fall on different ones of n equal steps.
+
+    So replicates in a row, of several sources, are spread over the sources. Where n < k, some fall on the same.
+    A step that reaches over the end of a part counts in both, each time with its share, but is taken only once. All
+    steps are as likely: this is Deville's systematic sampling.
+
+    Parameters
+    ----------
+    n : ndarray of int, shape (n_molecules,)
+    u : ndarray of float, shape (n_molecules, k)
+    """
+    k = u.shape[1]
+    place = np.empty_like(u)
+    taken = np.zeros(len(n), dtype=bool)  # the step that reaches over from the part before
+    for j in range(k):
+        over = np.where(n < k, 0.0, -j * n % k / n)  # what it covers here; the part is 1 long, the step k / n
+        before = np.where(over > 0, k / n - over, 0.0)
+        again = np.where(taken, 0.0, over / (1 - before))
+        rest = over + (u[:, j] - again) / (1 - again) * (1 - over)
+        place[:, j] = (j + np.where(u[:, j] < again, u[:, j] / np.maximum(again, 1e-300) * over, rest)) / k
+        taken = (j + 1) * n // k == (place[:, j] * n).astype(np.int64)
+    return place
 
 
 def _between(start: np.ndarray, stop: np.ndarray, u: np.ndarray) -> np.ndarray:

@@ -2,9 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
+
+from .runtime import process_group
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes, in the order of their ranks; the gradient goes to the own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(process_group()[1])]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        rank, world_size = process_group()
+        # times their number, because gradients of parameters are averaged over the processes
+        return world_size * gradient.chunk(world_size)[rank]
+
+
+def gather(rows: Tensor) -> Tensor:
+    """Join the rows of all processes that train together, so that the negatives of each count for all.
+
+    Every process then computes the whole loss. The gradient of its own rows, times the number of processes, flows back;
+    averaged over the processes, the gradients of the parameters are those of one process with the joint batch.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (n, d)
+        The same shape in every process.
+
+    Returns
+    -------
+    Tensor, shape (n_processes × n, d)
+        ``rows`` itself without a process group.
+    """
+    return _Gather.apply(rows) if process_group()[1] > 1 else rows
 
 
 def contrastive_logits(molecules: Tensor, profiles: Tensor, scale: Tensor, groups: Tensor) -> Tensor:

@@ -286,6 +286,11 @@ class PairedProfiles:
         return {} if self._store is None else copy.deepcopy(self._store.header["recipe"])
 
     @property
+    def files_(self) -> list[dict[str, Any]]:
+        """Name, size and SHA-256 of each file of plates; empty for a corpus that was not built."""
+        return [] if self._store is None else copy.deepcopy(self._store.header["files"])
+
+    @property
     def report_(self) -> dict[str, Any]:
         """What was read, kept and left out when the corpus was built."""
         return {} if self._store is None else copy.deepcopy(self._store.header["report"])

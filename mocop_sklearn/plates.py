@@ -127,7 +127,7 @@ def _joined(wells: Any, tables: Sequence[str]) -> Any:
 
 def _text(column: Any) -> np.ndarray:
     """A column as text, empty where it is missing; whole numbers beside missing ones, which are read as floats, too."""
-    if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
+    if column.dtype.kind == "f" and ((known := column.dropna()) % 1 == 0).all() and (known.abs() < 2**53).all():
         column = column.astype("Int64")
     missing = column.isna().to_numpy()
     return np.array(["" if gap else str(value) for value, gap in zip(column, missing, strict=True)], dtype=str)
@@ -184,12 +184,14 @@ def identify(text: str, standardize: Standardize) -> tuple[str, str] | None:
 # ---------------------------------------------------------------------------------------------
 
 
-def write_part(plan: PlatePlan, file: Any, target: Path) -> None:
+def write_part(plan: PlatePlan, file: Any, name: str, target: Path) -> None:
     """Normalise the wells of one file and write those to be stored to ``target``.
 
     Parameters
     ----------
-    file : Path, or an object with a ``name`` and a context manager ``local()`` that yields a path
+    file : Path, or an object with a context manager ``local()`` that yields a path
+    name : str
+        Of the file, in messages and in the store.
 
     Raises
     ------
@@ -198,13 +200,16 @@ def write_part(plan: PlatePlan, file: Any, target: Path) -> None:
     """
     try:
         with file.local() if hasattr(file, "local") else nullcontext(file) as path:
+            if Path(path).is_dir():
+                raise ValueError(f"{name!r} is a folder, not a table of wells.")
             frame = read_table(path)
             try:
-                arrays, facts = _part(plan, frame, Path(file.name).stem)
+                arrays, facts = _part(plan, frame, str(Path(name).with_suffix("")))
             except ValueError as error:
-                raise ValueError(f"{file.name!r} {str(error).rstrip('.')}.") from error
+                raise ValueError(f"{name!r} {str(error).rstrip('.')}.") from error
             with open(path, "rb") as raw:
-                facts["file"] = {"name": file.name, "sha256": hashlib.file_digest(raw, "sha256").hexdigest()}
+                sha = hashlib.file_digest(raw, "sha256").hexdigest()
+                facts["file"] = {"name": name, "bytes": raw.tell(), "sha256": sha}
     except FileNotFoundError:
         if plan.missing_files == "raise":
             raise

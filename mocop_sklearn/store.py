@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,18 +96,19 @@ def read_store(path: Any) -> Store:
         raise ValueError(f"{str(path)!r} holds no stored pairs (no header.json): make them with mocop build.")
     try:
         header = json.loads((path / "header.json").read_text(encoding="utf-8"))
-    except ValueError as error:
+        version = int(header["format"])
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{str(path)!r} is damaged (header.json: {error}): build it anew.") from error
-    if header.get("format", FORMAT + 1) > FORMAT:
+    if version > FORMAT:
         raise ValueError(
-            f"{str(path)!r} has format {header.get('format')!r}, but this version of mocop-sklearn reads up to "
+            f"{str(path)!r} has format {version}, but this version of mocop-sklearn reads up to "
             f"{FORMAT}: upgrade it, or build the store anew."
         )
     try:
         profiles = np.load(path / "profiles.npy", mmap_mode="r")
-        with np.load(path / "wells.npz") as arrays:
+        with open(path / "wells.npz", "rb") as file, np.load(file) as arrays:
             wells = dict(arrays)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{str(path)!r} is damaged ({error}): build it anew.") from error
     if profiles.shape != (len(wells["molecule"]), len(header["feature_names"])):
         raise ValueError(f"{str(path)!r} is damaged (a matrix of shape {profiles.shape}): build it anew.")
