@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from .plates import Part, PlatePlan
+from .plates import Part, PlatePlan, read_part, read_profiles
 from .selection import ProfileFilter
 from .store import WELL_COLUMNS, Labels, write_store
 
@@ -43,13 +43,131 @@ class Finish:
     feature_filter: ProfileFilter | None
 
 
-def assemble(folder: Path, parts: list[Part], finish: Finish, plan: PlatePlan, recipe: dict[str, Any]) -> None:
+class _Gathered:
+    """What all parts say of features and wells, gathered part by part, so that none of them stays in memory.
+
+    Attributes
+    ----------
+    files : list of dict
+    totals : Counter
+        Sums of counts and fates.
+    features : list of list of str
+        Of each part; equal ones are one list.
+    sizes : list of int
+        Stored wells of each part.
+    names : set of str
+        What molecules are called.
+    texts : dict of str to list of ndarray of int
+        Codes of the wells of each part, for each column of text.
+    numbers : dict of str to list of ndarray of float32
+    """
+
+    def __init__(self) -> None:
+        self.files: list[dict[str, Any]] = []
+        self.totals: Counter[str] = Counter()
+        self.features: list[list[str]] = []
+        self.sizes: list[int] = []
+        self.names: set[str] = set()
+        self.texts: dict[str, list[np.ndarray]] = {}
+        self.numbers: dict[str, list[np.ndarray]] = {}
+        self.key_of: dict[str, str] = {}
+        self._codes: dict[str, dict[str, int]] = {}
+        self._place: dict[str, int] = {}
+        self._moments = np.zeros((4, 0))  # count, mean, sum of squares, largest size, over the union of features
+
+    def add(self, part: Part) -> None:
+        """Take a part in."""
+        facts, wells = part.facts, part.wells
+        self.files.append(facts["file"])
+        self.totals.update(facts["counts"] | facts["fates"])
+        self.names.update(facts["names"])
+        same = next((own for own in self.features if own == facts["features"]), facts["features"])
+        self.features.append(same)
+        self.sizes.append(len(wells["smiles"]))
+        self.key_of.update(zip(wells["smiles"].tolist(), wells["key"].tolist(), strict=True))
+        for name, values in wells.items():
+            if name in ("dose", "weight"):
+                self.numbers.setdefault(name, []).append(values)
+            elif name != "key":
+                codes = self._codes.setdefault(name, {})
+                own = [codes.setdefault(text, len(codes)) for text in values.tolist()]
+                self.texts.setdefault(name, []).append(np.array(own, dtype=np.int32))
+        self._add_moments(same, part.moments)
+
+    def _add_moments(self, features: list[str], moments: np.ndarray) -> None:
+        """Chan, Golub and LeVeque's update of means and sums of squares."""
+        for name in features:
+            self._place.setdefault(name, len(self._place))
+        self._moments = np.pad(self._moments, ((0, 0), (0, len(self._place) - self._moments.shape[1])))
+        own = [self._place[name] for name in features]
+        n, mean, scatter, peak = self._moments[:, own]
+        count, part_mean, variance, part_peak = moments
+        total = np.maximum(n + count, 1)
+        delta = part_mean - mean
+        scatter = scatter + count * variance + delta**2 * n * count / total
+        self._moments[:, own] = n + count, mean + delta * count / total, scatter, np.maximum(peak, part_peak)
+
+    def labels(self) -> dict[str, Labels]:
+        """Every column of text that all parts have, its names in order."""
+        labels = {}
+        for name, parts in self.texts.items():
+            if len(parts) == len(self.files):
+                names, place = np.unique(list(self._codes[name]), return_inverse=True)
+                labels[name] = Labels(place[np.concatenate(parts)].astype(np.int32), names)
+        return labels
+
+    def common_features(self, columns: str) -> list[str]:
+        """Features of the store, in the order of the first file."""
+        names = list(self._place)
+        if columns == "union":
+            return names
+        for file, features in zip(self.files, self.features, strict=True):
+            lacking = sorted(set(names).difference(features))
+            if lacking and columns == "same":
+                raise ValueError(
+                    f"{file['name']!r} lacks {len(lacking)} feature columns that another file has: "
+                    f'{lacking[:10]}. Choose columns with features, or set columns to "intersection" or "union".'
+                )
+            names = [name for name in names if name not in set(lacking)]
+        if not names:
+            raise ValueError("The files have no feature column in common.")
+        return names
+
+    def filtered(self, names: list[str], feature_filter: ProfileFilter | None) -> tuple[list[str], dict[str, int]]:
+        """Which features stay, and how many each rule dropped."""
+        if feature_filter is None:
+            return names, {}
+        n, mean, scatter, peak = self._moments[:, [self._place[name] for name in names]]
+        missing = 1 - n / sum(self.sizes)
+        chosen = clone(feature_filter).fit_statistics(names, missing, mean, scatter / np.maximum(n, 1), peak)
+        if not chosen.support_.any():
+            raise ValueError("The feature_filter leaves no column.")
+        kept = [name for name, support in zip(names, chosen.support_, strict=True) if support]
+        return kept, {rule: len(columns) for rule, columns in chosen.report_.items()}
+
+    def check_batches(self) -> None:
+        """A batch is whitened on its own controls, and only those of one file are known together."""
+        batches = list(self._codes.get("batch", ()))
+        file_of: dict[int, str] = {}
+        for file, codes in zip(self.files, self.texts.get("batch", ()), strict=False):
+            for batch in set(codes.tolist()):
+                other = file_of.setdefault(batch, file["name"])
+                if other != file["name"]:
+                    raise ValueError(
+                        f"The batch {batches[batch]!r} is spread over {other!r} and {file['name']!r}, and a normalizer "
+                        "with whiten needs it in one file: join the plates of a batch, or leave out whiten."
+                    )
+
+
+def assemble(folder: Path, paths: list[Path], finish: Finish, plan: PlatePlan, recipe: dict[str, Any]) -> None:
     """Join the parts, in the order of the files, into a store.
 
     Parameters
     ----------
     folder : Path
         Is made.
+    paths : list of Path
+        The parts.
     recipe : dict
         What tells this build from others.
 
@@ -58,39 +176,39 @@ def assemble(folder: Path, parts: list[Part], finish: Finish, plan: PlatePlan, r
     ValueError
         When nothing is left, or the parts do not fit together.
     """
-    n_files = len(parts)
-    parts = [part for part in parts if part.facts["counts"]]
-    totals: Counter[str] = Counter()
-    for part in parts:
-        totals.update(part.facts["counts"] | part.facts["fates"])
+    gathered, present = _Gathered(), []
+    for path in paths:
+        part = read_part(path)
+        if part.facts["counts"]:  # the file was there
+            gathered.add(part)
+            present.append(path)
+    totals = gathered.totals
     if not totals["stored"]:
         raise ValueError(f"No well is left to store: {dict(totals)}.")
     if plan.normalizer is not None and plan.normalizer.whiten:
-        _check_batches(parts)
-    names = _common_features(parts, finish.columns)
-    support, dropped = _filtered(parts, names, finish.feature_filter)
-    names = [name for name, kept in zip(names, support, strict=True) if kept]
-    _warn_of_clipping(totals["values_clipped"] / (totals["stored"] * len(support)), plan.clip)
+        gathered.check_batches()
+    common = gathered.common_features(finish.columns)
+    _warn_of_clipping(totals["values_clipped"] / (totals["stored"] * len(common)), plan.clip)
+    names, dropped = gathered.filtered(common, finish.feature_filter)
+    parts = list(zip(present, gathered.features, gathered.sizes, strict=True))
 
-    known = [name for name in (*WELL_COLUMNS, "dose", "weight") if all(part.get(name) is not None for part in parts)]
-    wells = {name: np.concatenate([part.get(name) for part in parts]) for name in known}
-    all_smiles, all_keys = (np.concatenate([getattr(part, name) for part in parts]) for name in ("smiles", "keys"))
-    smiles, first, molecule = np.unique(all_smiles, return_index=True, return_inverse=True)
-    repeated = _repeated(wells)
+    labels = gathered.labels()
+    molecule = labels.pop("smiles")
+    repeated = _repeated(labels)
     if repeated.any() and finish.repeated_wells == "raise":
-        plate, well = (str(wells[name][repeated][0]) for name in ("plate", "well"))
+        plate, well = (str(labels[name].text()[repeated][0]) for name in ("plate", "well"))
         raise ValueError(
             f"{repeated.sum()} rows repeat the plate and the well of another, such as {plate!r}, {well!r}: remove "
             "them, say with plate_columns what tells plates apart, or set repeated_wells."
         )
     unwanted = repeated & (finish.repeated_wells == "first")
-    empty = ~unwanted & ~np.concatenate([_has_values(part, names) for part in parts])
-    capped = _beyond(molecule, ~(unwanted | empty), finish.max_wells)
+    empty = ~unwanted & ~np.concatenate([_has_values(*part, names) for part in parts])
+    capped = _beyond(molecule.codes, ~(unwanted | empty), finish.max_wells)
     stored = ~(unwanted | empty | capped)
     if not stored.any():
         raise ValueError("No well has a value among the features that are left.")
-    used, molecule = np.unique(molecule[stored], return_inverse=True)
-    smiles, first = smiles[used], first[used]
+    used, molecule_of_row = np.unique(molecule.codes[stored], return_inverse=True)
+    smiles = molecule.names[used].tolist()
     fates = {
         "repeated": int(unwanted.sum()),
         "without_values": totals["without_values"] + int(empty.sum()),
@@ -98,36 +216,37 @@ def assemble(folder: Path, parts: list[Part], finish: Finish, plan: PlatePlan, r
         "stored": int(stored.sum()),
     }
     report = {
-        "files": n_files,
-        "missing_files": n_files - len(parts),
+        "files": len(paths),
+        "missing_files": len(paths) - len(parts),
         "plates": totals["plates"],
         "wells": totals["wells"],
         "fates": {name: fates.get(name, totals[name]) for name in FATES},
         "repeated_wells": int(repeated.sum()),
         "molecules": len(smiles),
-        "other_names": len(set().union(*(part.facts["names"] for part in parts))) - len(smiles),
+        "other_names": len(gathered.names) - len(smiles),
         "values_clipped": totals["values_clipped"],
         "values_missing": totals["values_missing"],
-        "features_read": len(set().union(*(part.facts["features"] for part in parts))),
+        "features_read": len(set().union(*gathered.features)),
         "features_dropped": dropped,
         "features": len(names),
     }
+    numbers = {name: np.concatenate(values) for name, values in gathered.numbers.items() if len(values) == len(parts)}
     folder.mkdir()
     write_store(
         folder,
         _blocks(parts, names, stored, plan.dtype),
         dtype=plan.dtype,
-        smiles=smiles.tolist(),
-        keys=all_keys[first].tolist(),
-        molecule=molecule,
-        labels={name: Labels.of(wells[name][stored]) for name in WELL_COLUMNS if name in wells},
-        numbers={name: wells[name][stored] for name in ("dose", "weight") if name in wells},
+        smiles=smiles,
+        keys=[gathered.key_of[text] for text in smiles],
+        molecule=molecule_of_row,
+        labels={name: labels[name][stored].compact() for name in WELL_COLUMNS if name in labels},
+        numbers={name: values[stored] for name, values in numbers.items()},
         header={
             "feature_names": names,
             "clip": plan.clip,
             "report": report,
             "recipe": recipe,
-            "files": [part.facts["file"] for part in parts],
+            "files": gathered.files,
         },
     )
 
@@ -141,62 +260,6 @@ def _warn_of_clipping(share: float, clip: float | None) -> None:
         )
 
 
-def _check_batches(parts: list[Part]) -> None:
-    """A batch is whitened on its own controls, and only those of one file are known together."""
-    file_of: dict[str, str] = {}
-    for part in parts:
-        batches = part.get("batch")
-        name = part.facts["file"]["name"]
-        for batch in set(() if batches is None else batches.tolist()):
-            other = file_of.setdefault(batch, name)
-            if other != name:
-                raise ValueError(
-                    f"The batch {batch!r} is spread over {other!r} and {name!r}, and a normalizer with whiten needs it "
-                    "in one file: join the plates of a batch, or leave out whiten."
-                )
-
-
-def _common_features(parts: list[Part], columns: str) -> list[str]:
-    """Features of the store, in the order of the first file."""
-    names = list(dict.fromkeys(name for part in parts for name in part.facts["features"]))
-    if columns == "union":
-        return names
-    for part in parts:
-        lacking = sorted(set(names).difference(part.facts["features"]))
-        if lacking and columns == "same":
-            raise ValueError(
-                f"{part.facts['file']['name']!r} lacks {len(lacking)} feature columns that another file has: "
-                f'{lacking[:10]}. Choose columns with features, or set columns to "intersection" or "union".'
-            )
-        names = [name for name in names if name not in set(lacking)]
-    if not names:
-        raise ValueError("The files have no feature column in common.")
-    return names
-
-
-def _filtered(
-    parts: list[Part], names: list[str], feature_filter: ProfileFilter | None
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Which features stay, and how many each rule dropped."""
-    if feature_filter is None:
-        return np.ones(len(names), dtype=bool), {}
-    n, mean, scatter, peak = np.zeros((4, len(names)))
-    for part in parts:  # Chan, Golub and LeVeque's update of mean and sum of squares
-        own, theirs = _shared(names, part.facts["features"])
-        count, part_mean, variance, part_peak = part.moments[:, theirs]
-        total = np.maximum(n[own] + count, 1)
-        delta = part_mean - mean[own]
-        scatter[own] += count * variance + delta**2 * n[own] * count / total
-        mean[own] += delta * count / total
-        n[own] += count
-        peak[own] = np.maximum(peak[own], part_peak)
-    n_rows = sum(part.n_stored for part in parts)
-    chosen = clone(feature_filter).fit_statistics(names, 1 - n / n_rows, mean, scatter / np.maximum(n, 1), peak)
-    if not chosen.support_.any():
-        raise ValueError("The feature_filter leaves no column.")
-    return chosen.support_, {rule: len(columns) for rule, columns in chosen.report_.items()}
-
-
 def _shared(names: list[str], others: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Places, in both lists, of the names that are in both."""
     if names == others:
@@ -207,16 +270,15 @@ def _shared(names: list[str], others: list[str]) -> tuple[np.ndarray, np.ndarray
     return own, theirs
 
 
-def _repeated(wells: Mapping[str, np.ndarray]) -> np.ndarray:
+def _repeated(labels: Mapping[str, Labels]) -> np.ndarray:
     """Rows with the plate and the well of an earlier row; none where wells are unknown."""
-    plate = wells["plate"]
-    if "well" not in wells:
-        return np.zeros(len(plate), dtype=bool)
-    codes = [np.unique(wells[name], return_inverse=True)[1].astype(np.int64) for name in ("plate", "well")]
-    place = codes[0] * (codes[1].max() + 1) + codes[1]
-    repeated = np.ones(len(place), dtype=bool)
-    repeated[np.unique(place, return_index=True)[1]] = False
-    return repeated & (wells["well"] != "")
+    plate, well = labels["plate"], labels.get("well")
+    repeated = np.zeros(len(plate.codes), dtype=bool)
+    if well is not None:
+        place = plate.codes.astype(np.int64) * len(well.names) + well.codes
+        repeated[:] = well.text() != ""
+        repeated[np.unique(place, return_index=True)[1]] = False
+    return repeated
 
 
 def _beyond(molecule: np.ndarray, stored: np.ndarray, limit: int | None) -> np.ndarray:
@@ -233,21 +295,23 @@ def _beyond(molecule: np.ndarray, stored: np.ndarray, limit: int | None) -> np.n
     return beyond
 
 
-def _has_values(part: Part, names: list[str]) -> np.ndarray:
+def _has_values(path: Path, features: list[str], n_wells: int, names: list[str]) -> np.ndarray:
     """Which wells of a part have a value among some features; all had one among the part's."""
-    theirs = _shared(names, part.facts["features"])[1]
-    if len(theirs) == len(part.facts["features"]):
-        return np.ones(part.n_stored, dtype=bool)
-    return np.isfinite(part.profiles()[:, theirs]).any(axis=1)
+    theirs = _shared(names, features)[1]
+    if len(theirs) == len(features):
+        return np.ones(n_wells, dtype=bool)
+    return np.isfinite(read_profiles(path)[:, theirs]).any(axis=1)
 
 
-def _blocks(parts: list[Part], names: list[str], stored: np.ndarray, dtype: str) -> Iterator[np.ndarray]:
+def _blocks(
+    parts: list[tuple[Path, list[str], int]], names: list[str], stored: np.ndarray, dtype: str
+) -> Iterator[np.ndarray]:
     """Profiles of the rows that are stored, file by file, with the features in their order."""
     first = 0
-    for part in parts:
-        rows = stored[first : first + part.n_stored]
-        first += part.n_stored
-        own, theirs = _shared(names, part.facts["features"])
+    for path, features, n_wells in parts:
+        rows = stored[first : first + n_wells]
+        first += n_wells
+        own, theirs = _shared(names, features)
         block = np.full((int(rows.sum()), len(names)), np.nan, dtype=dtype)
-        block[:, own] = part.profiles()[rows][:, theirs]
+        block[:, own] = read_profiles(path)[rows][:, theirs]
         yield block

@@ -22,7 +22,7 @@ from .checkpoint import describe_callable
 from .molecules import Standardize, check_standardize
 from .normalization import ProfileNormalizer
 from .pairs import PairedProfiles
-from .plates import Part, PlatePlan, identify, write_part
+from .plates import PlatePlan, identify, write_part
 from .runtime import atomic_write
 from .selection import ProfileFilter
 
@@ -203,7 +203,7 @@ def build_pairs(
             for _ in tqdm(done, "plates", len(files), initial=len(files) - len(pending), disable=not verbose):
                 pass
             shutil.rmtree(partial / "store", ignore_errors=True)
-            assemble(partial / "store", [Part(part) for part in parts], finish, plan, recipe)
+            assemble(partial / "store", parts, finish, plan, recipe)
             os.replace(partial / "store", path)
         pairs = PairedProfiles.open(path)
         shutil.rmtree(partial)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from .tables import find_structure_column, read_table
 CONTROL_COLUMN = "Metadata_IsNegcon"
 _DMSO = "CS(C)=O"
 _MISSING: tuple[dict[str, np.ndarray], dict[str, Any]] = (
-    {"smiles": np.empty(0, str), "keys": np.empty(0, str), "moments": np.empty((4, 0))},
+    {"moments": np.empty((4, 0))},
     {"features": [], "fates": {}, "names": [], "counts": {}},
 )
 _PLATE_COLUMNS = ("Metadata_Source", "Metadata_Batch", "Metadata_Plate")
@@ -280,7 +280,7 @@ def _part(plan: PlatePlan, frame: Any, stem: str) -> tuple[dict[str, np.ndarray]
     arrays = {
         "profiles": X.astype(plan.dtype),
         "smiles": smiles[stored],
-        "keys": keys[stored],
+        "key": keys[stored],
         "moments": np.stack([count, mean, variance, peak]),
         **{name: values[stored] for name, values in (labels | numbers).items()},
     }
@@ -366,35 +366,33 @@ def _normalized(
     return Z
 
 
+@dataclass(frozen=True)
 class Part:
-    """What :func:`write_part` wrote; the profiles are read when they are asked for.
+    """What :func:`write_part` wrote about the wells of one file; their profiles stay on the disk.
 
     Attributes
     ----------
     facts : dict
-        Features, counts and the file.
-    smiles, keys : ndarray of str, shape (n_stored,)
+        ``features``, ``fates``, ``counts``, ``file`` and ``names``.
+    wells : dict of str to ndarray, each of shape (n_stored,)
+        ``smiles`` and ``key``, and of source, batch, plate, well, dose and weight those that are known.
     moments : ndarray, shape (4, n_features)
         Count, mean, variance and largest size of the finite values of each feature, before clipping.
     """
 
-    def __init__(self, path: Path):
-        self._path = path
-        with np.load(path) as arrays:
-            self._arrays = {name: arrays[name] for name in arrays.files if name != "profiles"}
-        self.facts: dict[str, Any] = json.loads(bytes(self._arrays.pop("facts")))
-        self.smiles, self.keys, self.moments = (self._arrays.pop(name) for name in ("smiles", "keys", "moments"))
+    facts: dict[str, Any]
+    wells: dict[str, np.ndarray]
+    moments: np.ndarray
 
-    @cached_property
-    def n_stored(self) -> int:
-        """Number of wells."""
-        return len(self.smiles)
 
-    def get(self, name: str) -> np.ndarray | None:
-        """One of source, batch, plate, well, dose and weight, of each well."""
-        return self._arrays.get(name)
+def read_part(path: Path) -> Part:
+    """Read all of a part but its profiles."""
+    with np.load(path) as arrays:
+        content = {name: arrays[name] for name in arrays.files if name != "profiles"}
+    return Part(json.loads(bytes(content.pop("facts"))), moments=content.pop("moments"), wells=content)
 
-    def profiles(self) -> np.ndarray:
-        """Clipped profiles, shape (n_stored, n_features)."""
-        with np.load(self._path) as arrays:
-            return arrays["profiles"]
+
+def read_profiles(path: Path) -> np.ndarray:
+    """Read the clipped profiles of a part, shape (n_stored, n_features)."""
+    with np.load(path) as arrays:
+        return arrays["profiles"]

@@ -42,6 +42,11 @@ class Labels:
     def __getitem__(self, rows: Any) -> Labels:
         return Labels(self.codes[rows], self.names)
 
+    def compact(self) -> Labels:
+        """Return the same labels without the names that no row has."""
+        used, codes = np.unique(self.codes, return_inverse=True)
+        return Labels(codes.astype(np.int32), self.names[used])
+
     def text(self) -> np.ndarray:
         """The text of each row."""
         return self.names[self.codes]
