@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .graphs import GraphBatch, MoleculeGraphs
+from .runtime import process_group
 
 _T = TypeVar("_T")
 _MIXED = 4  # replicates in a Dirichlet mix
+MOLECULES_PER_PASS = 2048  # larger batches go through the network in parts, so that memory stays bounded
 _ROWS_PER_BLOCK = 4096
 
 
@@ -44,6 +46,22 @@ class StreamedProfiles:
     def to(self, device: torch.device) -> StreamedProfiles:
         """Return profiles that arrive on ``device``."""
         return replace(self, device=device)
+
+
+class Batch(NamedTuple):
+    """What one process trains on in one step.
+
+    Attributes
+    ----------
+    passes : list of (GraphBatch, Tensor)
+        Molecules and their profiles, in parts that go through the network one after the other; in a process group,
+        the share of this process.
+    molecules : Tensor of int64, shape (n,)
+        Identity of every row of the whole batch, of all processes.
+    """
+
+    passes: list[tuple[GraphBatch, Tensor]]
+    molecules: Tensor
 
 
 @dataclass(frozen=True)
@@ -145,27 +163,41 @@ class Corpus:
         each = np.arange(len(self) + 1)
         return replace(self, profiles=means, rows=each[:-1], ptr=each, source_ptr=each, source_start=each)
 
-    def draw(
-        self, molecules: np.ndarray, rng: np.random.Generator, replicates: str | int = "sample"
-    ) -> tuple[GraphBatch, Tensor, Tensor]:
-        """Return the graphs of ``molecules``, a profile of each at random, and the identity of each row.
+    def draw(self, molecules: np.ndarray, rng: np.random.Generator, replicates: str | int = "sample") -> Batch:
+        """Return the graphs of ``molecules`` and a profile of each at random.
+
+        In a process group all processes draw the same, and each makes its share.
 
         Parameters
         ----------
         molecules : ndarray of int, shape (n,)
+            In a process group n is a multiple of the number of processes.
         replicates : {"sample", "source", "mix"} or int
             One replicate, all as likely; one of a source, all sources as likely; a mean of four with weights
             from a flat Dirichlet distribution; or the mean of so many. Several are spread over the sources.
         """
-        index = self._on_device(molecules)
+        n = len(molecules)
         rows = self.rows[self._places(molecules, rng, replicates)]
-        profiles = self.profiles[self._on_device(rows.ravel())]
+        weights = None
         if rows.ndim == 2:
-            n, k = rows.shape
+            k = rows.shape[1]
             weights = rng.dirichlet(np.ones(k), n) if replicates == "mix" else np.full((n, k), 1 / k)
-            mix = self._on_device(weights.astype(np.float32))
-            profiles = torch.einsum("nk,nkd->nd", mix, profiles.view(n, k, -1))
-        return self.graphs.take(index).collate(), profiles, index
+        rank, world_size = process_group()
+        share = range(n * rank // world_size, n * (rank + 1) // world_size)
+        passes = []
+        for first in share[::MOLECULES_PER_PASS]:
+            own = slice(first, min(first + MOLECULES_PER_PASS, share.stop))
+            graph = self.graphs.take(self._on_device(molecules[own])).collate()
+            passes.append((graph, self._profiles(rows[own], None if weights is None else weights[own])))
+        return Batch(passes, self._on_device(molecules))
+
+    def _profiles(self, rows: np.ndarray, weights: np.ndarray | None) -> Tensor:
+        """Profiles of some rows, shape (n,), or means with ``weights``, both of shape (n, k)."""
+        profiles = self.profiles[self._on_device(rows.ravel())]
+        if weights is None:
+            return profiles
+        mix = self._on_device(weights.astype(np.float32))
+        return torch.einsum("nk,nkd->nd", mix, profiles.view(*rows.shape, -1))
 
     def _places(self, molecules: np.ndarray, rng: np.random.Generator, replicates: str | int) -> np.ndarray:
         """Places in ``rows``, shape (n,) or, when several are combined, (n, k); as quick however many there are."""
@@ -182,14 +214,25 @@ class Corpus:
     def _on_device(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
-    def batches(
-        self, rng: np.random.Generator, batch_size: int, replicates: str | int = "sample"
-    ) -> Iterator[tuple[GraphBatch, Tensor, Tensor]]:
-        """One pass over the molecules in random order; the last partial batch is dropped, unless it is the only one."""
+    def batches(self, rng: np.random.Generator, batch_size: int, replicates: str | int = "sample") -> Iterator[Batch]:
+        """One pass over the molecules in random order; the last partial batch is dropped, unless it is the only one.
+
+        In a process group the size of a batch is rounded down to a multiple of the number of processes.
+        """
         order = rng.permutation(len(self))
-        n_batches = max(1, len(self) // batch_size)
-        draws = (self.draw(order[i * batch_size : (i + 1) * batch_size], rng, replicates) for i in range(n_batches))
+        n_batches, size = self.n_batches(batch_size)
+        draws = (self.draw(order[i * size : (i + 1) * size], rng, replicates) for i in range(n_batches))
         return ahead(draws) if isinstance(self.profiles, StreamedProfiles) else draws
+
+    def n_batches(self, batch_size: int) -> tuple[int, int]:
+        """Number of batches in a pass, and their size."""
+        world_size = process_group()[1]
+        size = min(batch_size, len(self)) // world_size * world_size
+        if not size:
+            raise ValueError(
+                f"{len(self)} molecules, in batches of {batch_size}, are too few for {world_size} processes."
+            )
+        return len(self) // size, size
 
 
 def _one_in_each_part(n: np.ndarray, u: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from .molecules import as_text, canonical_smiles, check_molecules, report_invali
 from .pairs import PairedProfiles, average_by_group, open_pairs
 from .pretraining import Interrupted, Job, apply_transformer, pretrain
 from .profiles import ProfileScaler, check_profiles
-from .runtime import base_seed, once, resolve_device
+from .runtime import base_seed, of_first_rank, once, resolve_device
 from .training import Recipe
 
 _ARCHITECTURE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim", "projection_dim", "profile_dims", "dropout")
@@ -86,7 +86,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     max_epochs : int, default=100
         An epoch is one pass over the distinct molecules.
     batch_size : int, default=128
-        Molecules per step; the last partial batch is dropped.
+        Molecules per step, of all processes together; the last partial batch is dropped. Beyond 2,048 for a
+        process, memory does not grow: gradients are cached.
     learning_rate : float, default=1e-3
         Peak of the schedule.
     weight_decay : float, default=0.01
@@ -365,7 +366,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 patience=self.patience,
                 train_heads=self.train_heads,
                 precision=self.precision,
-                seed=base_seed(self.random_state),
+                seed=of_first_rank(base_seed(self.random_state)),
             ),
             profile_transformer=self.profile_transformer,
             standardize=start.standardize if start else self.standardize,

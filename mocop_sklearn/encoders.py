@@ -159,6 +159,10 @@ class TwoTower(nn.Module):
         self.profile_head = ProjectionHead(architecture.profile_dims[-1], architecture.projection_dim)
         self.log_scale = nn.Parameter(torch.tensor(1.0 / temperature).log())
 
+    def forward(self, graph: GraphBatch, profiles: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit vectors of molecules and of profiles."""
+        return self.project_molecules(graph), self.project_profiles(profiles)
+
     def project_molecules(self, graph: GraphBatch) -> Tensor:
         """Unit vectors of molecules, shape (n_molecules, projection_dim)."""
         return self.molecule_head(self.molecule_encoder(graph))

@@ -20,7 +20,8 @@ from .encoders import Architecture, TwoTower
 from .inference import embed_graphs, embed_profiles
 from .losses import contrastive_logits, info_nce
 from .metrics import retrieval_report
-from .runtime import autocast, generator, torch_seed
+from .runtime import generator, of_first_rank, process_group, torch_seed
+from .step import accumulate_gradients
 
 # Purposes of the random generators that hang on one seed.
 _INITIAL_WEIGHTS, _EPOCH = 1, 2
@@ -71,6 +72,9 @@ def train(
 ) -> TrainingState:
     """Pretrain a two-tower model by contrasting molecules with their profiles.
 
+    In a process group (torch.distributed) all processes call it with the same arguments; each computes its share of every
+    batch, the first validates and saves, and all return the same state.
+
     Parameters
     ----------
     training, validation : Corpus
@@ -87,6 +91,7 @@ def train(
     TrainingState
         ``best_weights`` are those of the epoch with the best validation score.
     """
+    rank, _ = process_group()
     with torch_seed(device):
         torch.manual_seed(int(generator(recipe.seed, _INITIAL_WEIGHTS).integers(2**62)))
         model = TwoTower(architecture, recipe.temperature)
@@ -114,17 +119,17 @@ def train(
             training, replicates = training.averaged(), "sample"
         if validation is not None:
             validation = validation.averaged()
-        n_batches = max(1, len(training) // recipe.batch_size)
+        n_batches, _ = training.n_batches(recipe.batch_size)
         n_steps = recipe.max_epochs * n_batches
         progress = tqdm(range(state.epoch, recipe.max_epochs), initial=state.epoch, total=recipe.max_epochs,
-                        desc="MoCoP", unit="epoch", disable=not verbose)  # fmt: skip
+                        desc="MoCoP", unit="epoch", disable=not verbose or rank > 0)  # fmt: skip
         try:
             for epoch in progress:
                 if out_of_patience(state, recipe.patience):
                     break
                 started = time.perf_counter()
                 rng = generator(recipe.seed, _EPOCH, epoch)
-                torch.manual_seed(int(rng.integers(2**62)))
+                torch.manual_seed(int(rng.integers(2**62)) + rank)  # dropout differs between processes
                 losses = []
                 waiting = 0.0
                 model.train()
@@ -136,20 +141,12 @@ def train(
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate
                     asked = time.perf_counter()
-                    graph, profiles, identity = next(batches)
+                    batch = next(batches)
                     waiting += time.perf_counter() - asked
-                    with autocast(device, recipe.precision):
-                        logits = contrastive_logits(
-                            model.project_molecules(graph),
-                            model.project_profiles(profiles),
-                            model.log_scale.exp(),
-                            identity,
-                        )
-                        loss = info_nce(logits, None if training.weights is None else training.weights[identity])
                     optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
+                    weights = None if training.weights is None else training.weights[batch.molecules]
+                    losses.append(accumulate_gradients(model, batch, weights, device, recipe.precision))
                     optimizer.step()
-                    losses.append(loss.detach())
                 mean_loss = float(torch.stack(losses).mean())
                 if not math.isfinite(mean_loss):
                     raise ValueError(
@@ -163,11 +160,11 @@ def train(
                     "temperature": float((-model.log_scale.detach()).exp()),
                 }
                 if validation is not None:
-                    row |= _validate(model, validation, device, recipe)
+                    row |= of_first_rank(_validate(model, validation, device, recipe) if rank == 0 else None)
                 _finish_epoch(state, model, optimizer, row)
                 row |= {"seconds": time.perf_counter() - started, "seconds_waiting": waiting}
                 progress.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "validation_score") if name in row})
-                if save is not None:
+                if save is not None and rank == 0:
                     save(state)
         except KeyboardInterrupt:
             warnings.warn(
