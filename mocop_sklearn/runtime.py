@@ -79,6 +79,22 @@ def process_group() -> tuple[int, int]:
     return 0, 1
 
 
+@contextlib.contextmanager
+def joined_process_group() -> Iterator[int]:
+    """Join the processes that torchrun has started, if it has, and yield the rank of this one."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
+        yield process_group()[0]
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
+
+
 def of_first_rank(value: Any) -> Any:
     """Return the value that the first process of the group has."""
     if process_group()[1] == 1:

@@ -17,8 +17,8 @@ def accumulate_gradients(
     """Compute the loss of a batch and leave its gradients in the parameters.
 
     The loss sees all rows of the batch, those of other processes too. A batch in several passes goes through the
-    network twice, first without gradients, so that no more than one pass is held for the backward pass: gradient caching,
-    Gao et al. (arXiv 2101.06983), section 3.2.
+    network twice, first without gradients, so that one pass at a time is held for the backward pass: gradient
+    caching, Gao et al. (arXiv 2101.06983), section 3.2.
 
     Parameters
     ----------
@@ -55,8 +55,10 @@ def accumulate_gradients(
         loss = loss_of(molecules, profiles)
         loss.backward()
         sizes = [len(part[0]) for part in parts]
-        gradients = zip(*(v.grad.split(sizes) for v in (molecules, profiles)), strict=True)
-        for i, gradient in enumerate(gradients):
-            torch.autograd.backward(vectors_of(i), gradient)
+        assert molecules.grad is not None
+        assert profiles.grad is not None
+        gradients = zip(molecules.grad.split(sizes), profiles.grad.split(sizes), strict=True)
+        for i, of_pass in enumerate(gradients):
+            torch.autograd.backward(vectors_of(i), of_pass)
     average_gradients(model.parameters())
     return loss.detach()

@@ -72,8 +72,8 @@ def train(
 ) -> TrainingState:
     """Pretrain a two-tower model by contrasting molecules with their profiles.
 
-    In a process group (torch.distributed) all processes call it with the same arguments; each computes its share of every
-    batch, the first validates and saves, and all return the same state.
+    In a process group (torch.distributed) all processes call it with the same arguments; each computes its share of
+    every batch, the first validates and saves, and all return the same state.
 
     Parameters
     ----------

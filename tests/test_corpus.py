@@ -27,6 +27,11 @@ from mocop_sklearn.profiles import ProfileScaler
 # Drawing
 # ---------------------------------------------------------------------------------------------
 
+
+def profiles_of(batch):
+    return torch.cat([profiles for _, profiles in batch.passes])
+
+
 MOLECULES = ["CCO", "c1ccccc1", "CCN", "CC(=O)O"]
 N_REPLICATES = [3, 1, 5, 2]
 
@@ -49,7 +54,7 @@ def test_draw_takes_each_replicate_as_often_and_no_other(corpus, molecule_of_row
     counts = np.zeros(11)
     for _ in range(3000):
         molecules = rng.permutation(4)
-        _, profiles, identity = corpus.draw(molecules, rng)
+        ((_, profiles),), identity = corpus.draw(molecules, rng)
         assert identity.tolist() == molecules.tolist()
         assert profiles[:, 1].tolist() == molecules.tolist()
         np.add.at(counts, profiles[:, 0].long().numpy(), 1)
@@ -62,14 +67,14 @@ def test_draw_takes_each_replicate_as_often_and_no_other(corpus, molecule_of_row
 
 def test_draw_gives_the_graphs_in_order(corpus):
     order = np.array([2, 0, 3])
-    graph, _, _ = corpus.draw(order, np.random.default_rng(0))
+    ((graph, _),), _ = corpus.draw(order, np.random.default_rng(0))
     expected = featurize([MOLECULES[i] for i in order], "paper").graphs.collate()
     assert torch.equal(graph.x, expected.x)
     assert graph.atoms_per_molecule.tolist() == [3, 3, 4]
 
 
 def test_draw_is_deterministic(corpus):
-    one, again, other = (corpus.draw(np.arange(4), np.random.default_rng(seed))[1] for seed in (3, 3, 4))
+    one, again, other = (profiles_of(corpus.draw(np.arange(4), np.random.default_rng(seed))) for seed in (3, 3, 4))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
@@ -79,7 +84,7 @@ def test_averaged(corpus, molecule_of_row):
     averaged = corpus.averaged()
     assert len(averaged) == 4
     torch.testing.assert_close(averaged.profiles, expected)
-    _, profiles, _ = averaged.draw(np.array([3, 1]), np.random.default_rng(0))
+    ((_, profiles),), _ = averaged.draw(np.array([3, 1]), np.random.default_rng(0))
     torch.testing.assert_close(profiles, expected[[3, 1]])
     torch.testing.assert_close(averaged.averaged().profiles, expected)
 
@@ -98,7 +103,7 @@ def uneven(n_per_source=(9, 1), n_molecules=2):
 def weights_of_rows(corpus, replicates, n=4000, seed=0):
     """How much each row has part in n draws of every molecule, shape (n, n_molecules, n_rows)."""
     rng = np.random.default_rng(seed)
-    drawn = corpus.draw(np.tile(np.arange(len(corpus)), n), rng, replicates)[1]
+    drawn = profiles_of(corpus.draw(np.tile(np.arange(len(corpus)), n), rng, replicates))
     return drawn.reshape(n, len(corpus), -1).numpy()
 
 
@@ -133,7 +138,7 @@ def test_nine_wells_of_one_source_count_as_one_of_another():
 
 
 def test_without_sources_all_replicates_are_as_likely(corpus, molecule_of_row):
-    drawn = corpus.draw(np.full(5000, 2), np.random.default_rng(0), "source")[1][:, 0]
+    drawn = profiles_of(corpus.draw(np.full(5000, 2), np.random.default_rng(0), "source"))[:, 0]
     counts = Counter(drawn.tolist())
     assert set(counts) == set(np.flatnonzero(molecule_of_row == 2))
     assert chisquare([*counts.values()]).pvalue > 0.001
@@ -183,7 +188,7 @@ def test_mixes_have_flat_dirichlet_weights():
 @pytest.mark.parametrize("replicates", ["sample", "source", "mix", 3])
 def test_a_sole_replicate_is_drawn_as_it_is(replicates, corpus, molecule_of_row):
     row = np.flatnonzero(molecule_of_row == 1)[0]
-    drawn = corpus.draw(np.ones(50, dtype=int), np.random.default_rng(0), replicates)[1]
+    drawn = profiles_of(corpus.draw(np.ones(50, dtype=int), np.random.default_rng(0), replicates))
     np.testing.assert_allclose(drawn, np.tile([row, 1], (50, 1)), rtol=1e-6)
 
 
@@ -193,7 +198,7 @@ def test_rows_that_are_left_out_are_never_drawn():
     profiles = torch.tensor([[np.nan], [1], [2], [np.nan], [3], [np.nan]])
     corpus = Corpus.from_rows(graphs, profiles, molecule)
     for replicates in ("sample", "mix", 2):
-        drawn = corpus.draw(np.tile([0, 1], 50), np.random.default_rng(0), replicates)[1]
+        drawn = profiles_of(corpus.draw(np.tile([0, 1], 50), np.random.default_rng(0), replicates))
         assert torch.isfinite(drawn).all()
     assert corpus.averaged().profiles.ravel().tolist() == [2, 2]
 
@@ -211,10 +216,10 @@ def test_a_molecule_has_the_mean_weight_of_its_rows():
 @pytest.mark.parametrize(("n", "batch_size", "sizes"), [(4, 2, [2, 2]), (4, 3, [3]), (4, 10, [4]), (4, 4, [4])])
 def test_an_epoch_has_every_molecule_once(corpus, n, batch_size, sizes):
     batches = list(corpus.batches(np.random.default_rng(0), batch_size))
-    assert [len(identity) for _, _, identity in batches] == sizes
-    seen = torch.cat([identity for _, _, identity in batches]).tolist()
+    assert [len(identity) for _, identity in batches] == sizes
+    seen = torch.cat([identity for _, identity in batches]).tolist()
     assert len(seen) == len(set(seen))
-    for graph, profiles, identity in batches:
+    for ((graph, profiles),), identity in batches:
         assert graph.atoms_per_molecule.tolist() == [Chem.MolFromSmiles(MOLECULES[i]).GetNumAtoms() for i in identity]
         assert profiles[:, 1].tolist() == identity.tolist()
 
@@ -234,12 +239,11 @@ def streamed(corpus):
 def test_streamed_profiles_are_the_same(corpus, replicates):
     for epoch in range(3):
         ours, theirs = ([*c.batches(np.random.default_rng(epoch), 2, replicates)] for c in (corpus, streamed(corpus)))
-        for (graph, profiles, identity), (other_graph, other_profiles, other_identity) in zip(
-            ours, theirs, strict=True
-        ):
-            assert torch.equal(profiles, other_profiles)
-            assert torch.equal(identity, other_identity)
-            assert torch.equal(graph.x, other_graph.x)
+        for one, other in zip(ours, theirs, strict=True):
+            assert torch.equal(one.molecules, other.molecules)
+            for (graph, profiles), (other_graph, other_profiles) in zip(one.passes, other.passes, strict=True):
+                assert torch.equal(profiles, other_profiles)
+                assert torch.equal(graph.x, other_graph.x)
 
 
 def test_averages_of_streamed_profiles(corpus):

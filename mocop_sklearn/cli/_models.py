@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from ._parameters import parameter_arguments
@@ -39,22 +40,27 @@ def pretrain(args: argparse.Namespace) -> None:
 
     Wells of one molecule are its replicates. Wells without a structure are left out and counted.
     Ctrl-C ends the training; the best weights so far are written then, with exit status 130.
+
+    On several GPUs: torchrun --nproc-per-node=N -m mocop_sklearn pretrain ... The batch size is that of
+    all processes together.
     """
     from ..embedder import MoCoPEmbedder
     from ..pairs import read_pairs
-    from ..runtime import atomic_write
+    from ..runtime import atomic_write, joined_process_group
 
     flags = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
     given: dict[str, Any] = {name: flags[name] for name in MoCoPEmbedder().get_params(deep=False) if name in flags}
     make: Any = MoCoPEmbedder.paper if args.paper else MoCoPEmbedder
-    with atomic_write(args.out) as temporary:
+    with joined_process_group() as rank:
         source = read_pairs(args.wells, args.smiles, args.features, args.columns)
         embedder = make(**given, pairs=source, verbose=int(not args.quiet and sys.stderr.isatty()))
-        embedder.fit(source.molecules)
-        if not embedder.n_iter_:
-            raise KeyboardInterrupt
-        embedder.save(temporary)
-    if not args.quiet:
+        with atomic_write(args.out) if rank == 0 else nullcontext() as temporary:
+            embedder.fit(source.molecules)
+            if not embedder.n_iter_:
+                raise KeyboardInterrupt
+            if temporary is not None:
+                embedder.save(temporary)
+    if not args.quiet and rank == 0:
         print_table(
             molecules=f"{len(embedder.molecule_keys_):,} ({len(source):,} wells)",
             features=f"{source.n_features:,}",
