@@ -22,9 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import DATA, print_table, save
+from common import DATA, RESULTS, print_table, save
 
 STEPS = 400
+PHASES = ["make", "build", "open", "default", "paper"]
 N_WELLS = 620_000  # treated wells with a known structure
 ABSENT_SOURCES = ("source_1", "source_7", "source_9", "source_13", "source_15")  # of JUMP, from the table of wells
 
@@ -171,7 +172,8 @@ def pretrain(folder: Path, recipe: str) -> dict[str, Any]:
     }
 
 
-def run(scale: float, folder: Path, n_jobs: int) -> dict[str, Any]:
+def run(scale: float, folder: Path, n_jobs: int, wanted: list[str]) -> dict[str, Any]:
+    """Figures of the phases that are wanted."""
     folder.mkdir(parents=True, exist_ok=True)
     phases = {
         "make": ("make", str(scale), str(n_jobs)),
@@ -180,10 +182,10 @@ def run(scale: float, folder: Path, n_jobs: int) -> dict[str, Any]:
         "default": ("pretrain", "default"),
         "paper": ("pretrain", "paper"),
     }
-    if (folder / "plates.json").exists():
-        del phases["make"]
     figures: dict[str, Any] = {}
     for name, (phase, *words) in phases.items():
+        if name not in wanted or (name == "make" and (folder / "plates.json").exists()):
+            continue
         figures[name] = measured(phase, folder, *words)
         print(f"scale {scale:g}, {name}: {figures[name]}", flush=True)
     return figures
@@ -200,14 +202,20 @@ def main() -> None:
     parser.add_argument("--scale", type=float, nargs="+", default=[1.0, 0.1, 0.01])
     parser.add_argument("--folder", type=Path, help="where plates and stores are made, and stay (default: temporary)")
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--phases", nargs="+", default=PHASES, choices=PHASES,
+                        help="measure only these again, in the folder of a run before; other figures stay")  # fmt: skip
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp())
+    before = json.loads((RESULTS / "scale.json").read_text())["runs"] if (RESULTS / "scale.json").exists() else {}
     try:
-        runs = {f"{scale:g}": run(scale, folder / f"{scale:g}", args.n_jobs) for scale in args.scale}
+        runs = {
+            f"{scale:g}": before.get(f"{scale:g}", {}) | run(scale, folder / f"{scale:g}", args.n_jobs, args.phases)
+            for scale in args.scale
+        }
     finally:
         if args.folder is None:
             shutil.rmtree(folder)
-    save("scale", {"tables": sorted(tables()), "runs": runs})
+    save("scale", {"tables": sorted(tables()), "runs": before | runs})
     rows = []
     for scale, phases in runs.items():
         report = phases["build"]["report"]
