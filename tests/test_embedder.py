@@ -233,7 +233,7 @@ def test_standardisation(fitted, smiles, profiles, tiny):
 @pytest.fixture(scope="module")
 def trained(smiles, profiles, tiny):
     """An embedder that has learned its molecules, with nothing held out."""
-    parameters = tiny | {"max_epochs": 60, "learning_rate": 1e-2, "validation_fraction": 0.0, "output": "projection"}
+    parameters = tiny | {"max_epochs": 90, "learning_rate": 1e-2, "validation_fraction": 0.0, "output": "projection"}
     return MoCoPEmbedder(**parameters).fit(smiles, profiles)
 
 
