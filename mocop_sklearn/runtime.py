@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from filelock import FileLock
+from joblib.parallel import get_active_backend
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
@@ -159,10 +160,18 @@ def once(memory: Any, key: str, function: Callable[..., Any], *args: Any) -> Any
                 joblib.dump(result, temporary)
         return result
     # Two workers of a grid search that need the same fit at the same time: the second waits for the first.
-    with FileLock(path.with_suffix(".lock")):
+    with FileLock(path.with_suffix(".lock")), _on_this_machine():
         if path.exists():
             return joblib.load(path)
         result = function(*args)
         with atomic_write(path) as temporary:
             joblib.dump(result, temporary)
         return result
+
+
+def _on_this_machine() -> contextlib.AbstractContextManager[Any]:
+    """Keep joblib from handing parts of the work to a cluster, all workers of which may be waiting for this one."""
+    backend, _ = get_active_backend()
+    if type(backend).__module__ == "joblib._parallel_backends":  # joblib's own
+        return contextlib.nullcontext()
+    return joblib.parallel_config("loky")
