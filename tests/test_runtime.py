@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from joblib.parallel import ThreadingBackend, get_active_backend
 
 from mocop_sklearn.runtime import atomic_write, autocast, base_seed, generator, once, resolve_device, torch_seed
 
@@ -160,6 +161,18 @@ def test_an_error_is_not_kept(tmp_path, count):
     with pytest.raises(ZeroDivisionError):
         once(tmp_path, "a", fail, 1)
     assert once(tmp_path, "a", count, 1) == 2
+
+
+class OfACluster(ThreadingBackend):
+    """A joblib backend that is not joblib's own, as Dask's is."""
+
+
+@pytest.mark.parametrize("backend", [OfACluster, ThreadingBackend])
+def test_work_that_others_wait_for_is_not_handed_to_them(tmp_path, backend):
+    with joblib.parallel_config(backend(nesting_level=0)):
+        name = once(tmp_path, "a", lambda: type(get_active_backend()[0]).__name__)
+        assert isinstance(get_active_backend()[0], backend)
+    assert name == ("LokyBackend" if backend is OfACluster else "ThreadingBackend")
 
 
 def test_arrays_come_back_as_they_were(tmp_path):
