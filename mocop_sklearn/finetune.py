@@ -27,10 +27,11 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
 
     Parameters
     ----------
-    pretrained : str, Path, PretrainedModel or MoCoPEmbedder, default=None
-        Where the encoder starts: a model file, a fitted embedder (as ``FrozenEstimator`` where scikit-learn
-        clones), or its ``model_``. The shape of the encoder and the standardisation then come from the model;
-        giving another value than the default for one of them is an error. None starts from random weights.
+    pretrained : str, Path, PretrainedModel or fitted estimator, default=None
+        Where the encoder starts: a model file, a fitted embedder, classifier or regressor of this package (as
+        ``FrozenEstimator`` where scikit-learn clones), or its ``model_``. The shape of the encoder and the
+        standardisation then come from the model; giving another value than the default for one of them is an
+        error. None starts from random weights.
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.
     invalid : {"raise", "nan"}, default="raise"
@@ -96,6 +97,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         classes) with two classes among the validation molecules; NaN without any.
     weights_ : list of dict of ndarray
         Weights of each network, by name.
+    model_ : PretrainedModel
+        The encoder of the first network, for ``pretrained=``.
     molecule_keys_ : ndarray of str
         Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
         :func:`~mocop_sklearn.model_selection.overlap`.
@@ -407,7 +410,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
 
     Parameters
     ----------
-    pretrained : str, Path, PretrainedModel or MoCoPEmbedder, default=None
+    pretrained : str, Path, PretrainedModel or fitted estimator, default=None
         Where the encoder starts; None is from random weights.
     standardize : {"parent", None} or callable, default="parent"
     invalid : {"raise", "nan"}, default="raise"
@@ -449,6 +452,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         Validation R² of the kept weights, averaged over the targets and networks; NaN without validation molecules.
     weights_ : list of dict of ndarray
         Weights of each network, by name.
+    model_ : PretrainedModel
+        The encoder of the first network, for ``pretrained=``.
     molecule_keys_ : ndarray of str
         Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
         :func:`~mocop_sklearn.model_selection.overlap`.

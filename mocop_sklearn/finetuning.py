@@ -219,6 +219,24 @@ class FineTuned(BaseEstimator):
         self.molecule_keys_ = np.unique([*keys, *(start.molecule_keys if start else ())])
         self._module = self._build()
 
+    @property
+    def model_(self) -> PretrainedModel:
+        """The encoder of the first network, for ``pretrained=`` of an embedder or of another fine-tuning."""
+        check_is_fitted(self)
+        prefix = "molecule_encoder."
+        return PretrainedModel(
+            architecture=replace(self._architecture, projection_dim=0, profile_dims=(), n_profile_features=0),
+            weights={name: w for name, w in self.weights_[0].items() if name.startswith(prefix)},
+            standardize=self._standardize,
+            profile_transformer=None,
+            profile_features=None,
+            n_profile_columns=0,
+            molecule_keys=self.molecule_keys_.tolist(),
+            history=[{name: v for name, v in row.items() if name != "estimator"} for row in self.history_],
+            n_iter=self.n_iter_,
+            best_score=self.best_score_,
+        )
+
     # -- predicting ---------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> np.ndarray:

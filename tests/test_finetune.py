@@ -376,6 +376,33 @@ def test_pretrained_may_be_a_file_a_model_or_an_embedder(smiles, labels, fitted,
     assert not same_weights(all_of_them[0], scratch)
 
 
+def test_a_model_trained_on_labels_is_a_start(smiles, labels, regressor, tmp_path):
+    frozen = {"max_epochs": 1, "freeze": "encoder", "random_state": 0}
+    regressor.model_.save(tmp_path / "encoder.safetensors")
+    for start in (regressor, FrozenEstimator(regressor), regressor.model_, tmp_path / "encoder.safetensors"):
+        tuned = MoCoPClassifier(pretrained=start, **frozen).fit(smiles, labels)
+        learned = regressor.weights_[0]
+        kept = [name for name in learned if name.startswith("molecule_encoder.")]
+        assert all(np.array_equal(tuned.weights_[0][name], learned[name]) for name in kept)
+        assert set(regressor.molecule_keys_) <= set(tuned.molecule_keys_)
+
+    embedder = MoCoPEmbedder(pretrained=regressor).fit(smiles)
+    head = regressor.weights_[0]
+    scaled = np.tanh(embedder.transform(smiles)) @ head["head.weight"].T + head["head.bias"]
+    first = regressor._outputs(smiles)[0]
+    np.testing.assert_allclose(scaled * regressor._scale[0] + regressor._shift[0], first, rtol=1e-4, atol=1e-4)
+
+    for use in (
+        lambda: MoCoPEmbedder(pretrained=regressor).fit(smiles, profiles=np.ones((len(smiles), 20))),
+        lambda: MoCoPEmbedder(pretrained=regressor, output="projection").fit(smiles).transform(smiles),
+        lambda: embedder.transform_profiles(np.ones((2, 20))),
+    ):
+        with pytest.raises(ValueError, match="has no profile network"):
+            use()
+    with pytest.raises(ValueError, match="not a fitted estimator"):
+        MoCoPClassifier(pretrained=MoCoPRegressor()).fit(smiles, labels)
+
+
 # ---------------------------------------------------------------------------------------------
 # classes, outputs, ensembles
 # ---------------------------------------------------------------------------------------------
