@@ -1,0 +1,38 @@
+"""ChEMBL and other bioactivity: what pretraining is worth, at 1 to 100 % of the training molecules.
+
+    python benchmarks/chembl.py                the default breadth
+    python benchmarks/chembl.py --quick        a few sets and epochs, to see that it runs
+
+A killed run goes on where it ended. Results are JSON lines in benchmarks/results; report.py makes tables of them.
+"""
+
+from __future__ import annotations
+
+from qsar.bench import main, parser
+from qsar.tasks import Spec
+
+SETS = {
+    "bio_chembl2k": Spec("classification"),
+    "bio_broad6k": Spec("classification"),
+    # hundreds of tasks: all training molecules only
+    "bio_hofmarcher209": Spec("classification", fractions=(1.0,)),
+    "bio_moshkov250": Spec("classification", fractions=(1.0,)),
+    "ace_moleculeace25": Spec("regression", label="y", by="meta_target", fractions=(1.0,)),
+}
+ARMS = [
+    "scratch",
+    "fine-tuned",
+    "fine-tuned (multitask)",
+    "linear probe",
+    "embedding + linear",
+    "embedding + forest",
+    "embedding ⧺ ECFP + forest",
+    "ECFP + forest",
+    "descriptors + forest",
+    "untrained + forest",
+]
+CORPORA = ["toxcast", "morphology"]
+QUICK = ["bio_chembl2k"]
+
+if __name__ == "__main__":
+    main("chembl", SETS, ARMS, CORPORA, QUICK, parser(__doc__).parse_args())

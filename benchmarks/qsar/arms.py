@@ -1,0 +1,163 @@
+"""Arms of the comparison: what turns training molecules and labels into predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from qsar.features import Lookup, descriptors, ecfp
+from qsar.tasks import TaskSet
+from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
+from mocop_sklearn.checkpoint import PretrainedModel
+
+N_TREES = 100
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to predict.
+
+    Attributes
+    ----------
+    name : str
+    corpus : str
+        What the encoder was pretrained on, "-" for nothing.
+    objective : str
+        How: "contrastive", "multitask" or "untrained"; "-" for an arm without a pretrained encoder.
+    model : {"network", "forest", "linear", "boosting"}
+    features : tuple of str
+        For all but networks: "embedding", "ecfp", "descriptors", side by side.
+    frozen : bool
+        For networks: only the last layer is trained.
+    """
+
+    name: str
+    corpus: str = "-"
+    objective: str = "-"
+    model: str = "network"
+    features: tuple[str, ...] = ()
+    frozen: bool = False
+
+
+def arms(corpora: Sequence[str]) -> list[Arm]:
+    """All arms, those with a pretrained encoder once for each corpus."""
+    found = [
+        Arm("scratch"),
+        Arm("ECFP + forest", model="forest", features=("ecfp",)),
+        Arm("descriptors + forest", model="forest", features=("descriptors",)),
+        Arm("ECFP ⧺ descriptors + forest", model="forest", features=("ecfp", "descriptors")),
+        Arm("untrained + forest", "-", "untrained", "forest", ("embedding",)),
+    ]
+    for corpus in corpora:
+        for objective in ("contrastive", "multitask"):
+            short = "" if objective == "contrastive" else " (multitask)"
+            found += [
+                Arm(f"fine-tuned{short}", corpus, objective),
+                Arm(f"linear probe{short}", corpus, objective, frozen=True),
+                Arm(f"embedding{short} + linear", corpus, objective, "linear", ("embedding",)),
+                Arm(f"embedding{short} + forest", corpus, objective, "forest", ("embedding",)),
+                Arm(f"embedding{short} + boosting", corpus, objective, "boosting", ("embedding",)),
+                Arm(f"embedding{short} ⧺ ECFP + forest", corpus, objective, "forest", ("embedding", "ecfp")),
+                Arm(f"embedding{short} ⧺ descriptors + forest", corpus, objective, "forest", ("embedding", "descriptors")),
+            ]
+    return found
+
+
+@dataclass
+class Room:
+    """What arms work with.
+
+    Attributes
+    ----------
+    lookup : Lookup
+        Features of all molecules.
+    encoder : callable
+        (corpus, objective, seed) → pretrained model.
+    network : dict
+        Parameters of the networks that are trained on labels.
+    """
+
+    lookup: Lookup
+    encoder: Callable[[str, str, int], PretrainedModel]
+    network: dict[str, Any]
+
+    def features(self, arm: Arm, smiles: Sequence[str], seed: int) -> np.ndarray:
+        """Features of an arm, side by side."""
+        blocks = []
+        for name in arm.features:
+            if name == "ecfp":
+                blocks.append(self.lookup.rows("ecfp", ecfp, smiles))
+            elif name == "descriptors":
+                blocks.append(self.lookup.rows("descriptors", descriptors, smiles))
+            else:
+                model = self.encoder(arm.corpus, arm.objective, seed)
+                embedder = MoCoPEmbedder(pretrained=model).fit(smiles[:1])
+                blocks.append(self.lookup.rows(f"embedding {model.digest}", embedder.transform, smiles))
+        return np.hstack(blocks)
+
+
+def predict(arm: Arm, room: Room, tasks: TaskSet, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Scores of the test rows, shape (n_test, n_tasks); NaN for a task that cannot be learned."""
+    smiles = np.array(tasks.smiles, dtype=object)
+    if arm.model == "network":
+        return _network(arm, room, tasks.kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
+    features = room.features(arm, [*smiles[train], *smiles[test]], seed)
+    X, X_test, Y = features[: len(train)], features[len(train) :], tasks.labels[train]
+    predicted = np.full((len(test), Y.shape[1]), np.nan)
+    for task, y in enumerate(Y.T):
+        known = ~np.isnan(y)
+        classes = len(np.unique(y[known]))
+        if classes < 1 or (tasks.kind == "classification" and classes < 2):
+            continue
+        model = _model(arm.model, tasks.kind, seed).fit(X[known], y[known])
+        scores = model.predict_proba(X_test)[:, 1] if tasks.kind == "classification" else model.predict(X_test)
+        predicted[:, task] = scores
+    return predicted
+
+
+def _network(
+    arm: Arm, room: Room, kind: str, smiles: list[str], labels: np.ndarray, test: list[str], seed: int
+) -> np.ndarray:
+    start = None if arm.objective == "-" else room.encoder(arm.corpus, arm.objective, seed)
+    estimator = (MoCoPClassifier if kind == "classification" else MoCoPRegressor)(
+        pretrained=start,
+        standardize=None,
+        freeze="encoder" if arm.frozen else "none",
+        random_state=seed,
+        **room.network,
+    )
+    if kind == "regression":
+        return estimator.fit(smiles, labels).predict(test).reshape(len(test), -1)
+    scores = estimator.fit(smiles, labels).decision_function(test).reshape(len(test), -1)
+    scores[:, estimator.unscorable_tasks_] = np.nan
+    return scores
+
+
+def _model(name: str, kind: str, seed: int) -> Any:
+    classify = kind == "classification"
+    if name == "forest":
+        if classify:
+            return RandomForestClassifier(N_TREES, random_state=seed)
+        return RandomForestRegressor(N_TREES, max_features=0.1, random_state=seed)
+    if name == "boosting":
+        boosting = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
+        return make_pipeline(
+            PCA(0.99, svd_solver="full", random_state=seed),
+            boosting(max_iter=50, min_samples_leaf=5, early_stopping=False, random_state=seed),
+        )
+    return make_pipeline(
+        StandardScaler(), LogisticRegression(C=1e-3, max_iter=300) if classify else Ridge(alpha=1000.0)
+    )
