@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qsar.features import Lookup, descriptors, ecfp
-from qsar.tasks import TaskSet
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -22,8 +20,20 @@ from sklearn.preprocessing import StandardScaler
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.checkpoint import PretrainedModel
+from qsar.features import Lookup, descriptors, ecfp
+from qsar.tasks import TaskSet
 
 N_TREES = 100
+TITLES = {"ecfp": "ECFP", "descriptors": "descriptors"}
+# What stands on an embedding: the model, and the features beside it
+HEADS = (
+    ("linear",),
+    ("forest",),
+    ("boosting",),
+    ("forest", "ecfp"),
+    ("forest", "descriptors"),
+    ("forest", "ecfp", "descriptors"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,16 +73,14 @@ def arms(corpora: Sequence[str]) -> list[Arm]:
     ]
     for corpus in corpora:
         for objective in ("contrastive", "multitask"):
-            short = "" if objective == "contrastive" else " (multitask)"
+            how = "" if objective == "contrastive" else f" ({objective})"
             found += [
-                Arm(f"fine-tuned{short}", corpus, objective),
-                Arm(f"linear probe{short}", corpus, objective, frozen=True),
-                Arm(f"embedding{short} + linear", corpus, objective, "linear", ("embedding",)),
-                Arm(f"embedding{short} + forest", corpus, objective, "forest", ("embedding",)),
-                Arm(f"embedding{short} + boosting", corpus, objective, "boosting", ("embedding",)),
-                Arm(f"embedding{short} ⧺ ECFP + forest", corpus, objective, "forest", ("embedding", "ecfp")),
-                Arm(f"embedding{short} ⧺ descriptors + forest", corpus, objective, "forest", ("embedding", "descriptors")),
+                Arm(f"fine-tuned{how}", corpus, objective),
+                Arm(f"linear probe{how}", corpus, objective, frozen=True),
             ]
+            for model, *others in HEADS:
+                features = " ⧺ ".join([f"embedding{how}", *(TITLES[name] for name in others)])
+                found.append(Arm(f"{features} + {model}", corpus, objective, model, ("embedding", *others)))
     return found
 
 

@@ -14,14 +14,14 @@ from typing import Any
 import joblib
 import torch
 from common import DATA, RESULTS, machine
-from qsar import corpora, tasks
-from qsar.arms import Arm, Room, arms
-from qsar.features import Lookup
-from qsar.runner import run, units
 from rdkit import RDLogger
 
 from mocop_sklearn.checkpoint import PretrainedModel
 from mocop_sklearn.runtime import once
+from qsar import corpora, tasks
+from qsar.arms import Arm, Room, arms
+from qsar.features import Lookup
+from qsar.runner import run, units
 
 # Of networks trained on labels, the same for all arms: chosen on cross-validation of training parts
 NETWORK: dict[str, Any] = {"max_epochs": 50, "patience": 10, "learning_rate": 1e-3, "batch_size": 32}
@@ -125,7 +125,9 @@ def _chosen_arms(names_of_corpora: Sequence[str], names: Sequence[str]) -> list[
     found = [arm for arm in arms(names_of_corpora) if not names or arm.name in names]
     unknown = set(names) - {arm.name for arm in found}
     if unknown:
-        raise SystemExit(f"unknown arms {sorted(unknown)}; there are {sorted({a.name for a in arms(names_of_corpora)})}")
+        raise SystemExit(
+            f"unknown arms {sorted(unknown)}; there are {sorted({a.name for a in arms(names_of_corpora)})}"
+        )
     return found
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import DATA
-from qsar.tasks import label_columns
 from sklearn.impute import SimpleImputer
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
@@ -22,6 +21,7 @@ from mocop_sklearn.checkpoint import PretrainedModel
 from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.molecules import canonical_smiles
 from mocop_sklearn.profiles import ProfileScaler, feature_columns
+from qsar.tasks import label_columns
 
 CELL_PAINTING = (
     "comas_profiles",
@@ -31,6 +31,27 @@ CELL_PAINTING = (
     "lincs_plate_SQ00015054",
     "jump_cpg0016_harmony_subset",
 )
+# What ToxCast calls the proteins that tasks name by their genes
+ALIASES = {
+    "ADRA1D": "ADRA1",
+    "ADRA2B": "ADRA2",
+    "CHRM1": "HM1",
+    "CHRM3": "HM3",
+    "CHRM4": "HM4",
+    "DRD2": "DRD2S|BDR_",
+    "ESR1": "(?<![A-Z])ERA|EREGFP|ERE_CIS|[BH]ER$|MERA",
+    "HRH1": "HH1$",
+    "HTR1A": "5HT1|5HT_",
+    "HTR2A": "5HT2A",
+    "HTR2C": "5HT2C",
+    "HTR6": "5HT6",
+    "KDR": "VEGFR2",
+    "OPRK1": "OPIATEK|ROPIATE",
+    "PTGS1": "COX1",
+    "SIGMAR1": "SIGMA",
+    "SLC6A2": "_[HR]NET$",
+    "SLC6A4": "SERT",
+}
 # Assays of the enzymes and transporters that ADME tasks are about, by name or by ChEMBL's number of the target
 RELATED = re.compile(
     r"CYP|HERG|ABCB|ABCG|^CHEMBL(289|340|3397|3356|3622|4729|4878|5282|240|4302|5393|3004|1743128|1641347)$",
@@ -104,13 +125,16 @@ def _assays(frame: pd.DataFrame, tasks: Collection[str]) -> tuple[list[str], np.
 def is_related(assay: str, tasks: Collection[str]) -> bool:
     """Whether an assay measures an ADME protein, or a protein whose gene is the name of a downstream task."""
     genes = [task for task in tasks if re.fullmatch(r"[A-Z][A-Z0-9]{2,}", task)]
-    # NVS_GPCR_hAdrb2 is ADRB2; ATG_PPARg is PPARG
-    return bool(RELATED.search(assay)) or any(
-        re.search(rf"(?<![A-Z0-9])[HRBG]?{gene}(?![A-Z0-9])", assay.upper()) for gene in genes
-    )
+    # NVS_GPCR_hAdrb2 is ADRB2, ATG_PPARg is PPARG
+    names = [rf"(?<![A-Z0-9])[HRBG]?{gene}(?![A-Z0-9])|{ALIASES.get(gene, '(?!)')}" for gene in genes]
+    return bool(RELATED.search(assay)) or any(re.search(name, assay.upper()) for name in names)
 
 
-CORPORA: dict[str, Callable[[Collection[str]], Corpus]] = {"morphology": morphology, "toxcast": toxcast, "bioassays": bioassays}
+CORPORA: dict[str, Callable[[Collection[str]], Corpus]] = {
+    "morphology": morphology,
+    "toxcast": toxcast,
+    "bioassays": bioassays,
+}
 
 
 def without(corpus: Corpus, molecules: Collection[str]) -> Corpus:

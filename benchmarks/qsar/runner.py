@@ -17,11 +17,11 @@ from typing import Any
 import joblib
 import numpy as np
 import torch
+
+from mocop_sklearn.model_selection import training_fractions
 from qsar.arms import Arm, Room, predict
 from qsar.scores import score
 from qsar.tasks import FRACTIONS, TaskSet
-
-from mocop_sklearn.model_selection import training_fractions
 
 KEY = ("set", "arm", "corpus", "objective", "fraction", "split", "seed")
 # Of a set with more tasks than this, a line has the macro means only: the files are to stay readable.
@@ -41,10 +41,8 @@ class Unit:
     @property
     def key(self) -> tuple[Any, ...]:
         """What tells units apart, as in the lines."""
-        arm = self.arm
-        return (
-            self.tasks.name, arm.name, arm.corpus, arm.objective, self.fraction, self.tasks.splits[self.split][0], self.seed
-        )  # fmt: skip
+        arm, split = self.arm, self.tasks.splits[self.split][0]
+        return self.tasks.name, arm.name, arm.corpus, arm.objective, self.fraction, split, self.seed
 
 
 def units(sets: Sequence[TaskSet], arms: Sequence[Arm], seeds: Sequence[int]) -> list[Unit]:
@@ -86,7 +84,7 @@ def done(lines: Iterable[dict[str, Any]], protocol: str) -> set[tuple[Any, ...]]
 def run_unit(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
     """Fit, predict and score; an arm that cannot work with what there is leaves its reason."""
     started = time.perf_counter()
-    name, train, test = unit.tasks.splits[unit.split]
+    _, train, test = unit.tasks.splits[unit.split]
     labels = unit.tasks.labels
     test = test[~np.isnan(labels[test]).all(axis=1)]
     train = train[~np.isnan(labels[train]).all(axis=1)]
