@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, ROOT, mean_std, table
+from qsar.section import section as qsar_section
 
 DIRECTIONS = {"": "mean", "_molecule_to_profile": "molecule → profile", "_profile_to_molecule": "profile → molecule"}
 
@@ -80,14 +81,44 @@ def throughput(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
+def finetuning_speed(figures: dict[str, Any]) -> list[str]:
+    """Table of training rates beside chemprop."""
+    rows = [
+        [
+            f"{row['batch_size']}",
+            *(f"{rate:,.0f}" for rate in row["molecules_per_second"].values()),
+            f"{row['epoch_ratio']:.1f}",
+            f"{row['fit_ratio']:.1f}",
+        ]
+        for row in figures["rounds"]
+    ]
+    return [
+        "## Fine-tuning speed",
+        "",
+        provenance(figures),
+        "",
+        f"{figures['molecules']} molecules, one binary task, both with their default network; molecules per second of an "
+        f"epoch, graphs made before; and whole fits of {figures['epochs']} epochs from SMILES. Medians of interleaved rounds.",
+        "",
+        *table(["batch", *figures["rounds"][0]["molecules_per_second"], "ratio", "ratio of whole fits"], rows),
+        "",
+    ]
+
+
 def main() -> None:
-    sections: dict[str, Callable[[dict[str, Any]], list[str]]] = {"retrieval": retrieval, "throughput": throughput}
+    sections: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+        "retrieval": retrieval,
+        "throughput": throughput,
+        "finetuning_speed": finetuning_speed,
+    }
     lines = [
         "# Benchmarks",
         "",
         "Made by `python benchmarks/report.py` from `benchmarks/results`; not typed by hand.",
         "",
     ]
+    for title, name in {"Pharmacokinetics and ADME": "pk", "ChEMBL and other bioactivity": "chembl"}.items():
+        lines += qsar_section(title, name, RESULTS, ROOT / "docs")
     for name, section in sections.items():
         path = RESULTS / f"{name}.json"
         if path.exists():

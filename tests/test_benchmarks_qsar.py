@@ -142,16 +142,16 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "predict", predict)
     todo = runner.units([task_set(smiles, np.asarray(labels, float)[:, None])], [arms.Arm("scratch")], [0, 1])
     path = tmp_path / "results.jsonl"
-    assert runner.run(todo, None, path, "p") == 8
+    assert runner.run(todo, None, path, lambda arm: "p") == 8
     whole = path.read_text().splitlines()
     path.write_text("\n".join(whole[:3]) + "\n" + whole[3][:40])  # killed while it wrote the fourth line
     calls.clear()
-    assert runner.run(todo, None, path, "p") == 5
+    assert runner.run(todo, None, path, lambda arm: "p") == 5
     assert len(calls) == 5
     same = [{k: v for k, v in line.items() if k != "seconds"} for line in runner.read_lines(path)]
     assert same == [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in whole]
-    assert runner.run(todo, None, path, "p") == 0
-    assert runner.run(todo, None, path, "another protocol") == 8
+    assert runner.run(todo, None, path, lambda arm: "p") == 0
+    assert runner.run(todo, None, path, lambda arm: "another protocol") == 8
 
 
 def test_many_tasks_leave_their_means_only(smiles, monkeypatch):

@@ -94,13 +94,14 @@ class Room:
         Features of all molecules.
     encoder : callable
         (corpus, objective, seed) → pretrained model.
-    network : dict
-        Parameters of the networks that are trained on labels.
+    network, probe : dict
+        Parameters of the networks that are trained on labels, whole or their last layer only.
     """
 
     lookup: Lookup
     encoder: Callable[[str, str, int], PretrainedModel]
     network: dict[str, Any]
+    probe: dict[str, Any]
 
     def features(self, arm: Arm, smiles: Sequence[str], seed: int) -> np.ndarray:
         """Features of an arm, side by side."""
@@ -145,7 +146,7 @@ def _network(
         standardize=None,
         freeze="encoder" if arm.frozen else "none",
         random_state=seed,
-        **room.network,
+        **(room.probe if arm.frozen else room.network),
     )
     if kind == "regression":
         return estimator.fit(smiles, labels).predict(test).reshape(len(test), -1)

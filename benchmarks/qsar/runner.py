@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def done(lines: Iterable[dict[str, Any]], protocol: str) -> set[tuple[Any, ...]]:
-    """Keys of the units that have a result from this protocol."""
-    return {tuple(line[name] for name in KEY) for line in lines if line.get("protocol") == protocol}
+def done(lines: Iterable[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    """Keys of the units that have a result, each with its protocol."""
+    return {(*(line[name] for name in KEY), line["protocol"]) for line in lines}
 
 
 def run_unit(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
@@ -114,10 +114,13 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def run(todo: Sequence[Unit], room: Room, path: Path, protocol: str, n_jobs: int | None = None) -> int:
-    """Do what is not done yet, appending a line for each unit; return how many were done now."""
-    finished = done(read_lines(path), protocol)
-    todo = [unit for unit in todo if unit.key not in finished]
+def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], str], n_jobs: int | None = None) -> int:
+    """Do what is not done yet, appending a line for each unit; return how many were done now.
+
+    ``protocol`` is a digest of all that decides the result of an arm, beside the arm and this code.
+    """
+    finished = done(read_lines(path))
+    todo = [unit for unit in todo if (*unit.key, protocol(unit.arm)) not in finished]
     print(f"{path.name}: {len(finished)} units there, {len(todo)} to do", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     _end_cut_line(path)
@@ -132,9 +135,11 @@ def run(todo: Sequence[Unit], room: Room, path: Path, protocol: str, n_jobs: int
     return len(todo)
 
 
-def _results(todo: Sequence[Unit], room: Room, protocol: str, n_jobs: int | None) -> Iterator[dict[str, Any]]:
+def _results(
+    todo: Sequence[Unit], room: Room, protocol: Callable[[Arm], str], n_jobs: int | None
+) -> Iterator[dict[str, Any]]:
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    return parallel(joblib.delayed(_in_one_thread)(unit, room, protocol) for unit in todo)
+    return parallel(joblib.delayed(_in_one_thread)(unit, room, protocol(unit.arm)) for unit in todo)
 
 
 def _in_one_thread(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:

@@ -1,0 +1,231 @@
+"""The part of docs/benchmarks.md that the QSAR benchmarks make, and its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from common import table
+
+from qsar import pictures, published
+from qsar.summary import differences, frame, interval, label, macro_means, published_split, show
+
+LOWER_IS_BETTER = ("mae", "rmse")
+# The learning curves show these, and those of them that start from a corpus once for each
+CURVES = (
+    "fine-tuned",
+    "scratch",
+    "embedding + forest",
+    "embedding ⧺ descriptors + forest",
+    "ECFP + forest",
+    "descriptors + forest",
+    "untrained + forest",
+)
+
+
+def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
+    """Lines of Markdown for one benchmark; none when it has no results."""
+    found = frame(results / f"{name}.jsonl")
+    if not len(found):
+        return []
+    lines = [f"## {title}", "", *_what_was_run(found, name)]
+    curves = found[found["set"].isin(_sets_with_curves(found))]
+    lines += _fractions(curves, name, title, docs)
+    lines += _pretrained_less_scratch(curves, name, title, docs)
+    lines += _beside_published(found)
+    lines += _harness(found)
+    lines += _seen(found, frame(results / f"{name}_seen.jsonl"))
+    return lines
+
+
+def _sets_with_curves(found: pd.DataFrame) -> list[str]:
+    n = found.groupby("set")["fraction"].nunique()
+    return n[n > 1].index.tolist()
+
+
+def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
+    rounds = found.groupby("set")[["split", "seed"]].apply(lambda rows: len(rows.drop_duplicates()))
+    hours = found["seconds"].sum() / 3600
+    return [
+        f"`python benchmarks/{name}.py`: {len(found)} fits on {found['set'].nunique()} task sets, {hours:.1f} hours of one "
+        f"core without pretraining; {rounds.min()} to {rounds.max()} pairs of split and seed a set. The first split of a "
+        "set is the published one, the others are random splits of whole Bemis-Murcko scaffolds with the same share of "
+        "test molecules; the seed draws the training fraction, the pretrained encoder and the model.",
+        "",
+        "Corpora, in brackets: `toxcast`, measured results of ToxCast's assays as a stand-in for the second view; "
+        "`morphology`, measured Cell Painting profiles of about 1,200 structures; `bioassays`, ToxCast, the assays of "
+        "Moshkov et al. and ChEMBL's. No test molecule of any split of any set is in pretraining (by the first block of the "
+        "InChIKey), nor is an assay that measures what a task measures. "
+        "*(multitask)*: pretrained by predicting the profile; all others by contrasting it with the molecule.",
+        "",
+    ]  # fmt: skip
+
+
+def _labels(found: pd.DataFrame, names: tuple[str, ...] | None = None) -> list[str]:
+    arms = found[["arm", "corpus"]].drop_duplicates()
+    if names is not None:
+        arms = arms[arms["arm"].isin(names)].sort_values("arm", key=lambda s: s.map(names.index), kind="stable")
+    return [label(arm, corpus) for arm, corpus in arms.itertuples(index=False)]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:g} %"
+
+
+def _fractions(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
+    labels = _labels(found)
+    means = macro_means(found, labels).sort_values(1.0, ascending=False)
+    rows = [[arm, *(show(value) for value in row)] for arm, row in means.iterrows()]
+    sets = found["set"].nunique()
+    classes = found.loc[found.get("auroc", pd.Series(dtype=float)).notna(), "set"].nunique()
+    lines = [
+        f"Mean of {sets} sets (AUROC of {classes}, Spearman's correlation of {sets - classes}) by share of the training "
+        "molecules, over the splits and seeds that all arms have.",
+        "",
+        *table(["arm", *map(_percent, means.columns)], rows),
+        "",
+    ]
+    shown = [arm for arm in _labels(found, CURVES) if arm in means.index]
+    path = docs / f"{name}_curves.svg"
+    pictures.learning_curves(means.loc[shown], title, "mean of AUROC and Spearman's correlation", path)
+    lines += [f"![learning curves]({path.name})", ""]
+    if classes:
+        auprc = macro_means(found, labels, "auprc").sort_values(1.0, ascending=False)
+        prevalence = found.loc[found["fraction"] == 1].groupby("set")["prevalence"].mean().mean()
+        lines += [
+            f"The same, AUPRC of the {classes} classification sets; the mean prevalence is {prevalence:.3f}.",
+            "",
+            *table(
+                ["arm", *map(_percent, auprc.columns)],
+                [[arm, *(show(value) for value in row)] for arm, row in auprc.iterrows()],
+            ),
+            "",
+        ]
+    return lines
+
+
+def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
+    arms = [arm for arm in _labels(found) if arm.startswith(("fine-tuned", "linear probe"))]
+    if "scratch" not in _labels(found) or not arms:
+        return []
+    paired = {arm: differences(found, arm, "scratch") for arm in arms}
+    fractions = sorted({f for rows in paired.values() for f in rows.index})
+    n = max(int(rows["n"].max()) for rows in paired.values())
+    lines = [
+        "### Pretrained less scratch",
+        "",
+        f"Mean paired difference with its 95 % interval (Student) over {n} pairs of split and seed, of the mean over the "
+        "sets. Pairs of one split share their test molecules, so an interval is rather too narrow than too wide.",
+        "",
+    ]
+    rows = [[arm, *(interval(own.loc[f]) if f in own.index else "–" for f in fractions)] for arm, own in paired.items()]
+    lines += [*table(["arm", *map(_percent, fractions)], rows), ""]
+    path = docs / f"{name}_differences.svg"
+    shown = {arm: rows for arm, rows in paired.items() if arm.startswith("fine-tuned")}
+    pictures.paired_differences(shown, f"{title}: pretrained less scratch", "difference of the mean score", path)
+    lines += [f"![paired differences]({path.name})", ""]
+    if "auprc" in found:
+        relative = {arm: differences(found, arm, "scratch", "auprc") for arm in arms}
+        rows = [
+            [arm, *(f"{own.loc[f, 'relative']:+.1f} %" if f in own.index else "–" for f in fractions)]
+            for arm, own in relative.items()
+        ]
+        lines += ["Relative change of the mean AUPRC of the classification sets.", ""]
+        lines += [*table(["arm", *map(_percent, fractions)], rows), ""]
+    return lines
+
+
+def _merged(found: pd.DataFrame) -> pd.DataFrame:
+    """The parts of a set that is one set per target are one set, of their mean."""
+    return found.assign(set=found["set"].str.partition("/")[0])
+
+
+def _beside_published(found: pd.DataFrame) -> list[str]:
+    rows = []
+    for name, bar in published.BARS.items():
+        own = _merged(found)
+        own = own[own["set"] == name]
+        if not len(own) or bar.metric not in own:
+            continue
+        scores = published_split(own, bar.metric) * [bar.scale, bar.scale, 1]
+        if not len(scores):
+            continue
+        scores = scores.droplevel("set")
+        lower = bar.metric in LOWER_IS_BETTER
+        best = scores["mean"].idxmin() if lower else scores["mean"].idxmax()
+        value = scores.loc[best, "mean"]
+        digits = 1 if bar.scale > 1 or (bar.metric == "mae" and bar.floor > 5) else 3
+        beaten = [
+            word
+            for word, limit in (("floor", bar.floor), ("strong", bar.strong), ("best", bar.best))
+            if (value <= limit if lower else value >= limit)
+        ]
+        known = [
+            f"{show(limit, digits)} ({who})"
+            for limit, who in zip((bar.floor, bar.strong, bar.best), bar.names, strict=True)
+        ]
+        unit = f"{bar.metric.upper()} × {bar.scale:g}" if bar.scale > 1 else bar.metric.upper()
+        spread = "" if np.isnan(scores.loc[best, "std"]) else f" ± {scores.loc[best, 'std']:.{digits}f}"
+        rows.append([name, unit, f"{show(value, digits)}{spread}", best, *known, ", ".join(beaten) or "none"])
+    if not rows:
+        return []
+    return [
+        "### Beside published results, on the published split",
+        "",
+        "The best of all our arms, chosen after the fact (so a little lucky), mean ± standard deviation of the seeds, "
+        "beside what others report. Mind the warnings in the collection of published results: leaders of TDC may have seen "
+        "test labels, and a row for MoleculeACE is its 25 targets.",
+        "",
+        *table(["set", "metric", "ours", "arm", "floor", "strong", "best published", "reached"], rows),
+        "",
+    ]  # fmt: skip
+
+
+def _harness(found: pd.DataFrame) -> list[str]:
+    rows = []
+    for arm, others, who in (
+        ("ECFP + forest", published.FOREST, "forest"),
+        ("scratch", published.CHEMPROP, "Chemprop"),
+    ):
+        for name, (metric, mean, std) in others.items():
+            own = _merged(found[found["label"] == arm])
+            own = own[own["set"] == name]
+            if not len(own) or metric not in own:
+                continue
+            scores = published_split(own, metric)
+            if not len(scores):
+                continue
+            value = scores.iloc[0]
+            ours = show(value["mean"]) + ("" if np.isnan(value["std"]) else f" ± {value['std']:.3f}")
+            theirs = show(mean) + ("" if np.isnan(std) else f" ± {std:.3f}")
+            rows.append([name, metric.upper(), arm, ours, f"{theirs} ({who})"])
+    if not rows:
+        return []
+    return [
+        "### Is the harness sound?",
+        "",
+        "Simple arms on the published splits, beside published figures of the like. A forest of Morgan fingerprints is the same "
+        "model; Chemprop from scratch is another network of the same kind.",
+        "",
+        *table(["set", "metric", "arm", "here", "published"], rows),
+        "",
+    ]  # fmt: skip
+
+
+def _seen(found: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
+    if not len(seen):
+        return []
+    both = pd.concat([found, seen.assign(label=seen["label"] + ", test molecules seen")])
+    rows = []
+    for name in _labels(seen):
+        for fraction, row in differences(both, f"{name}, test molecules seen", name).iterrows():
+            rows.append([name, _percent(float(fraction)), f"{int(row['n_sets'])}", f"{int(row['n'])}", interval(row)])
+    return [
+        "### What it does to leave test molecules in pretraining",
+        "",
+        "Difference to the same arm with test molecules removed; related assays are left out in both.",
+        "",
+        *table(["arm", "training molecules", "sets", "pairs", "seen less removed"], rows),
+        "",
+    ]
