@@ -21,18 +21,21 @@ SETS = {
 }
 ARMS = [
     "scratch",
-    "fine-tuned",
-    "fine-tuned (multitask)",
-    "linear probe",
-    "embedding + linear",
-    "embedding + forest",
-    "embedding ⧺ ECFP + forest",
+    "fine-tuned [toxcast]",
     "ECFP + forest",
-    "descriptors + forest",
     "untrained + forest",
+    "embedding + forest [toxcast]",
+    "embedding ⧺ ECFP + forest [toxcast]",
+    "embedding ⧺ descriptors + forest [toxcast]",
+    "descriptors + forest",
+    "fine-tuned [morphology]",
+    "embedding + forest [morphology]",
+    "fine-tuned (multitask) [toxcast]",
+    "embedding (multitask) + forest [toxcast]",
+    "linear probe [toxcast]",
+    "embedding + linear [toxcast]",
 ]
-CORPORA = ["toxcast", "morphology"]
 QUICK = ["bio_chembl2k"]
 
 if __name__ == "__main__":
-    main("chembl", SETS, ARMS, CORPORA, QUICK, parser(__doc__).parse_args())
+    main("chembl", SETS, ARMS, QUICK, parser(__doc__).parse_args())

@@ -35,21 +35,22 @@ PUBLISHED = {
 }
 ARMS = [
     "scratch",
-    "fine-tuned",
-    "fine-tuned (multitask)",
-    "linear probe",
-    "embedding + linear",
-    "embedding + forest",
-    "embedding + boosting",
-    "embedding (multitask) + forest",
-    "embedding ⧺ ECFP + forest",
-    "embedding ⧺ descriptors + forest",
+    "fine-tuned [toxcast]",
     "ECFP + forest",
-    "descriptors + forest",
     "untrained + forest",
+    "embedding + forest [toxcast]",
+    "embedding ⧺ ECFP + forest [toxcast]",
+    "embedding ⧺ descriptors + forest [toxcast]",
+    "descriptors + forest",
+    "fine-tuned [morphology]",
+    "embedding + forest [morphology]",
+    "fine-tuned (multitask) [toxcast]",
+    "embedding (multitask) + forest [toxcast]",
+    "linear probe [toxcast]",
+    "embedding + linear [toxcast]",
+    "embedding + boosting [toxcast]",
 ]
-CORPORA = ["toxcast", "morphology"]
 QUICK = ["tdc_hia_hou", "tdc_herg", "tdc_caco2_wang"]
 
 if __name__ == "__main__":
-    main("pk", CURVES | PUBLISHED, ARMS, CORPORA, QUICK, parser(__doc__).parse_args())
+    main("pk", CURVES | PUBLISHED, ARMS, QUICK, parser(__doc__).parse_args())

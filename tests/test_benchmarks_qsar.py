@@ -182,14 +182,14 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
         "numbers": tasks.Spec("regression"),
         "none": tasks.Spec("regression"),
     }
-    every = [arm.name for arm in arms.arms(["toxcast"])]
+    every = [arm.label for arm in arms.arms(["toxcast"])]
     options = bench.parser(None).parse_args(["--quick", "--cache", str(tmp_path / "cache"), "--fractions", "1.0"])
-    bench.main("made_up", specs, every, ["toxcast"], list(specs), options)
+    bench.main("made_up", specs, every, list(specs), options)
     lines = runner.read_lines(tmp_path / "results" / "made_up_quick.jsonl")
     assert len(lines) == 2 * len(every)
     assert not [line for line in lines if "error" in line]
-    assert {line["arm"] for line in lines} == set(every)
+    assert {arms.label(line["arm"], line["corpus"]) for line in lines} == set(every)
     assert all(np.isfinite(list(line["mean"].values())).all() for line in lines)
     assert "skipped: none" in capsys.readouterr().out
-    bench.main("made_up", specs, every, ["toxcast"], list(specs), options)
+    bench.main("made_up", specs, every, list(specs), options)
     assert f"{len(lines)} units there, 0 to do" in capsys.readouterr().out

@@ -61,6 +61,16 @@ class Arm:
     features: tuple[str, ...] = ()
     frozen: bool = False
 
+    @property
+    def label(self) -> str:
+        """The name, with the corpus where there is one."""
+        return label(self.name, self.corpus)
+
+
+def label(name: str, corpus: str) -> str:
+    """Name of an arm with the corpus that its encoder learned from."""
+    return name if corpus == "-" else f"{name} [{corpus}]"
+
 
 def arms(corpora: Sequence[str]) -> list[Arm]:
     """All arms, those with a pretrained encoder once for each corpus."""

@@ -42,8 +42,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true", help="a few sets, fractions and epochs; under ten minutes")
     p.add_argument("--sets", help="task sets, by a part of their name, comma-separated")
-    p.add_argument("--arms", help="arms, by their whole name, comma-separated")
-    p.add_argument("--corpora", help="pretraining corpora, comma-separated")
+    p.add_argument("--arms", help="arms, by name with or without [corpus], comma-separated; or all")
+    p.add_argument("--corpora", help="only arms of these pretraining corpora, comma-separated")
     p.add_argument("--fractions", help="training fractions, comma-separated")
     p.add_argument("--splits", type=int, default=3)
     p.add_argument("--seeds", type=int, default=3)
@@ -90,7 +90,6 @@ def main(
     name: str,
     specs: Mapping[str, tasks.Spec],
     own_arms: Sequence[str],
-    own_corpora: Sequence[str],
     quick_sets: Sequence[str],
     arguments: argparse.Namespace,
 ) -> None:
@@ -118,7 +117,7 @@ def main(
     if not sets:
         print(f"skipped: no task set of {name} is in {DATA}")
         return
-    chosen = _chosen_arms(_names(arguments.corpora) or own_corpora, _names(arguments.arms) or own_arms)
+    chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora))
     if fractions:
         sets = [_with_fractions(t, fractions) for t in sets]
     for t in sets:
@@ -139,14 +138,15 @@ def main(
     print(f"{machine()['processor']}; results in {path}")
 
 
-def _chosen_arms(names_of_corpora: Sequence[str], names: Sequence[str]) -> list[Arm]:
-    found = [arm for arm in arms(names_of_corpora) if not names or arm.name in names]
-    unknown = set(names) - {arm.name for arm in found}
+def _chosen_arms(own: Sequence[str], names: Sequence[str], only: Sequence[str]) -> list[Arm]:
+    """Arms by label, in the order given; ``names`` may leave out the corpus. All of them for ``names="all"``."""
+    every = arms(list(corpora.CORPORA))
+    names = [arm.label for arm in every] if list(names) == ["all"] else names or own
+    found = [arm for name in names for arm in every if name in (arm.label, arm.name)]
+    unknown = [name for name in names if not any(name in (arm.label, arm.name) for arm in every)]
     if unknown:
-        raise SystemExit(
-            f"unknown arms {sorted(unknown)}; there are {sorted({a.name for a in arms(names_of_corpora)})}"
-        )
-    return found
+        raise SystemExit(f"unknown arms {unknown}; there are {[arm.label for arm in every]}")
+    return [arm for arm in found if not only or arm.corpus in (*only, "-")]
 
 
 def _with_fractions(t: tasks.TaskSet, fractions: Sequence[float]) -> tasks.TaskSet:

@@ -9,7 +9,8 @@ import pandas as pd
 from common import table
 
 from qsar import pictures, published
-from qsar.summary import differences, frame, interval, label, macro_means, published_split, show
+from qsar.arms import label
+from qsar.summary import differences, frame, interval, macro_means, published_split, show
 
 LOWER_IS_BETTER = ("mae", "rmse")
 # The learning curves show these, and those of them that start from a corpus once for each

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from qsar.arms import label
 from qsar.runner import KEY, read_lines
 from qsar.scores import paired_interval
 
@@ -27,11 +28,6 @@ def frame(path: Path) -> pd.DataFrame:
         rows.append(row | line.get("mean", {}))
     table = pd.DataFrame(rows)
     return table.drop_duplicates(list(KEY), keep="last").reset_index(drop=True) if len(table) else table
-
-
-def label(arm: str, corpus: str) -> str:
-    """Name of an arm with the corpus that its encoder learned from."""
-    return arm if corpus == "-" else f"{arm} [{corpus}]"
 
 
 def main_metric(table: pd.DataFrame) -> pd.Series:
