@@ -97,8 +97,9 @@ def finetuning_speed(figures: dict[str, Any]) -> list[str]:
         "",
         provenance(figures),
         "",
-        f"{figures['molecules']} molecules, one binary task, both with their default network; molecules per second of an "
-        f"epoch, graphs made before; and whole fits of {figures['epochs']} epochs from SMILES. Medians of interleaved rounds.",
+        f"{figures['molecules']} molecules, one binary task, both with their default network; molecules per second of "
+        f"an epoch, graphs made before; and whole fits of {figures['epochs']} epochs from SMILES. Medians of "
+        "interleaved rounds.",
         "",
         *table(["batch", *figures["rounds"][0]["molecules_per_second"], "ratio", "ratio of whole fits"], rows),
         "",

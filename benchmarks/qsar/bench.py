@@ -24,7 +24,8 @@ from qsar.features import Lookup
 from qsar.runner import run, units
 
 # Chosen by cross-validation within the training parts of the published splits of twelve TDC sets, none of whose
-# molecules were in pretraining. All networks are trained alike; a probe, whose one layer learns slowly, has a rate of its own.
+# molecules were in pretraining. All networks are trained alike; a probe, whose one layer learns slowly, has a rate of
+# its own.
 NETWORK: dict[str, Any] = {"max_epochs": 30, "patience": 10, "learning_rate": 1e-3, "batch_size": 32}
 PROBE: dict[str, Any] = {"max_epochs": 100, "patience": 20, "learning_rate": 1e-2, "batch_size": 32}
 PRETRAINING_EPOCHS = {

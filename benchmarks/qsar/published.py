@@ -1,8 +1,8 @@
 """Published figures on the same splits, for the tables that compare.
 
-Random forests on Morgan fingerprints, Chemprop and CheMeleon: CheMeleon's repository, five seeds. TDC leaders: June 2024,
-as MiniMol's authors quote them. InfoAlign (ICLR 2025) and CHMR (AAAI 2026): their papers. The forests of the first two
-rows were computed for the data collection, because the published ones score hard predictions.
+Random forests on Morgan fingerprints, Chemprop and CheMeleon: CheMeleon's repository, five seeds. TDC leaders: June
+2024, as MiniMol's authors quote them. InfoAlign (ICLR 2025) and CHMR (AAAI 2026): their papers. The forests of the
+first two rows were computed for the data collection, because the published ones score hard predictions.
 """
 
 from __future__ import annotations

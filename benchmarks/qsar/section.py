@@ -49,16 +49,16 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
     rounds = found.groupby("set")[["split", "seed"]].apply(lambda rows: len(rows.drop_duplicates()))
     hours = found["seconds"].sum() / 3600
     return [
-        f"`python benchmarks/{name}.py`: {len(found)} fits on {found['set'].nunique()} task sets, {hours:.1f} hours of one "
-        f"core without pretraining; {rounds.min()} to {rounds.max()} pairs of split and seed a set. The first split of a "
-        "set is the published one, the others are random splits of whole Bemis-Murcko scaffolds with the same share of "
-        "test molecules; the seed draws the training fraction, the pretrained encoder and the model.",
+        f"`python benchmarks/{name}.py`: {len(found)} fits on {found['set'].nunique()} task sets, {hours:.1f} hours of "
+        f"one core without pretraining; {rounds.min()} to {rounds.max()} pairs of split and seed a set. Where a split is "
+        "published, it comes first; the others are random splits of whole Bemis-Murcko scaffolds with the same share "
+        "of test molecules. The seed draws the training fraction, the pretrained encoder and the model.",
         "",
         "Corpora, in brackets: `toxcast`, measured results of ToxCast's assays as a stand-in for the second view; "
         "`morphology`, measured Cell Painting profiles of about 1,200 structures; `bioassays`, ToxCast, the assays of "
-        "Moshkov et al. and ChEMBL's. No test molecule of any split of any set is in pretraining (by the first block of the "
-        "InChIKey), nor is an assay that measures what a task measures. "
-        "*(multitask)*: pretrained by predicting the profile; all others by contrasting it with the molecule.",
+        "Moshkov et al. and ChEMBL's. No test molecule of any split of any set is in pretraining (by the first block "
+        "of the InChIKey), nor is an assay that measures what a task measures. *(multitask)*: pretrained by predicting "
+        "the profile; all others by contrasting it with the molecule.",
         "",
     ]  # fmt: skip
 
@@ -81,8 +81,8 @@ def _fractions(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[s
     sets = found["set"].nunique()
     classes = found.loc[found.get("auroc", pd.Series(dtype=float)).notna(), "set"].nunique()
     lines = [
-        f"Mean of {sets} sets (AUROC of {classes}, Spearman's correlation of {sets - classes}) by share of the training "
-        "molecules, over the splits and seeds that all arms have.",
+        f"Mean of {sets} sets (AUROC of {classes}, Spearman's correlation of {sets - classes}) by share of the "
+        "training molecules, over the splits and seeds that all arms have.",
         "",
         *table(["arm", *map(_percent, means.columns)], rows),
         "",
@@ -116,8 +116,8 @@ def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: P
     lines = [
         "### Pretrained less scratch",
         "",
-        f"Mean paired difference with its 95 % interval (Student) over {n} pairs of split and seed, of the mean over the "
-        "sets. Pairs of one split share their test molecules, so an interval is rather too narrow than too wide.",
+        f"Mean paired difference with its 95 % interval (Student) over {n} pairs of split and seed, of the mean over "
+        "the sets. Pairs of one split share their test molecules, so an interval is rather too narrow than too wide.",
         "",
     ]
     rows = [[arm, *(interval(own.loc[f]) if f in own.index else "–" for f in fractions)] for arm, own in paired.items()]
@@ -175,8 +175,8 @@ def _beside_published(found: pd.DataFrame) -> list[str]:
         "### Beside published results, on the published split",
         "",
         "The best of all our arms, chosen after the fact (so a little lucky), mean ± standard deviation of the seeds, "
-        "beside what others report. Mind the warnings in the collection of published results: leaders of TDC may have seen "
-        "test labels, and a row for MoleculeACE is its 25 targets.",
+        "beside what others report. Leaders of TDC may have seen test labels, and their leaderboard is not clean. The "
+        "row of MoleculeACE is the mean of its 25 targets.",
         "",
         *table(["set", "metric", "ours", "arm", "floor", "strong", "best published", "reached"], rows),
         "",
@@ -206,8 +206,8 @@ def _harness(found: pd.DataFrame) -> list[str]:
     return [
         "### Is the harness sound?",
         "",
-        "Simple arms on the published splits, beside published figures of the like. A forest of Morgan fingerprints is the same "
-        "model; Chemprop from scratch is another network of the same kind.",
+        "Simple arms on the published splits, beside published figures of the like. A forest of Morgan fingerprints is "
+        "the same model; Chemprop from scratch is another network of the same kind.",
         "",
         *table(["set", "metric", "arm", "here", "published"], rows),
         "",
