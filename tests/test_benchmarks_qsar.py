@@ -11,7 +11,7 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from qsar import arms, bench, corpora, runner, scores, tasks
+from qsar import arms, bench, corpora, runner, scores, section, summary, tasks
 
 from mocop_sklearn.model_selection import scaffold_groups
 
@@ -193,3 +193,88 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     assert "skipped: none" in capsys.readouterr().out
     bench.main("made_up", specs, every, list(specs), options)
     assert f"{len(lines)} units there, 0 to do" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------------------
+# the report
+# ---------------------------------------------------------------------------------------------
+
+
+def write_lines(path, scores):
+    """Results of made-up arms: (arm, corpus, set, fraction, split, seed) → AUROC."""
+    lines = []
+    for (arm, corpus, name, fraction, split, seed), value in scores.items():
+        unit = (name, arm, corpus, "-", fraction, f"split {split}" if split else "published split", seed)
+        mean = {"auroc": value, "auprc": value / 2, "prevalence": 0.3}
+        line = dict(zip(runner.KEY, unit, strict=True)) | {"split_number": split, "n_train": 9, "seconds": 1.0}
+        lines.append(json.dumps(line | {"protocol": "p", "mean": mean}))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def made_up_scores():
+    rng = np.random.default_rng(0)
+    cells = [(name, f, i, i) for name in ("tdc_herg", "tdc_dili") for f in (0.1, 1.0) for i in range(3)]
+    found = {}
+    for cell in cells:
+        found["scratch", "-", *cell] = rng.uniform(0.6, 0.7)
+        found["fine-tuned", "toxcast", *cell] = rng.uniform(0.7, 0.8)
+        found["ECFP + forest", "-", *cell] = 0.75
+    return found
+
+
+def test_differences_are_paired_by_split_and_seed(tmp_path):
+    made_up = made_up_scores()
+    write_lines(tmp_path / "pk.jsonl", made_up)
+    table = summary.frame(tmp_path / "pk.jsonl")
+    found = summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0]
+
+    def mean_of_sets(arm, corpus, i):
+        return np.mean([made_up[arm, corpus, name, 1.0, i, i] for name in ("tdc_herg", "tdc_dili")])
+
+    tuned = np.array([mean_of_sets("fine-tuned", "toxcast", i) for i in range(3)])
+    scratch = np.array([mean_of_sets("scratch", "-", i) for i in range(3)])
+    np.testing.assert_allclose(found[["mean", "low", "high"]].tolist(), scores.paired_interval(tuned - scratch))
+    assert (found["n"], found["n_sets"]) == (3, 2)
+    assert found["relative"] == pytest.approx(100 * (tuned.mean() / scratch.mean() - 1))
+    relative = summary.differences(table, "fine-tuned [toxcast]", "scratch", "auprc").loc[1.0, "relative"]
+    assert relative == pytest.approx(found["relative"])
+
+
+def test_only_what_all_arms_have_is_averaged(tmp_path):
+    made_up = made_up_scores()
+    del made_up["scratch", "-", "tdc_dili", 1.0, 2, 2]
+    write_lines(tmp_path / "pk.jsonl", made_up)
+    table = summary.frame(tmp_path / "pk.jsonl")
+    means = summary.macro_means(table, ["scratch", "fine-tuned [toxcast]"])
+    kept = {cell: value for cell, value in made_up.items() if cell[3:] != (1.0, 2, 2) or cell[2] != "tdc_dili"}
+    of_set = [
+        np.mean([v for cell, v in kept.items() if cell[:4] == ("fine-tuned", "toxcast", name, 1.0)])
+        for name in ("tdc_herg", "tdc_dili")
+    ]
+    assert means.loc["fine-tuned [toxcast]", 1.0] == pytest.approx(np.mean(of_set))
+    # a pair of split and seed without all the sets is no pair
+    assert summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0, "n"] == 2
+
+
+def test_a_repeated_unit_counts_once_and_the_last_time(tmp_path):
+    made_up = made_up_scores()
+    write_lines(tmp_path / "a.jsonl", made_up)
+    write_lines(tmp_path / "b.jsonl", {cell: value + 0.1 for cell, value in made_up.items()})
+    (tmp_path / "c.jsonl").write_text((tmp_path / "a.jsonl").read_text() + (tmp_path / "b.jsonl").read_text())
+    pd.testing.assert_frame_equal(summary.frame(tmp_path / "c.jsonl"), summary.frame(tmp_path / "b.jsonl"))
+
+
+def test_the_report_has_tables_and_pictures(tmp_path):
+    write_lines(tmp_path / "pk.jsonl", made_up_scores())
+    lines = section.section("Pharmacokinetics", "pk", tmp_path, tmp_path)
+    text = "\n".join(lines)
+    for part in ("### Pretrained less scratch", "### Beside published results", "### Is the harness sound?"):
+        assert part in text
+    assert "ECFP + forest | 0.750 ± 0.000 | 0.789 ± 0.008 (forest)" in " ".join(text.split())
+    for picture in ("pk_curves.svg", "pk_differences.svg"):
+        assert 1000 < (tmp_path / picture).stat().st_size < 150_000
+        assert f"({picture})" in text
+    before = (tmp_path / "pk_curves.svg").read_bytes()
+    assert section.section("Pharmacokinetics", "pk", tmp_path, tmp_path) == lines
+    assert (tmp_path / "pk_curves.svg").read_bytes() == before
+    assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []
