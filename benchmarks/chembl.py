@@ -23,6 +23,7 @@ ARMS = [
     "scratch",
     "fine-tuned [toxcast]",
     "ECFP + forest",
+    "cell count + linear",
     "untrained + forest",
     "embedding + forest [toxcast]",
     "embedding ⧺ ECFP + forest [toxcast]",

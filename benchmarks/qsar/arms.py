@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.checkpoint import PretrainedModel
-from qsar.features import Lookup, descriptors, ecfp
+from qsar.features import Lookup, cell_counts, descriptors, ecfp
 from qsar.tasks import TaskSet
 
 N_TREES = 100
@@ -49,7 +49,7 @@ class Arm:
         How: "contrastive", "multitask" or "untrained"; "-" for an arm without a pretrained encoder.
     model : {"network", "forest", "linear", "boosting"}
     features : tuple of str
-        For all but networks: "embedding", "ecfp", "descriptors", side by side.
+        For all but networks: "embedding", "ecfp", "descriptors", "cell count", side by side.
     frozen : bool
         For networks: only the last layer is trained.
     """
@@ -79,6 +79,7 @@ def arms(corpora: Sequence[str]) -> list[Arm]:
         Arm("ECFP + forest", model="forest", features=("ecfp",)),
         Arm("descriptors + forest", model="forest", features=("descriptors",)),
         Arm("ECFP ⧺ descriptors + forest", model="forest", features=("ecfp", "descriptors")),
+        Arm("cell count + linear", model="linear", features=("cell count",)),
         Arm("untrained + forest", "-", "untrained", "forest", ("embedding",)),
     ]
     for corpus in corpora:
@@ -121,6 +122,12 @@ class Room:
                 blocks.append(self.lookup.rows("ecfp", ecfp, smiles))
             elif name == "descriptors":
                 blocks.append(self.lookup.rows("descriptors", descriptors, smiles))
+            elif name == "cell count":
+                counts = self.lookup.rows("cell count", cell_counts, smiles)
+                known = np.isfinite(counts)
+                if known.mean() < 0.5:
+                    raise ValueError("fewer than half of the molecules have a cell count")
+                blocks.append(np.where(known, counts, np.median(counts[known])))
             else:
                 model = self.encoder(arm.corpus, arm.objective, seed)
                 embedder = MoCoPEmbedder(pretrained=model).fit(smiles[:1])

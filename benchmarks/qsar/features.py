@@ -7,10 +7,13 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
+from common import DATA
 from rdkit import Chem, rdBase
 from rdkit.Chem.Descriptors import CalcMolDescriptors
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
+from mocop_sklearn.molecules import connectivity_key
 from mocop_sklearn.runtime import once
 
 # 6,000 molecules a second, beside 250 for the descriptors: the floats of both are what costs memory
@@ -30,6 +33,18 @@ def descriptors(smiles: Sequence[str]) -> np.ndarray:
         rows = [list(CalcMolDescriptors(Chem.MolFromSmiles(s)).values()) for s in smiles]
     values = np.nan_to_num(np.array(rows, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     return np.clip(values, -1e6, 1e6).astype(np.float32)
+
+
+def cell_counts(smiles: Sequence[str]) -> np.ndarray:
+    """Cells left in the wells of a Cell Painting screen (CDRP), mean over doses, by connectivity; NaN where unknown."""
+    path = DATA / "cdrp_mito_screen.parquet"
+    if not path.exists():
+        return np.full((len(smiles), 1), np.nan)
+    wells = pd.read_parquet(path, columns=["Metadata_ParentInChIKey14", "Count_Cells_avg"])
+    counts = wells.groupby("Metadata_ParentInChIKey14")["Count_Cells_avg"].mean()
+    with rdBase.BlockLogs():
+        keys = [connectivity_key(Chem.MolFromSmiles(s)) for s in smiles]
+    return counts.reindex(keys).to_numpy(dtype=float)[:, None]
 
 
 class Lookup:

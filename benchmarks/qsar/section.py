@@ -50,7 +50,7 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
     hours = found["seconds"].sum() / 3600
     return [
         f"`python benchmarks/{name}.py`: {len(found)} fits on {found['set'].nunique()} task sets, {hours:.1f} hours of "
-        f"one core without pretraining; {rounds.min()} to {rounds.max()} pairs of split and seed a set. Where a split "
+        f"one core with pretraining; {rounds.min()} to {rounds.max()} pairs of split and seed a set. Where a split "
         "is published, it comes first; the others are random splits of whole Bemis-Murcko scaffolds with the same "
         "share of test molecules. The seed draws the training fraction, the pretrained encoder and the model.",
         "",
