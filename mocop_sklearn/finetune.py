@@ -77,6 +77,11 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
     n_jobs : int, default=None
         Processes that parse molecules.
+    checkpoint_dir : str or Path, default=None
+        Where the state of training is written after every epoch.
+    resume : bool, default=False
+        Continue the same training from ``checkpoint_dir``; on a CPU the result is bit-equal to that of
+        a run without a break.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
         1 shows a progress bar.
@@ -160,6 +165,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         device: str = "auto",
         precision: str = "auto",
         n_jobs: int | None = None,
+        checkpoint_dir: Any = None,
+        resume: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ):
@@ -186,6 +193,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             device=device,
             precision=precision,
             n_jobs=n_jobs,
+            checkpoint_dir=checkpoint_dir,
+            resume=resume,
             random_state=random_state,
             verbose=verbose,
         )
@@ -437,6 +446,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     device : str, default="auto"
     precision : {"auto", "fp32", "bf16"}, default="auto"
     n_jobs : int, default=None
+    checkpoint_dir : str or Path, default=None
+    resume : bool, default=False
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
         All these as in :class:`MoCoPClassifier`.
