@@ -26,12 +26,10 @@ CURVES = {
 }
 # Larger sets, and sets of several tasks: all training molecules of the published split only
 PUBLISHED = {
-    "tdc_lipophilicity_astrazeneca": Spec("regression", fractions=(1.0,)),
-    "tdc_ppbr_az": Spec("regression", fractions=(1.0,)),
-    "adme_biogen6": Spec("regression", fractions=(1.0,)),
-    "adme_fang_HLM": Spec("regression", fractions=(1.0,)),
-    "adme_fang_Sol": Spec("regression", fractions=(1.0,)),
-    "pk_human5_lombardo": Spec("regression", log10=True, fractions=(1.0,), drop_overlap=True),
+    name: Spec("regression", fractions=(1.0,), pairs="published", log10="pk_" in name, drop_overlap="pk_" in name)
+    for name in (
+        "tdc_lipophilicity_astrazeneca tdc_ppbr_az adme_biogen6 adme_fang_HLM adme_fang_Sol pk_human5_lombardo"
+    ).split()
 }
 ARMS = [
     "scratch",

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,16 @@ def test_rounds_take_a_new_split_and_a_new_seed_first(smiles, labels):
     found = runner.units([made_up], [arms.Arm("scratch")], [0, 1])
     assert [(u.split, u.seed, u.fraction) for u in found[::2]] == [(0, 0, 0.5), (1, 1, 0.5), (1, 0, 0.5), (0, 1, 0.5)]
     assert len({u.key for u in found}) == len(found) == 8
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [("published", [(0, 0), (0, 1)]), ("diagonal", [(0, 0), (1, 1)]), ("one", [(0, 0)])],
+)
+def test_large_sets_have_fewer_pairs(smiles, labels, pairs, expected):
+    made_up = replace(task_set(smiles, np.asarray(labels, float)[:, None]), pairs=pairs)
+    found = runner.units([made_up], [arms.Arm("scratch")], [0, 1])
+    assert [(u.split, u.seed) for u in found[::2]] == expected
 
 
 def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ def units(sets: Sequence[TaskSet], arms: Sequence[Arm], seeds: Sequence[int]) ->
         Unit(tasks, arm, fraction, split, seed)
         for split, seed in rounds
         for tasks in sets
-        if split < len(tasks.splits)
+        if tasks.is_run(split, seed)
         for arm in arms
         for fraction in tasks.fractions
     ]

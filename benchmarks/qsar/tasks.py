@@ -27,6 +27,7 @@ class Spec:
     split: str = "split"  # column of the published split; a prefix when there are several
     by: str | None = None  # column whose values make a task set each
     fractions: tuple[float, ...] = FRACTIONS
+    pairs: str = "all"  # of split and seed: "all", "published" (the first split), "diagonal", "one"
     drop_overlap: bool = False  # test rows whose molecule is in training leave the test part
 
 
@@ -50,8 +51,14 @@ class TaskSet:
     tasks: list[str]
     splits: list[tuple[str, np.ndarray, np.ndarray]]
     fractions: tuple[float, ...]
+    pairs: str = "all"
     n_dropped: int = 0
     extra: dict[str, np.ndarray] = field(default_factory=dict)  # further columns, such as activity cliffs
+
+    def is_run(self, split: int, seed: int) -> bool:
+        """Whether this pair of a split and a seed belongs to the breadth of the set."""
+        allowed = {"all": True, "published": split == 0, "diagonal": split == seed, "one": split == seed == 0}
+        return split < len(self.splits) and allowed[self.pairs]
 
     @property
     def test_molecules(self) -> set[str]:
@@ -95,7 +102,9 @@ def _task_set(name: str, frame: pd.DataFrame, spec: Spec, n_splits: int, cache: 
         splits = [(n, a, b[~np.isin(np.array(smiles)[b], np.array(smiles)[a])]) for n, a, b in splits]
     splits = (splits + scaffold_splits(smiles, splits, n_splits - len(splits)))[:n_splits]
     extra = {"cliff": frame["cliff_mol"].to_numpy() > 0} if "cliff_mol" in frame else {}
-    return TaskSet(name, spec.kind, smiles, labels, tasks, splits, spec.fractions, int((~valid).sum()), extra)
+    return TaskSet(
+        name, spec.kind, smiles, labels, tasks, splits, spec.fractions, spec.pairs, int((~valid).sum()), extra
+    )
 
 
 def published_splits(frame: pd.DataFrame, prefix: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
