@@ -189,6 +189,7 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     monkeypatch.setattr(features, "DATA", tmp_path)
     monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(arms, "N_TREES", 5)
+    monkeypatch.setitem(sys.modules, "chemprop", None)
     specs = {
         "classes": tasks.Spec("classification"),
         "numbers": tasks.Spec("regression"),
@@ -200,10 +201,11 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     lines = runner.read_lines(tmp_path / "results" / "made_up_quick.jsonl")
     assert len(lines) == 2 * len(every)
     assert {(line["arm"], line["error"]) for line in lines if "error" in line} == {
-        ("cell count + linear", "fewer than half of the molecules have a cell count")
+        ("cell count + linear", "fewer than half of the molecules have a cell count"),
+        ("chemprop", "chemprop is not installed"),
     }
     lines = [line for line in lines if "error" not in line]
-    assert {arms.label(line["arm"], line["corpus"]) for line in lines} == {*every} - {"cell count + linear"}
+    assert {arms.label(line["arm"], line["corpus"]) for line in lines} == {*every} - {"cell count + linear", "chemprop"}
     assert all(np.isfinite(list(line["mean"].values())).all() for line in lines)
     assert "skipped: none" in capsys.readouterr().out
     bench.main("made_up", specs, every, list(specs), options)

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.checkpoint import PretrainedModel
+from qsar import peers
 from qsar.features import Lookup, cell_counts, descriptors, ecfp
 from qsar.tasks import TaskSet
 
@@ -47,7 +48,7 @@ class Arm:
         What the encoder was pretrained on, "-" for nothing.
     objective : str
         How: "contrastive", "multitask" or "untrained"; "-" for an arm without a pretrained encoder.
-    model : {"network", "forest", "linear", "boosting"}
+    model : {"network", "forest", "linear", "boosting", "chemprop"}
     features : tuple of str
         For all but networks: "embedding", "ecfp", "descriptors", "cell count", side by side.
     frozen : bool
@@ -76,6 +77,7 @@ def arms(corpora: Sequence[str]) -> list[Arm]:
     """All arms, those with a pretrained encoder once for each corpus."""
     found = [
         Arm("scratch"),
+        Arm("chemprop", model="chemprop"),
         Arm("ECFP + forest", model="forest", features=("ecfp",)),
         Arm("descriptors + forest", model="forest", features=("descriptors",)),
         Arm("ECFP ⧺ descriptors + forest", model="forest", features=("ecfp", "descriptors")),
@@ -140,6 +142,8 @@ def predict(arm: Arm, room: Room, tasks: TaskSet, train: np.ndarray, test: np.nd
     smiles = np.array(tasks.smiles, dtype=object)
     if arm.model == "network":
         return _network(arm, room, tasks.kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
+    if arm.model == "chemprop":
+        return peers.chemprop(tasks.kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
     features = room.features(arm, [*smiles[train], *smiles[test]], seed)
     X, X_test, Y = features[: len(train)], features[len(train) :], tasks.labels[train]
     predicted = np.full((len(test), Y.shape[1]), np.nan)
