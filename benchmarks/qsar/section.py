@@ -185,10 +185,9 @@ def _beside_published(found: pd.DataFrame) -> list[str]:
 
 def _harness(found: pd.DataFrame) -> list[str]:
     rows = []
-    for arm, others, who in (
-        ("ECFP + forest", published.FOREST, "forest"),
-        ("scratch", published.CHEMPROP, "Chemprop"),
-    ):
+    pairs = (("ECFP + forest", published.FOREST), ("chemprop", published.CHEMPROP), ("scratch", published.CHEMPROP))
+    for arm, others in pairs:
+        who = "forest" if others is published.FOREST else "Chemprop"
         for name, (metric, mean, std) in others.items():
             own = _merged(found[found["label"] == arm])
             own = own[own["set"] == name]
