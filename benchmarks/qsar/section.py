@@ -10,7 +10,7 @@ from common import table
 
 from qsar import pictures, published
 from qsar.arms import label
-from qsar.summary import differences, frame, interval, macro_means, published_split, show
+from qsar.summary import differences, frame, interval, macro_means, published_split, shared_cells, show
 
 LOWER_IS_BETTER = ("mae", "rmse")
 # The learning curves show these, and those of them that start from a corpus once for each
@@ -75,35 +75,43 @@ def _percent(fraction: float) -> str:
 
 
 def _fractions(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
-    labels = _labels(found)
-    means = macro_means(found, labels).sort_values(1.0, ascending=False)
-    rows = [[arm, *(show(value) for value in row)] for arm, row in means.iterrows()]
-    sets = found["set"].nunique()
-    classes = found.loc[found.get("auroc", pd.Series(dtype=float)).notna(), "set"].nunique()
-    lines = [
-        f"Mean of {sets} sets (AUROC of {classes}, Spearman's correlation of {sets - classes}) by share of the "
-        "training molecules, over the splits and seeds that all arms have.",
-        "",
-        *table(["arm", *map(_percent, means.columns)], rows),
-        "",
-    ]
-    shown = [arm for arm in _labels(found, CURVES) if arm in means.index]
+    covered = found.groupby("label").size()
+    every = _labels(found)
+    main = [arm for arm in every if covered[arm] > 0.9 * covered.max()]
+    lines = _means(found, main, "main")
     path = docs / f"{name}_curves.svg"
+    means = macro_means(found, main)
+    shown = [arm for arm in _labels(found, CURVES) if arm in means.index]
     pictures.learning_curves(means.loc[shown], title, "mean of AUROC and Spearman's correlation", path)
     lines += [f"![learning curves]({path.name})", ""]
-    if classes:
-        auprc = macro_means(found, labels, "auprc").sort_values(1.0, ascending=False)
-        prevalence = found.loc[found["fraction"] == 1].groupby("set")["prevalence"].mean().mean()
-        lines += [
-            f"The same, AUPRC of the {classes} classification sets; the mean prevalence is {prevalence:.3f}.",
-            "",
-            *table(
-                ["arm", *map(_percent, auprc.columns)],
-                [[arm, *(show(value) for value in row)] for arm, row in auprc.iterrows()],
-            ),
-            "",
-        ]
-    return lines
+    if "auprc" in found:
+        lines += _means(found, main, "auprc")
+    return lines + (_means(found, every, "main") if len(every) > len(main) else [])
+
+
+def _means(found: pd.DataFrame, labels: list[str], metric: str) -> list[str]:
+    """Table of the means of some arms, over the cells that all of them have."""
+    cells = shared_cells(found, labels)
+    means = macro_means(found, labels, metric)
+    if not len(means) or 1.0 not in means:
+        return []
+    means = means.sort_values(1.0, ascending=False)
+    pairs, sets = len(cells[["split_number", "seed"]].drop_duplicates()), cells["set"].nunique()
+    classes = cells.loc[cells["auroc"].notna(), "set"].nunique() if "auroc" in cells else 0
+    what = f"AUROC of {classes}, Spearman's correlation of {sets - classes}"
+    if metric == "auprc":
+        prevalence = cells.loc[cells["fraction"] == 1].groupby("set")["prevalence"].mean().mean()
+        sets, what = classes, f"AUPRC; their mean prevalence is {prevalence:.3f}"
+    return [
+        f"Mean of {sets} sets ({what}) by share of the training molecules, over the cells that all these arms have, of "
+        f"{pairs} pairs of split and seed.",
+        "",
+        *table(
+            ["arm", *map(_percent, means.columns)],
+            [[arm, *(show(value) for value in row)] for arm, row in means.iterrows()],
+        ),
+        "",
+    ]
 
 
 def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
@@ -139,7 +147,7 @@ def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: P
 
 def _merged(found: pd.DataFrame) -> pd.DataFrame:
     """The parts of a set that is one set per target are one set, of their mean."""
-    return found.assign(set=found["set"].str.partition("/")[0])
+    return found.assign(set=found["set"].str.split("/").str[0])
 
 
 def _beside_published(found: pd.DataFrame) -> list[str]:
