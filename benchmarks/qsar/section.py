@@ -115,34 +115,53 @@ def _means(found: pd.DataFrame, labels: list[str], metric: str) -> list[str]:
 
 
 def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
-    arms = [arm for arm in _labels(found) if arm.startswith(("fine-tuned", "linear probe"))]
-    if "scratch" not in _labels(found) or not arms:
-        return []
-    paired = {arm: differences(found, arm, "scratch") for arm in arms}
-    fractions = sorted({f for rows in paired.values() for f in rows.index})
-    n = max(int(rows["n"].max()) for rows in paired.values())
+    every = _labels(found)
+    networks = [arm for arm in every if arm.startswith(("fine-tuned", "linear probe"))]
+    embedded = [arm for arm in every if arm.startswith("embedding") and arm.partition(" [")[0].endswith("+ forest")]
     lines = [
-        "### Pretrained less scratch",
+        "### What pretraining is worth",
         "",
-        f"Mean paired difference with its 95 % interval (Student) over {n} pairs of split and seed, of the mean over "
-        "the sets. Pairs of one split share their test molecules, so an interval is rather too narrow than too wide.",
+        "Mean paired differences, with 95 % intervals (Student) over pairs of split and seed, of the mean over the "
+        "sets. Pairs of one split share their test molecules, so an interval is rather too narrow than too wide. "
+        "*Over* is the number of sets and of pairs.",
         "",
-    ]
-    rows = [[arm, *(interval(own.loc[f]) if f in own.index else "–" for f in fractions)] for arm, own in paired.items()]
-    lines += [*table(["arm", *map(_percent, fractions)], rows), ""]
-    path = docs / f"{name}_differences.svg"
-    shown = {arm: rows for arm, rows in paired.items() if arm.startswith("fine-tuned")}
-    pictures.paired_differences(shown, f"{title}: pretrained less scratch", "difference of the mean score", path)
-    lines += [f"![paired differences]({path.name})", ""]
+    ]  # fmt: skip
+    for reference, arms in (
+        ("scratch", networks + embedded),
+        ("untrained + forest", embedded),
+        ("ECFP + forest", embedded),
+    ):
+        if reference in every and arms:
+            lines += [f"Less *{reference}*, main score.", "", *_difference_table(found, arms, reference, "main")]
+    if "scratch" not in every or not networks:
+        return lines
     if "auprc" in found:
-        relative = {arm: differences(found, arm, "scratch", "auprc") for arm in arms}
-        rows = [
-            [arm, *(f"{own.loc[f, 'relative']:+.1f} %" if f in own.index else "–" for f in fractions)]
-            for arm, own in relative.items()
-        ]
-        lines += ["Relative change of the mean AUPRC of the classification sets.", ""]
-        lines += [*table(["arm", *map(_percent, fractions)], rows), ""]
-    return lines
+        lines += ["Less *scratch*, change of the mean AUPRC of the classification sets in percent of it.", ""]
+        lines += _difference_table(found, networks + embedded, "scratch", "auprc")
+    path = docs / f"{name}_differences.svg"
+    shown = {arm: differences(found, arm, "scratch") for arm in networks if arm.startswith("fine-tuned")}
+    pictures.paired_differences(shown, f"{title}: pretrained less scratch", "difference of the mean score", path)
+    return [*lines, f"![paired differences]({path.name})", ""]
+
+
+def _difference_table(found: pd.DataFrame, arms: list[str], reference: str, metric: str) -> list[str]:
+    paired = {arm: differences(found, arm, reference, metric) for arm in arms}
+    paired = {arm: own for arm, own in paired.items() if len(own)}
+    fractions = sorted({f for own in paired.values() for f in own.index})
+
+    def cell(own: pd.DataFrame, fraction: float) -> str:
+        if fraction not in own.index:
+            return "–"
+        row = own.loc[fraction]
+        if metric == "main":
+            return interval(row["mean"], row["low"], row["high"], 3)
+        return interval(row["relative"], row["relative_low"], row["relative_high"], 1) + " %"
+
+    rows = [
+        [arm, f"{own['n_sets'].max():.0f}, {own['n'].max():.0f}", *(cell(own, fraction) for fraction in fractions)]
+        for arm, own in paired.items()
+    ]
+    return [*table(["arm", "over", *map(_percent, fractions)], rows), ""]
 
 
 def _merged(found: pd.DataFrame) -> pd.DataFrame:
@@ -228,12 +247,13 @@ def _seen(found: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
     rows = []
     for name in _labels(seen):
         for fraction, row in differences(both, f"{name}, test molecules seen", name).iterrows():
-            rows.append([name, _percent(float(fraction)), f"{int(row['n_sets'])}", f"{int(row['n'])}", interval(row)])
+            shown = interval(row["mean"], row["low"], row["high"], 3)
+            rows.append([name, _percent(float(fraction)), f"{row['n_sets']:.0f}, {row['n']:.0f}", shown])
     return [
         "### What it does to leave test molecules in pretraining",
         "",
         "Difference to the same arm with test molecules removed; related assays are left out in both.",
         "",
-        *table(["arm", "training molecules", "sets", "pairs", "seen less removed"], rows),
+        *table(["arm", "training molecules", "over", "seen less removed"], rows),
         "",
     ]

@@ -14,6 +14,7 @@ from qsar.scores import paired_interval
 
 UNIT = ["set", "fraction", "split", "seed"]  # what two arms must share to be compared
 ROUND = ["split_number", "seed"]
+DIFFERENCE = ("mean", "low", "high", "n", "n_sets", "relative", "relative_low", "relative_high")
 
 
 def frame(path: Path) -> pd.DataFrame:
@@ -59,8 +60,8 @@ def differences(table: pd.DataFrame, arm: str, reference: str, metric: str = "ma
 
     Returns
     -------
-    DataFrame with the index fraction and the columns mean, low, high, n, n_sets, relative
-        ``relative`` is the change of the mean over everything, in percent of the reference.
+    DataFrame with the index fraction and the columns ``DIFFERENCE``
+        ``relative`` is the change in percent of the reference.
     """
     rows = shared_cells(table, [arm, reference])
     rows = rows.assign(value=main_metric(rows) if metric == "main" else rows[metric]).dropna(subset="value")
@@ -70,12 +71,10 @@ def differences(table: pd.DataFrame, arm: str, reference: str, metric: str = "ma
         n_sets = cells.groupby(ROUND).size()
         whole = cells.groupby(ROUND).mean()[n_sets == n_sets.max()]
         mean, low, high = paired_interval(whole[arm] - whole[reference])
-        relative = 100 * (whole[arm].mean() / whole[reference].mean() - 1)
-        found[fraction] = {
-            "mean": mean, "low": low, "high": high, "n": len(whole), "n_sets": int(n_sets.max()), "relative": relative,
-        }  # fmt: skip
-    columns = ["mean", "low", "high", "n", "n_sets", "relative"]
-    return pd.DataFrame.from_dict(found, orient="index", columns=columns).sort_index()
+        change = paired_interval(100 * (whole[arm] / whole[reference] - 1))
+        figures = (mean, low, high, len(whole), int(n_sets.max()), *change)
+        found[fraction] = dict(zip(DIFFERENCE, figures, strict=True))
+    return pd.DataFrame.from_dict(found, orient="index", columns=list(DIFFERENCE)).sort_index()
 
 
 def published_split(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -90,8 +89,8 @@ def show(value: float, digits: int = 3) -> str:
     return "–" if value is None or (isinstance(value, float) and math.isnan(value)) else f"{value:.{digits}f}"
 
 
-def interval(row: pd.Series) -> str:
-    """Mean and interval, with a sign."""
-    if not np.isfinite(row["low"]):
-        return f"{row['mean']:+.3f}"
-    return f"{row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+def interval(mean: float, low: float, high: float, digits: int) -> str:
+    """Mean and interval, with signs; the mean alone where there was one pair."""
+    if not np.isfinite(low):
+        return f"{mean:+.{digits}f}"
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
