@@ -63,6 +63,11 @@ class Arm:
     frozen: bool = False
 
     @property
+    def recipe(self) -> str:
+        """How a network is trained: "scratch", "fine-tuned" or "probe"."""
+        return "scratch" if self.objective == "-" else "probe" if self.frozen else "fine-tuned"
+
+    @property
     def label(self) -> str:
         """The name, with the corpus where there is one."""
         return label(self.name, self.corpus)
@@ -107,14 +112,13 @@ class Room:
         Features of all molecules.
     encoder : callable
         (corpus, objective, seed) → pretrained model.
-    network, probe : dict
-        Parameters of the networks that are trained on labels, whole or their last layer only.
+    network : dict of dict
+        Parameters of the networks that are trained on labels, by the recipe of an arm.
     """
 
     lookup: Lookup
     encoder: Callable[[str, str, int], PretrainedModel]
-    network: dict[str, Any]
-    probe: dict[str, Any]
+    network: dict[str, dict[str, Any]]
 
     def features(self, arm: Arm, smiles: Sequence[str], seed: int) -> np.ndarray:
         """Features of an arm, side by side."""
@@ -167,7 +171,7 @@ def _network(
         standardize=None,
         freeze="encoder" if arm.frozen else "none",
         random_state=seed,
-        **(room.probe if arm.frozen else room.network),
+        **room.network[arm.recipe],
     )
     if kind == "regression":
         return estimator.fit(smiles, labels).predict(test).reshape(len(test), -1)
