@@ -54,7 +54,10 @@ def _processor() -> str:
 def save(name: str, figures: dict[str, Any]) -> Path:
     """Write figures, the command and the machine to ``results/{name}.json``."""
     path = RESULTS / f"{name}.json"
-    command = " ".join(["python", *(os.path.relpath(a, ROOT) if i == 0 else a for i, a in enumerate(sys.argv))])
+    words = [os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]
+    if "--folder" in words:  # where, on this machine, says nothing about the figures
+        del words[(at := words.index("--folder")) : at + 2]
+    command = " ".join(["python", *words])
     with atomic_write(path) as temporary:
         content = {"command": command, "machine": machine(), **figures}
         temporary.write_text(json.dumps(content, indent=1, default=float) + "\n")

@@ -106,11 +106,89 @@ def finetuning_speed(figures: dict[str, Any]) -> list[str]:
     ]
 
 
+def scale(figures: dict[str, Any]) -> list[str]:
+    """Tables of a corpus of JUMP's size, and of parts of it."""
+    lines = ["## A corpus of JUMP-CP's size", "", provenance(figures), ""]
+    lines += [
+        "Simulated plates on the plate maps and structures of JUMP-CP (`datasets.make_jump_like`). Memory is that of "
+        "the process and its children which is no file's, at its peak; pages of the store in the page cache are not "
+        "counted. A build reads raw plates, normalises, filters and stores them, in two processes.",
+        "",
+    ]
+    built, trained = [], []
+    for share, phases in sorted(figures["runs"].items(), key=lambda item: float(item[0])):
+        report, build = phases["build"]["report"], phases["build"]
+        built.append(
+            [
+                share,
+                *(f"{n:,}" for n in (report["molecules"], report["fates"]["stored"], report["features"])),
+                f"{build['seconds']:,.0f} s",
+                f"{build['peak_gib']:.2f} GiB",
+                f"{build['gb']:.2f} GB",
+                f"{phases['open']['open_seconds']:.3f} s",
+            ]
+        )
+        for recipe in ("default", "paper"):
+            run = phases[recipe]
+            trained.append(
+                [
+                    share,
+                    recipe,
+                    f"{run['steps']}",
+                    f"{run['pairs_per_second']:,.0f}",
+                    f"{run['microseconds_per_pair']:.0f}",
+                    f"{run['waiting_share']:.1%}",
+                    f"{run['peak_gib']:.2f} GiB",
+                    f"{run['seconds_before_training']:.0f} s",
+                ]
+            )
+    header = ["share", "molecules", "wells", "features", "build", "memory", "disk", "opening"]
+    lines += [
+        *table(header, built),
+        "",
+        "Pretraining from the store; `paper` reads its profiles from the disk at full ",
+    ]
+    lines += ["size, the others fit into memory once transformed.", ""]
+    header = ["share", "recipe", "steps", "pairs/s", "µs a pair", "waiting for data", "memory", "before the first step"]
+    return [*lines, *table(header, trained), ""]
+
+
+def simulated(figures: dict[str, Any]) -> list[str]:
+    """Table of retrieval on a simulated corpus, beside the planted optimum."""
+    rows = [
+        [
+            arm,
+            pool,
+            f"{np.mean([run['n_candidates'] for run in runs]):.0f}",
+            mean_std(run["top1"] for run in runs),
+            f"{np.mean([run['chance_top1'] for run in runs]):.3f}",
+            mean_std(run["normalized_rank"] for run in runs),
+        ]
+        for arm, pools in figures["retrieval"].items()
+        for pool, runs in pools.items()
+    ]
+    return [
+        "## A simulated tenth of JUMP-CP, and the planted optimum",
+        "",
+        provenance(figures),
+        "",
+        f"{figures['training_molecules']:,} molecules in {figures['training_wells']:,} wells to train on, "
+        f"{figures['epochs']} epochs of the default recipe; a tenth of the molecules held out, of which the active "
+        "ones are searched. Pools: all of them, by the mean of their wells; those of one source, or of one plate, by the wells "
+        "there; and as many as on a plate, one well each, from plates of all kinds.",
+        "",
+        *table(["arm", "pool", "candidates", "top-1", "chance", "normalised rank"], rows),
+        "",
+    ]
+
+
 def main() -> None:
     sections: dict[str, Callable[[dict[str, Any]], list[str]]] = {
         "retrieval": retrieval,
         "throughput": throughput,
         "finetuning_speed": finetuning_speed,
+        "scale": scale,
+        "simulated": simulated,
     }
     lines = [
         "# Benchmarks",

@@ -22,10 +22,10 @@ from .encoders import TwoTower
 from .inference import embed_molecules, embed_profiles
 from .metrics import retrieval_score
 from .molecules import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
-from .pairs import PairedProfiles, average_by_group
+from .pairs import PairedProfiles, average_by_group, open_pairs
 from .pretraining import Interrupted, Job, apply_transformer, pretrain
 from .profiles import ProfileScaler, check_profiles
-from .runtime import base_seed, once, resolve_device
+from .runtime import base_seed, of_first_rank, once, resolve_device
 from .training import Recipe
 
 _ARCHITECTURE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim", "projection_dim", "profile_dims", "dropout")
@@ -49,9 +49,11 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         The shape of the network, the featuriser, the standardisation and the profile transformer
         then come from the model; giving another value than the default for one of them is an error.
     pairs : str, Path, PairedProfiles or (molecules, profiles), default=None
-        An external corpus to pretrain on; ``X`` and ``y`` of ``fit`` are then only checked.
+        An external corpus to pretrain on, a path being a table of wells or a folder that ``mocop build``
+        made; ``X`` and ``y`` of ``fit`` are then only checked.
     profile_transformer : scikit-learn transformer, default=None
-        Fitted on the profiles of training molecules and applied to all. None is
+        Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
+        to all. None is
         ``ProfileScaler(n_components=64)``: impute, scale robustly, clip, drop constant columns, and keep 64
         whitened principal components (:class:`~mocop_sklearn.profiles.ProfileScaler`).
     standardize : {"parent", None} or callable, default="parent"
@@ -78,13 +80,15 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Symmetric InfoNCE; other rows of the same molecule in a batch are no negatives.
     temperature : float or "learned", default=0.1
         Divides the cosines; "learned" starts at 0.1.
-    replicates : {"sample", "mean"}, default="sample"
-        Rows of X that are the same molecule are replicates: one of them is drawn for each epoch, or
-        they are averaged.
+    replicates : {"sample", "source", "mean", "mix"} or int, default="sample"
+        Rows of X that are the same molecule are replicates. In each epoch one of them is drawn; one of a
+        source, every source being as likely (for ``pairs`` that name the source of each row); their mean; a
+        random mix of four; or the mean of so many, drawn anew.
     max_epochs : int, default=100
         An epoch is one pass over the distinct molecules.
     batch_size : int, default=128
-        Molecules per step; the last partial batch is dropped.
+        Molecules per step, of all processes together; the last partial batch is dropped. Beyond 2,048 for a
+        process, memory does not grow: gradients are cached.
     learning_rate : float, default=1e-3
         Peak of the schedule.
     weight_decay : float, default=0.01
@@ -123,7 +127,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     profile_transformer_ : transformer
     history_ : list of dict
         One row per epoch: epoch, loss, learning_rate, temperature, validation_loss, validation_score
-        (as ``score``), validation_top1, validation_top10, seconds.
+        (as ``score``), validation_top1, validation_top10, seconds, seconds_waiting (for data).
     n_iter_ : int
         Epochs run.
     best_score_ : float
@@ -168,7 +172,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "train_heads": ["boolean"],
         "loss": [StrOptions({"infonce"})],
         "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"learned"})],
-        "replicates": [StrOptions({"sample", "mean"})],
+        "replicates": [StrOptions({"sample", "source", "mean", "mix"}), Interval(Integral, 2, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -208,7 +212,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         train_heads: bool = True,
         loss: str = "infonce",
         temperature: float | str = 0.1,
-        replicates: str = "sample",
+        replicates: str | int = "sample",
         max_epochs: int = 100,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
@@ -341,8 +345,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return self
         if start is not None:
             _require_profile_network(start)
-            matched = _match_columns(source.profiles, source.feature_names, start, "The profile matrix")
-            source = PairedProfiles(source.molecules, matched, start.profile_features)
+            order = _matching_columns(source.n_features, source.feature_names, start, "The profile matrix")
+            source = source if order is None else source.select_features(order)
 
         key = self._fit_key(source, start)
         parameters = {name: _as_plain(value) for name, value in self.get_params(deep=False).items()}
@@ -364,7 +368,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 patience=self.patience,
                 train_heads=self.train_heads,
                 precision=self.precision,
-                seed=base_seed(self.random_state),
+                seed=of_first_rank(base_seed(self.random_state)),
             ),
             profile_transformer=self.profile_transformer,
             standardize=start.standardize if start else self.standardize,
@@ -427,7 +431,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 raise ValueError(f"pairs must be (molecules, profiles), got a tuple of {len(self.pairs)}.")
             return PairedProfiles(*self.pairs)
         if self.pairs is not None:
-            return self.pairs if isinstance(self.pairs, PairedProfiles) else PairedProfiles.from_file(self.pairs)
+            return self.pairs if isinstance(self.pairs, PairedProfiles) else open_pairs(self.pairs)
         shape, kind = _shape_and_kind(y)
         if len(shape) == 2 and kind == "f":
             if shape[1] < _NARROW:
@@ -555,8 +559,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _scale_profiles(self, P: Any, name: str) -> np.ndarray:
         _require_profile_network(self.model_)
         matrix, columns = check_profiles(P, name=name)
-        matrix = _match_columns(matrix, columns, self.model_, name)
-        return apply_transformer(self.profile_transformer_, matrix)
+        order = _matching_columns(matrix.shape[1], columns, self.model_, name)
+        return apply_transformer(self.profile_transformer_, matrix if order is None else matrix[:, order])
 
     def _project(self, scaled: np.ndarray) -> np.ndarray:
         return embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)
@@ -681,29 +685,29 @@ def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:
     return y.shape, y.dtype.kind
 
 
-def _match_columns(matrix: np.ndarray, columns: list[str] | None, model: PretrainedModel, name: str) -> np.ndarray:
-    """Put the columns of profiles in the order that the model was fitted on.
+def _matching_columns(n_columns: int, names: list[str] | None, model: PretrainedModel, what: str) -> list[int] | None:
+    """Numbers of the columns that the model was fitted on, in its order; None where they are all, and go by place.
 
     Raises
     ------
     ValueError
         Naming the columns that lack, or both widths when there are no names.
     """
-    if columns is not None and model.profile_features is not None:
-        position = {column: i for i, column in enumerate(columns)}
-        lacking = [column for column in model.profile_features if column not in position]
+    if names is not None and model.profile_features is not None:
+        position = {name: i for i, name in enumerate(names)}
+        lacking = [name for name in model.profile_features if name not in position]
         if lacking:
             raise ValueError(
-                f"{name} lacks {len(lacking)} of the {model.n_profile_columns} columns the model was fitted on: "
+                f"{what} lacks {len(lacking)} of the {model.n_profile_columns} columns the model was fitted on: "
                 f"{lacking[:10]}."
             )
-        return matrix[:, [position[column] for column in model.profile_features]]
-    if matrix.shape[1] != model.n_profile_columns:
+        return [position[name] for name in model.profile_features]
+    if n_columns != model.n_profile_columns:
         raise ValueError(
-            f"{name} has {matrix.shape[1]} features, but the model was fitted on profiles with "
+            f"{what} has {n_columns} features, but the model was fitted on profiles with "
             f"{model.n_profile_columns} features."
         )
-    return matrix
+    return None
 
 
 def _as_plain(value: Any) -> Any:

@@ -6,11 +6,12 @@ A molecule costs about 14 bytes an atom in memory; tensors of features exist onl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .vocabulary import FEATURIZERS, Featurizer
@@ -115,6 +116,13 @@ class GraphBatch:
     edge_ptr: Tensor
     atoms_per_molecule: Tensor
     bonds: Tensor | None
+
+    def padded(self, multiple: int) -> GraphBatch:
+        """Return the graph with atoms of no molecule and without bonds, so that their number is a multiple."""
+        n = -len(self.x) % multiple
+        edge_ptr = torch.cat([self.edge_ptr, self.edge_ptr[-1:].expand(n)])
+        bonds = None if self.bonds is None else F.pad(self.bonds, (0, 0, 0, n))
+        return replace(self, x=F.pad(self.x, (0, 0, 0, n)), edge_ptr=edge_ptr, bonds=bonds)
 
 
 def _concatenated_ranges(ptr: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:

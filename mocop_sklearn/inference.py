@@ -17,7 +17,7 @@ from .molecules import Standardize, unique_molecules
 from .runtime import autocast
 
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
-_ATOMS_PER_BATCH = 4096
+_ATOMS_PER_BATCH = 2048
 _PROFILES_PER_BATCH = 4096
 _ROWS_PER_CHUNK = 2048
 

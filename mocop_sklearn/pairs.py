@@ -1,80 +1,25 @@
-"""Molecules paired with their profiles: the corpus that training draws from."""
+"""Molecules paired with their profiles, in memory or in a store: what ``MoCoPEmbedder(pairs=...)`` learns from."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import chain, compress
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .graphs import GraphBatch, MoleculeGraphs
-from .molecules import as_text, check_molecules
-from .profiles import check_profiles, feature_columns, frame_to_numpy
+from .molecules import as_text, check_molecules, unique_molecules
+from .profiles import blocks, check_profiles, feature_columns, frame_to_numpy, has_values, matching_columns
 from .runtime import generator
+from .store import WELL_COLUMNS, Labels, Store, is_store, read_store
 from .tables import read_wells
 
 _SPLIT = 0
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Distinct molecules and, for each, the rows of a profile matrix that are its replicates.
-
-    Attributes
-    ----------
-    graphs : MoleculeGraphs
-        The molecules.
-    profiles : Tensor of float32, shape (n_rows, n_features)
-        Transformed profiles, finite.
-    rows : Tensor of int64, shape (n_rows,)
-        Rows of ``profiles``, molecule by molecule.
-    ptr : Tensor of int64, shape (n_molecules + 1,)
-        Replicates of molecule i are ``rows[ptr[i]:ptr[i + 1]]``.
-    """
-
-    graphs: MoleculeGraphs
-    profiles: Tensor
-    rows: Tensor
-    ptr: Tensor
-
-    @classmethod
-    def from_rows(cls, graphs: MoleculeGraphs, profiles: np.ndarray, molecule_of_row: np.ndarray) -> Corpus:
-        """Index ``profiles`` by the molecule of each row, a row of ``graphs``."""
-        ptr = np.concatenate([[0], np.cumsum(np.bincount(molecule_of_row, minlength=len(graphs)))])
-        rows = np.argsort(molecule_of_row, kind="stable")
-        return cls(graphs, torch.from_numpy(profiles), torch.from_numpy(rows), torch.from_numpy(ptr))
-
-    def __len__(self) -> int:
-        return len(self.graphs)
-
-    def to(self, device: torch.device) -> Corpus:
-        """Return this corpus with every array on ``device``."""
-        return Corpus(self.graphs.to(device), self.profiles.to(device), self.rows.to(device), self.ptr.to(device))
-
-    def mean_profiles(self) -> Tensor:
-        """Average the replicates of each molecule, shape (n_molecules, n_features)."""
-        return torch.segment_reduce(self.profiles[self.rows], "mean", lengths=self.ptr.diff())
-
-    def averaged(self) -> Corpus:
-        """Return the corpus with one profile for each molecule, the mean of its replicates."""
-        one_each = torch.arange(len(self) + 1, device=self.ptr.device)
-        return Corpus(self.graphs, self.mean_profiles(), one_each[:-1], one_each)
-
-    def draw(self, molecules: np.ndarray, rng: np.random.Generator) -> tuple[GraphBatch, Tensor, Tensor]:
-        """Return the graphs of ``molecules``, one replicate of each at random, and the identity of each row."""
-        index = torch.from_numpy(molecules).to(self.ptr.device)
-        start, n_replicates = self.ptr[index], self.ptr[index + 1] - self.ptr[index]
-        u = torch.from_numpy(rng.random(len(molecules))).to(self.ptr.device)
-        profiles = self.profiles[self.rows[start + (u * n_replicates).long()]]
-        return self.graphs.take(index).collate(), profiles, index
+_LOG_DOSE = "Metadata_Log10Dose"
 
 
 def split_molecules(keys: Sequence[str], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -103,22 +48,37 @@ class PairedProfiles:
     """Molecules and their profiles, row by row: an external corpus for ``MoCoPEmbedder(pairs=...)``.
 
     Immutable: ``copy.deepcopy`` and scikit-learn's ``clone`` return the object itself, so that a grid
-    search does not copy the profiles.
+    search does not copy the profiles. A corpus that :func:`mocop_sklearn.build.build_pairs` has stored
+    (``PairedProfiles.open``) stays on disk, and is sent to other processes as the path that it has.
+
+    ``pairs[rows]``, with a mask, numbers or a slice, is a view of some rows without a copy. So hold-outs are
+    scikit-learn's own: ``GroupShuffleSplit().split(pairs.molecules, groups=pairs.plates)``, or with the groups
+    of :mod:`mocop_sklearn.model_selection`.
 
     Parameters
     ----------
     molecules : list, array or Series of str or Mol, shape (n_rows,)
     profiles : array-like of float or DataFrame, shape (n_rows, n_features)
         Rows of one molecule are its replicates. NaN and infinities are allowed. A float32 array is not
-        copied: leave it as it is afterwards.
+        copied: leave it as it is afterwards. Of a DataFrame, ``Metadata_Source``, ``Metadata_Batch``,
+        ``Metadata_Plate`` and ``Metadata_Well`` are kept.
     feature_names : sequence of str, default=None
         Names of the columns, when ``profiles`` is no DataFrame.
+    sample_weight : array-like of float, shape (n_rows,), default=None
+        Not negative. A molecule's share in the loss is the mean weight of its rows; where it is 0 the molecule
+        is left out.
+    doses : array-like of float, shape (n_rows,), default=None
+        Of each row, in any unit, NaN where it is unknown.
 
     Attributes
     ----------
-    molecules : list
-    profiles : ndarray of float32, shape (n_rows, n_features)
+    molecules : list, shape (n_rows,)
     feature_names : list of str or None
+    n_features : int
+    sources, batches, plates, wells : ndarray of str, shape (n_rows,), or None
+    doses, sample_weight : ndarray of float32, shape (n_rows,), or None
+    report_ : dict
+        What was read, kept and left out when the corpus was built; empty for one that was not.
     digest : str
         SHA-256 of all the content.
 
@@ -126,18 +86,70 @@ class PairedProfiles:
     --------
     >>> import numpy as np
     >>> from mocop_sklearn import PairedProfiles
-    >>> PairedProfiles(["CCO", "CCN"], np.eye(2))
+    >>> pairs = PairedProfiles(["CCO", "CCN"], np.eye(2), doses=[1.0, 10.0])
+    >>> pairs
     PairedProfiles(2 rows, 2 features)
+    >>> pairs[pairs.doses < 5].molecules
+    ['CCO']
     """
 
-    def __init__(self, molecules: Any, profiles: Any, feature_names: Sequence[str] | None = None):
-        self.molecules = check_molecules(molecules)
-        matrix, names = check_profiles(profiles, len(self.molecules))
+    def __init__(
+        self,
+        molecules: Any,
+        profiles: Any,
+        feature_names: Sequence[str] | None = None,
+        *,
+        sample_weight: Any = None,
+        doses: Any = None,
+    ):
+        values = check_molecules(molecules)
+        n = len(values)
+        matrix, names = check_profiles(profiles, n)
         self.feature_names = names if feature_names is None else list(feature_names)
         if self.feature_names is not None and len(self.feature_names) != matrix.shape[1]:
             raise ValueError(f"There are {len(self.feature_names)} feature_names for {matrix.shape[1]} features.")
-        self.profiles = matrix.view()
-        self.profiles.flags.writeable = False
+        matrix = matrix.view()
+        matrix.flags.writeable = False
+        self._matrix = matrix
+        self._values, self._value_of_row = values, np.arange(n)
+        self._rows: np.ndarray | None = None  # of the matrix; None: all
+        self._columns: np.ndarray | None = None
+        self._with_dose = False
+        self._store: Store | None = None
+        self._labels = _labels_of_frame(profiles)
+        self._numbers = {
+            "dose": _one_per_row(doses, n, "doses"),
+            "weight": _one_per_row(sample_weight, n, "sample_weight"),
+        }
+        weight = self._numbers["weight"]
+        if weight is not None and not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+            raise ValueError("sample_weight must be finite, not negative, and not all 0.")
+
+    @classmethod
+    def open(cls, path: Any) -> PairedProfiles:
+        """Open a corpus that ``build_pairs`` or ``mocop build`` has stored.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            When there is none, or it is damaged or of a newer format.
+        """
+        store = read_store(path)
+        pairs = cls.__new__(cls)
+        pairs.feature_names = list(store.header["feature_names"])
+        pairs._matrix = store.profiles
+        pairs._values, pairs._value_of_row = store.smiles, store.molecule
+        pairs._rows = pairs._columns = None
+        pairs._with_dose = False
+        pairs._store = store
+        pairs._labels = store.labels
+        pairs._numbers = {"dose": None, "weight": None} | store.numbers
+        pairs.__dict__["digest"] = store.header["digest"]
+        return pairs
 
     @classmethod
     def from_file(cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None) -> PairedProfiles:
@@ -173,22 +185,194 @@ class PairedProfiles:
                 UserWarning,
                 stacklevel=2,
             )
-        return cls(list(compress(molecules, named)), frame_to_numpy(frame.loc[named, columns]), columns)
+        pairs = cls(list(compress(molecules, named)), frame_to_numpy(frame.loc[named, columns]), columns)
+        pairs._labels = _labels_of_frame(frame[named])
+        return pairs
+
+    # -- content ------------------------------------------------------------------------------
+
+    @property
+    def molecules(self) -> list[Any]:
+        """Molecule of each row, as it was given; canonical SMILES in a store."""
+        return [self._values[i] for i in self._value_of_row.tolist()]
+
+    def distinct_molecules(self) -> tuple[list[Any], np.ndarray]:
+        """Distinct texts of molecules, and for each row its place among them."""
+        used, place = np.unique(self._value_of_row, return_inverse=True)
+        unique, inverse = unique_molecules([self._values[i] for i in used.tolist()])
+        return unique, inverse[place]
+
+    @property
+    def n_features(self) -> int:
+        """Columns of ``read``."""
+        return (self._matrix.shape[1] if self._columns is None else len(self._columns)) + self._with_dose
+
+    def read(self, rows: Any = slice(None)) -> np.ndarray:
+        """Return profiles of some rows.
+
+        Parameters
+        ----------
+        rows : slice, ndarray of int or of bool, default: all
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_features)
+            Read-only where it is the matrix that the corpus was made of.
+        """
+        places = rows if self._rows is None else self._rows[rows]
+        profiles = self._matrix[places]
+        if self._columns is not None:
+            profiles = profiles[:, self._columns]
+        profiles = profiles.astype(np.float32, copy=False)
+        if self._with_dose:
+            profiles = np.column_stack([profiles, np.log10(self.doses[rows])])  # type: ignore[index]
+        return profiles
+
+    @property
+    def profiles(self) -> np.ndarray:
+        """All profiles, in memory, shape (n_rows, n_features)."""
+        return self.read()
+
+    def has_values(self) -> np.ndarray:
+        """Which rows hold a finite value."""
+        if self._store is not None and self._columns is None:
+            return np.ones(len(self), dtype=bool)  # others were left out when it was built
+        parts = [has_values(self.read(rows)) for rows in blocks(len(self), self.n_features)]
+        return np.concatenate(parts)
+
+    def _label(self, name: str) -> np.ndarray | None:
+        label = self._labels.get(name)
+        return None if label is None else label.text()
+
+    @property
+    def sources(self) -> np.ndarray | None:
+        """Source of each row."""
+        return self._label("source")
+
+    @property
+    def batches(self) -> np.ndarray | None:
+        """Batch of each row."""
+        return self._label("batch")
+
+    @property
+    def plates(self) -> np.ndarray | None:
+        """Plate of each row; in a store with its source and batch, as far as they are known."""
+        return self._label("plate")
+
+    @property
+    def wells(self) -> np.ndarray | None:
+        """Well of each row."""
+        return self._label("well")
+
+    @property
+    def doses(self) -> np.ndarray | None:
+        """Dose of each row."""
+        return self._numbers["dose"]
+
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """Weight of each row."""
+        return self._numbers["weight"]
+
+    @property
+    def source_codes(self) -> np.ndarray | None:
+        """Number of each row's source."""
+        label = self._labels.get("source")
+        return None if label is None else label.codes
+
+    @property
+    def recipe_(self) -> dict[str, Any]:
+        """Options of the build, and digests of what went into it; empty for a corpus that was not built."""
+        return {} if self._store is None else copy.deepcopy(self._store.header["recipe"])
+
+    @property
+    def files_(self) -> list[dict[str, Any]]:
+        """Name, size and SHA-256 of each file of plates; empty for a corpus that was not built."""
+        return [] if self._store is None else copy.deepcopy(self._store.header["files"])
+
+    @property
+    def report_(self) -> dict[str, Any]:
+        """What was read, kept and left out when the corpus was built."""
+        return {} if self._store is None else copy.deepcopy(self._store.header["report"])
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the molecules as given, the profiles and their names."""
-        sha = hashlib.sha256(repr((self.profiles.shape, self.feature_names)).encode())
+        """Digest of the molecules as given, the profiles and their names, and what else a fit may read."""
+        sha = hashlib.sha256(repr((len(self), self.n_features, self.feature_names)).encode())
+        if self._store is not None:  # a view: what it is a view of, and which
+            sha.update(self._store.header["digest"].encode())
+            for array in (self._rows, self._columns):
+                sha.update(b"" if array is None else np.ascontiguousarray(array, dtype=np.int64).data)
+            return sha.hexdigest()
         for molecule in self.molecules:
             sha.update(repr(as_text(molecule)).encode() + b"\n")
         sha.update(np.ascontiguousarray(self.profiles).data)
+        for extra in (self.source_codes, self.sample_weight):
+            sha.update(b"none" if extra is None else extra.tobytes())
         return sha.hexdigest()
 
     def __len__(self) -> int:
-        return len(self.molecules)
+        return len(self._value_of_row)
 
     def __repr__(self) -> str:
-        return f"PairedProfiles({len(self)} rows, {self.profiles.shape[1]} features)"
+        return f"PairedProfiles({len(self)} rows, {self.n_features} features)"
+
+    # -- views and copies ---------------------------------------------------------------------
+
+    def __getitem__(self, rows: Any) -> PairedProfiles:
+        """Return a view of some rows: a mask, numbers or a slice."""
+        rows = np.arange(len(self))[rows]
+        if rows.ndim != 1 or not len(rows):
+            raise ValueError("Choose at least one row, by a mask, an array of numbers or a slice.")
+        view = self._view()
+        view._rows = rows if self._rows is None else self._rows[rows]
+        view._value_of_row = self._value_of_row[rows]
+        view._labels = {name: label[rows] for name, label in self._labels.items()}
+        view._numbers = {name: None if x is None else x[rows] for name, x in self._numbers.items()}
+        return view
+
+    def select_features(self, columns: Sequence[int]) -> PairedProfiles:
+        """Return a view of some features, by their numbers, in that order."""
+        if self._with_dose:
+            raise ValueError("Choose features before the dose is added to them.")
+        view = self._view()
+        chosen = np.asarray(columns, dtype=np.int64)
+        view._columns = chosen if self._columns is None else self._columns[chosen]
+        if self.feature_names is not None:
+            view.feature_names = [self.feature_names[i] for i in chosen.tolist()]
+        return view
+
+    def with_dose(self) -> PairedProfiles:
+        """Return a view with one more feature, the last: the logarithm (base 10) of the dose.
+
+        Where features are turned into components, keep it apart from them: ``ColumnTransformer([("profile",
+        ProfileScaler(n_components=64), slice(0, -1)), ("dose", ProfileScaler(), [-1])])`` as
+        ``profile_transformer``.
+
+        Raises
+        ------
+        ValueError
+            When the doses are unknown, or one is 0 or less.
+        """
+        if self._with_dose:
+            return self
+        if self.doses is None:
+            raise ValueError("These pairs have no doses: give doses=, or name the column of doses when you build them.")
+        if (self.doses <= 0).any():
+            row = int(np.flatnonzero(self.doses <= 0)[0])
+            raise ValueError(
+                f"Row {row} has the dose {self.doses[row]}; a logarithm needs doses above 0: leave it out."
+            )
+        view = self._view()
+        view._with_dose = True
+        if self.feature_names is not None:
+            view.feature_names = [*self.feature_names, _LOG_DOSE]
+        return view
+
+    def _view(self) -> PairedProfiles:
+        view = object.__new__(type(self))
+        view.__dict__.update({name: value for name, value in self.__dict__.items() if name != "digest"})
+        return view
 
     def __copy__(self) -> PairedProfiles:
         return self
@@ -196,11 +380,48 @@ class PairedProfiles:
     def __deepcopy__(self, memo: Any) -> PairedProfiles:
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        if self._store is None:
+            return self.__dict__
+        state = {name: self.__dict__[name] for name in ("_rows", "_columns", "_with_dose")}
+        return state | {"path": self._store.path.resolve(), "content": self._store.header["digest"]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "path" in state:
+            pairs = PairedProfiles.open(state["path"])
+            if pairs.digest != state["content"]:
+                raise ValueError(f"{str(state['path'])!r} holds other pairs than when this object was made.")
+            pairs = pairs if state["_rows"] is None else pairs[state["_rows"]]
+            pairs = pairs if state["_columns"] is None else pairs.select_features(state["_columns"])
+            state = (pairs.with_dose() if state["_with_dose"] else pairs).__dict__
+        self.__dict__.update(state)
+
+
+def _labels_of_frame(profiles: Any) -> dict[str, Labels]:
+    """Source, batch, plate and well of the rows of a table."""
+    columns = {name: f"Metadata_{name.title()}" for name in WELL_COLUMNS}
+    known = set(map(str, getattr(profiles, "columns", ())))
+    return {name: Labels.of(np.asarray(profiles[c]).astype(str)) for name, c in columns.items() if c in known}
+
+
+def _one_per_row(values: Any, n_rows: int, name: str) -> np.ndarray | None:
+    if values is None:
+        return None
+    array = np.asarray(values, dtype=np.float32)
+    if array.shape != (n_rows,):
+        raise ValueError(f"{name} has shape {array.shape} but there are {n_rows} rows: pass one value per row.")
+    return array
+
+
+def open_pairs(path: Any) -> PairedProfiles:
+    """Open a store, or read a table of wells, whichever is at ``path``."""
+    return PairedProfiles.open(path) if is_store(path) else PairedProfiles.from_file(path)
+
 
 def read_pairs(
     paths: Sequence[Any], smiles: str | None = None, features: Sequence[str] = (), columns: str = "same"
 ) -> PairedProfiles:
-    """Read tables of wells, one below the other.
+    """Read tables of wells, one below the other, or open one store.
 
     Parameters
     ----------
@@ -225,10 +446,21 @@ def read_pairs(
     """
     import pandas as pd
 
+    stores = [path for path in paths if is_store(path)]
+    if stores and len(paths) > 1:
+        raise ValueError(f"{str(stores[0])!r} is a folder: pass one stored corpus alone, or only tables.")
+    if stores:
+        pairs = PairedProfiles.open(stores[0])
+        names = pairs.feature_names or []
+        chosen_names = matching_columns(names, features, repr(str(stores[0])))
+        return pairs.select_features([names.index(name) for name in chosen_names]) if features else pairs
     tables = [PairedProfiles.from_file(path, smiles) for path in paths]
     if len(tables) == 1 and not features:
         return tables[0]
-    chosen = [_matching(table.feature_names or [], features, path) for path, table in zip(paths, tables, strict=True)]
+    chosen = [
+        matching_columns(table.feature_names or [], features, repr(str(path)))
+        for path, table in zip(paths, tables, strict=True)
+    ]
     for path, names in zip(paths, chosen, strict=True):
         lacking = sorted(set(chain(*chosen)).difference(names))
         if lacking and columns == "same":
@@ -244,17 +476,12 @@ def read_pairs(
     profiles = np.empty((len(molecules), len(names)), dtype=np.float32)
     for table, part in zip(tables, np.split(profiles, np.cumsum([len(table) for table in tables[:-1]])), strict=True):
         part[:] = table.profiles[:, pd.Index(table.feature_names).get_indexer(names)]
-    return PairedProfiles(molecules, profiles, names)
-
-
-def _matching(names: Sequence[str], patterns: Sequence[str], path: Any) -> list[str]:
-    """The names that one of the patterns describes, in their order; all of them without patterns."""
-    matches = {p: [name for name in names if name == p or fnmatchcase(name, p)] for p in patterns}
-    lacking = [pattern for pattern, found in matches.items() if not found]
-    if lacking:
-        raise ValueError(f"{str(path)!r} has no numeric column {lacking} outside Metadata_*.")
-    wanted = set(chain(*matches.values())) if patterns else set(names)
-    return [name for name in names if name in wanted]
+    pairs = PairedProfiles(molecules, profiles, names)
+    for name in WELL_COLUMNS:
+        labels = [table._labels.get(name) for table in tables]
+        if all(label is not None for label in labels):
+            pairs._labels[name] = Labels.of(np.concatenate([label.text() for label in labels if label is not None]))
+    return pairs
 
 
 def average_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:

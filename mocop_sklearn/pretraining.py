@@ -14,13 +14,19 @@ import torch
 from sklearn.base import clone
 
 from .checkpoint import PretrainedModel, as_tensors
+from .corpus import Corpus, StreamedProfiles
 from .encoders import Architecture
 from .featurize import featurize
-from .molecules import report_invalid, unique_molecules
-from .pairs import Corpus, PairedProfiles, split_molecules
-from .profiles import ProfileScaler
+from .molecules import report_invalid
+from .pairs import PairedProfiles, split_molecules
+from .profiles import ProfileScaler, blocks
 from .resuming import read_state, write_state
+from .runtime import generator
 from .training import Recipe, TrainingState, out_of_patience, train
+
+_FIT_BYTES = 2**29  # of profiles that a transformer is fitted on
+_RESIDENT_BYTES = 2**30  # of transformed profiles that are held in memory
+_FIT_ROWS = 3  # purpose of a random generator
 
 
 @dataclass(frozen=True)
@@ -63,43 +69,55 @@ def pretrain(job: Job) -> PretrainedModel:
     """
     job, resumed = _resume(job)
     source = job.source
-    texts, text_of_row = unique_molecules(source.molecules)
+    if job.recipe.replicates == "source" and source.source_codes is None:
+        raise ValueError('replicates="source" needs pairs that name the source of each row (Metadata_Source).')
+    texts, text_of_row = source.distinct_molecules()
     found = featurize(texts, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs)
     graph_of_row = found.graph_index(len(texts))[text_of_row]
     bad = np.flatnonzero(graph_of_row < 0).tolist()
-    report_invalid(source.molecules, {row: found.reasons[text_of_row[row]] for row in bad}, job.invalid)
-    rows = np.flatnonzero((graph_of_row >= 0) & _has_values(source.profiles, job.invalid))
-    graph_of_row = graph_of_row[rows]
+    if bad:
+        report_invalid(source.molecules, {row: found.reasons[text_of_row[row]] for row in bad}, job.invalid)
+    usable = (graph_of_row >= 0) & _has_values(source, job.invalid)
+    if source.sample_weight is not None:
+        usable &= source.sample_weight > 0
 
     # replicates are the rows of one canonical SMILES
-    smiles = np.asarray(found.smiles, dtype=object)[graph_of_row]
-    unique, first, molecule_of_row = np.unique(smiles, return_index=True, return_inverse=True)
-    if len(unique) < 2:
+    smiles = np.asarray(found.smiles, dtype=object)
+    _, first, molecule_of_graph = np.unique(smiles, return_index=True, return_inverse=True)
+    molecule_of_row = np.full(len(source), -1)
+    used, molecule_of_row[usable] = np.unique(molecule_of_graph[graph_of_row[usable]], return_inverse=True)
+    if len(used) < 2:
         raise ValueError(
-            f"Contrastive training needs at least two different molecules, but X holds {len(unique)} "
-            f"(n_samples={len(source)}, of which {len(rows)} usable)."
+            f"Contrastive training needs at least two different molecules, but X holds {len(used)} "
+            f"(n_samples={len(source)}, of which {usable.sum()} usable)."
         )
-    graphs = found.graphs.take(torch.from_numpy(graph_of_row[first]))
-    keys = np.asarray(found.keys, dtype=str)[graph_of_row[first]]
+    graphs = found.graphs.take(torch.from_numpy(first[used]))
+    keys = np.asarray(found.keys, dtype=str)[first[used]]
     training, validation = split_molecules(keys, job.validation_fraction, job.recipe.seed)
 
-    profiles = source.profiles[rows]
-    transformer, scaled = _transform_profiles(job, profiles, np.isin(molecule_of_row, training))
+    position = np.full((2, len(used) + 1), -1)  # within each part; the last, for rows left out, stays -1
+    for part, molecules in enumerate((training, validation)):
+        position[part, molecules] = np.arange(len(molecules))
+    transformer = _fit_transformer(job, np.flatnonzero(position[0, molecule_of_row] >= 0))
+    profiles = _transformed(source, transformer, usable)
 
-    def corpus(molecules: np.ndarray) -> Corpus:
-        position = np.full(len(unique), -1)
-        position[molecules] = np.arange(len(molecules))
-        own = position[molecule_of_row]
-        return Corpus.from_rows(graphs.take(torch.from_numpy(molecules)), scaled[own >= 0], own[own >= 0])
+    def corpus(molecules: np.ndarray, part: int) -> Corpus:
+        return Corpus.from_rows(
+            graphs.take(torch.from_numpy(molecules)),
+            profiles,
+            position[part, molecule_of_row],
+            source_of_row=source.source_codes,
+            weight_of_row=source.sample_weight,
+        )
 
     architecture = (
-        job.start.architecture if job.start else Architecture(**job.architecture, n_profile_features=scaled.shape[1])
+        job.start.architecture if job.start else Architecture(**job.architecture, n_profile_features=profiles.shape[1])
     )
     state = train(
         architecture,
         job.recipe,
-        corpus(training),
-        corpus(validation) if len(validation) else None,
+        corpus(training, 0),
+        corpus(validation, 1) if len(validation) else None,
         device=job.device,
         initial_weights=as_tensors(job.start.weights) if job.start else None,
         resume_from=resumed,
@@ -112,7 +130,7 @@ def pretrain(job: Job) -> PretrainedModel:
         standardize=job.standardize,
         profile_transformer=transformer,
         profile_features=source.feature_names,
-        n_profile_columns=profiles.shape[1],
+        n_profile_columns=source.n_features,
         molecule_keys=sorted({*keys.tolist(), *(job.start.molecule_keys if job.start else ())}),
         history=state.history,
         n_iter=state.epoch,
@@ -124,28 +142,45 @@ def pretrain(job: Job) -> PretrainedModel:
     return model
 
 
-def _has_values(profiles: np.ndarray, invalid: str) -> np.ndarray:
+def _has_values(source: PairedProfiles, invalid: str) -> np.ndarray:
     """Which rows hold at least one finite value; the others are reported like bad molecules."""
-    has_values = np.isfinite(profiles).any(axis=1)
+    has_values = source.has_values()
     if not has_values.all():
         bad = np.flatnonzero(~has_values)
-        message = f"{len(bad)} of {len(profiles)} profiles hold no finite value: rows {bad[:10].tolist()}"
+        message = f"{len(bad)} of {len(source)} profiles hold no finite value: rows {bad[:10].tolist()}"
         if invalid == "raise":
             raise ValueError(f'{message}. Remove these rows, or set invalid="nan" to leave them out of training.')
         warnings.warn(f"{message}; they are left out of training.", UserWarning, stacklevel=2)
     return has_values
 
 
-def _transform_profiles(job: Job, profiles: np.ndarray, is_training: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Fit the profile transformer on training rows only and apply it to all."""
+def _fit_transformer(job: Job, training_rows: np.ndarray) -> Any:
+    """Fit the profile transformer on training rows only, a random part of them where all are too many for memory."""
     if job.start is not None:
-        transformer = job.start.profile_transformer
-    else:
-        transformer = (
-            ProfileScaler(n_components=64) if job.profile_transformer is None else clone(job.profile_transformer)
-        )
-        transformer.fit(profiles[is_training])
-    return transformer, apply_transformer(transformer, profiles)
+        return job.start.profile_transformer
+    default = job.profile_transformer is None
+    transformer = ProfileScaler(n_components=64) if default else clone(job.profile_transformer)
+    most = max(1, _FIT_BYTES // (4 * job.source.n_features))
+    if len(training_rows) > most:
+        chosen = generator(job.recipe.seed, _FIT_ROWS).choice(len(training_rows), most, replace=False)
+        training_rows = training_rows[np.sort(chosen)]
+    return transformer.fit(job.source.read(training_rows))
+
+
+def _transformed(source: PairedProfiles, transformer: Any, usable: np.ndarray) -> torch.Tensor | StreamedProfiles:
+    """Profiles after the transformer: in memory, or where that would be too large, as they are drawn."""
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        return apply_transformer(transformer, source.read(rows))
+
+    rows = np.flatnonzero(usable)
+    shape = len(source), read(rows[:2]).shape[1]
+    if 4 * shape[0] * shape[1] > _RESIDENT_BYTES:
+        return StreamedProfiles(read, shape, torch.device("cpu"))
+    profiles = np.empty(shape, dtype=np.float32)
+    for part in blocks(len(rows), source.n_features):
+        profiles[rows[part]] = read(rows[part])
+    return torch.from_numpy(profiles)
 
 
 def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:

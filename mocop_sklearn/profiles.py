@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -162,6 +164,30 @@ def feature_columns(frame: Any) -> list[str]:
 
 def _polars_numeric(frame: Any) -> list[str]:
     return [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
+
+
+def matching_columns(names: Sequence[str], patterns: Sequence[str], what: str) -> list[str]:
+    """Return the names that one of the patterns describes, in their order; all of them without patterns.
+
+    Parameters
+    ----------
+    names : sequence of str
+    patterns : sequence of str
+        Names, or patterns like ``Cells_*``.
+    what : str
+        The table, for the error message.
+
+    Raises
+    ------
+    ValueError
+        When nothing answers to a pattern.
+    """
+    matches = {p: [name for name in names if name == p or fnmatchcase(name, p)] for p in patterns}
+    lacking = [pattern for pattern, found in matches.items() if not found]
+    if lacking:
+        raise ValueError(f"{what} has no numeric column {lacking} outside Metadata_*.".lstrip())
+    wanted = set(chain(*matches.values())) if patterns else set(names)
+    return [name for name in names if name in wanted]
 
 
 def check_profiles(profiles: Any, n_rows: int | None = None, name: str = "profiles") -> tuple[Any, list[str] | None]:

@@ -1,24 +1,29 @@
-"""Device, precision, seeds, and files that are never half-written."""
+"""Device, precision, seeds, process group, and files that are never half-written."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import torch
+import torch.distributed as dist
 from filelock import FileLock
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
+# It can only be read by setting it, for all threads.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """``"auto"`` is the GPU when there is one, else the CPU.
+    """``"auto"`` is the GPU when there is one, and in a process group the one of this process, else the CPU.
 
     Raises
     ------
@@ -26,7 +31,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         When the device is unknown or not available on this machine.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        local = f":{os.environ.get('LOCAL_RANK', 0)}" if process_group()[1] > 1 else ""
+        return torch.device(f"cuda{local}" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
@@ -66,6 +72,50 @@ def torch_seed(device: torch.device) -> Iterator[None]:
         yield
 
 
+def process_group() -> tuple[int, int]:
+    """Rank of this process, and the number of processes that train together; (0, 1) without a process group."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+@contextlib.contextmanager
+def joined_process_group() -> Iterator[int]:
+    """Join the processes that torchrun has started, if it has, and yield the rank of this one."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
+        yield process_group()[0]
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
+
+
+def of_first_rank(value: Any) -> Any:
+    """Return the value that the first process of the group has."""
+    if process_group()[1] == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace every gradient by its mean over the processes of the group."""
+    world_size = process_group()[1]
+    if world_size == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient) / world_size)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block ends without an error."""
@@ -76,9 +126,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -101,6 +149,15 @@ def once(memory: Any, key: str, function: Callable[..., Any], *args: Any) -> Any
     # key says it all, so results are files of their own, in the folder that Memory.clear empties.
     path = Path(store.location) / "mocop_sklearn" / f"{key}.joblib"
     path.parent.mkdir(parents=True, exist_ok=True)
+    rank, world_size = process_group()
+    if world_size > 1:  # they compute together, so none may wait for another
+        if of_first_rank(path.exists()):
+            return joblib.load(path)
+        result = function(*args)
+        if rank == 0:
+            with atomic_write(path) as temporary:
+                joblib.dump(result, temporary)
+        return result
     # Two workers of a grid search that need the same fit at the same time: the second waits for the first.
     with FileLock(path.with_suffix(".lock")):
         if path.exists():

@@ -142,28 +142,66 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
         """
         self._validate_params()
         X = validate_profiles(self, X, ensure_min_samples=2)
+        filled = has_values(X)
+        X = X[filled] if 0 < filled.sum() < len(X) else X
+        return self._choose(_column_statistics(X), X)
+
+    def fit_statistics(
+        self, names: Sequence[str], missing: np.ndarray, mean: np.ndarray, variance: np.ndarray, peak: np.ndarray
+    ) -> ProfileFilter:
+        """Find the columns to keep from statistics of columns, where the profiles are too many for memory.
+
+        Parameters
+        ----------
+        names : sequence of str, length n_features
+        missing : ndarray of float, shape (n_features,)
+            Share of the values that are missing.
+        mean, variance : ndarray of float, shape (n_features,)
+            Of the finite values, the variance over n.
+        peak : ndarray of float, shape (n_features,)
+            Largest absolute value.
+
+        Raises
+        ------
+        ValueError
+            When a rule is on that needs the profiles themselves.
+        """
+        self._validate_params()
+        costly = [r for r in ("freq_cut", "unique_cut", "correlation_threshold") if getattr(self, r) is not None]
+        if costly:
+            raise ValueError(
+                f"{costly} need all profiles at once: switch them off with None, and let a ProfileFilter with these "
+                "rules alone be the first step of profile_transformer."
+            )
+        self.feature_names_in_ = np.asarray(names, dtype=object)
+        self.n_features_in_ = len(names)
+        return self._choose(np.stack([missing, mean, variance, peak]), None)
+
+    def _choose(self, statistics: np.ndarray, X: np.ndarray | None) -> ProfileFilter:
         if len(self.blocklist) and not hasattr(self, "feature_names_in_"):
             raise ValueError(
                 "blocklist goes by the names of columns, and X has none: pass a DataFrame, call "
                 'set_output(transform="pandas") on the step before, or set blocklist=().'
             )
-        names = np.asarray(getattr(self, "feature_names_in_", [f"x{i}" for i in range(X.shape[1])]))
-        filled = has_values(X)
-        self.support_ = np.ones(X.shape[1], dtype=bool)
+        n_features = self.n_features_in_
+        names = np.asarray(getattr(self, "feature_names_in_", [f"x{i}" for i in range(n_features)]))
+        self.support_ = np.ones(n_features, dtype=bool)
         self.report_: dict[str, list[str]] = {}
-        for rule, dropped in self._rules(X[filled] if 0 < filled.sum() < len(X) else X, names):
+        for rule, dropped in self._rules(names, statistics, X):
             self.report_[rule] = names[dropped & self.support_].tolist()
             self.support_ &= ~dropped
         if not self.support_.any():
             counts = ", ".join(f"{rule} dropped {len(columns)}" for rule, columns in self.report_.items())
-            warnings.warn(f"None of the {X.shape[1]} columns is left: {counts}. Loosen these rules.", stacklevel=2)
+            warnings.warn(f"None of the {n_features} columns is left: {counts}. Loosen these rules.", stacklevel=2)
         return self
 
-    def _rules(self, X: np.ndarray, names: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    def _rules(
+        self, names: np.ndarray, statistics: np.ndarray, X: np.ndarray | None
+    ) -> Iterator[tuple[str, np.ndarray]]:
         """Name of every rule that is on, and the columns it drops; the costly ones look only at columns still there."""
         if len(self.blocklist):
             yield "blocklist", np.array([any(part in name for part in self.blocklist) for name in names])
-        missing, mean, variance, peak = _column_statistics(X)
+        missing, mean, variance, peak = statistics
         std = np.sqrt(variance)
         if self.max_missing is not None:
             yield "max_missing", missing > self.max_missing
@@ -173,7 +211,7 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
             yield "max_std", std > self.max_std
         if self.variance_threshold is not None:
             yield "variance_threshold", variance <= self.variance_threshold
-        if self.freq_cut is not None or self.unique_cut is not None:
+        if X is not None and (self.freq_cut is not None or self.unique_cut is not None):
             ratio, different = _repeats(X, self.support_)
             if self.freq_cut is not None:
                 yield "freq_cut", ratio < self.freq_cut
@@ -181,7 +219,7 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
                 yield "unique_cut", different < self.unique_cut
         if self.outlier_cutoff is not None:
             yield "outlier_cutoff", peak > self.outlier_cutoff
-        if self.correlation_threshold is not None:
+        if X is not None and self.correlation_threshold is not None:
             left = np.flatnonzero(self.support_)
             dropped = np.zeros(len(names), dtype=bool)
             dropped[left] = _redundant(_correlations(X, left, mean[left], std[left]), self.correlation_threshold)

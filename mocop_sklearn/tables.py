@@ -65,8 +65,14 @@ def _read_text(path: _Path, **options: Any) -> Any:
     return pd.read_csv(path, sep=separator, **options)
 
 
-def _structure_column(columns: Sequence[Any], smiles: str | None) -> Any:
-    """The column named ``smiles``, or else the first of the usual names, in any case."""
+def find_structure_column(columns: Sequence[Any], smiles: str | None) -> Any:
+    """Return the column named ``smiles``, or else the first of the usual names, in any case.
+
+    Raises
+    ------
+    ValueError
+        With what follows the name of the table in a sentence.
+    """
     known = {str(column).lower(): column for column in reversed(columns)}
     column = smiles if smiles is not None else next((known[name] for name in _SMILES_COLUMNS if name in known), None)
     if column is None or column not in columns:
@@ -132,7 +138,7 @@ def read_wells(path: _Path, smiles: str | None = None) -> tuple[list[Any], Any]:
     """
     frame = read_table(path)
     with _reading(path):
-        return frame[_structure_column(list(frame.columns), smiles)].tolist(), frame
+        return frame[find_structure_column(list(frame.columns), smiles)].tolist(), frame
 
 
 def write_table(frame: Any, path: _Path) -> None:
@@ -187,10 +193,10 @@ class MoleculeFile:
             elif _ending(path) in _PARQUET_FILES:
                 import pyarrow.parquet as pq
 
-                self.columns = [_structure_column(pq.read_schema(path).names, smiles)]
+                self.columns = [find_structure_column(pq.read_schema(path).names, smiles)]
                 self.n_rows = pq.read_metadata(path).num_rows
             else:
-                self.columns = [_structure_column(_read_text(path, nrows=0).columns.tolist(), smiles)]
+                self.columns = [find_structure_column(_read_text(path, nrows=0).columns.tolist(), smiles)]
                 self.n_rows = sum(map(len, self._text_frames(1 << 18)))
             if not self.n_rows:
                 raise _Unsuitable("holds no rows.")

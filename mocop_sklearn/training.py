@@ -6,7 +6,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from .corpus import Corpus
 from .encoders import Architecture, TwoTower
 from .inference import embed_graphs, embed_profiles
 from .losses import contrastive_logits, info_nce
 from .metrics import retrieval_report
-from .pairs import Corpus
-from .runtime import autocast, generator, torch_seed
+from .runtime import generator, of_first_rank, process_group, torch_seed
+from .step import accumulate_gradients
 
 # Purposes of the random generators that hang on one seed.
 _INITIAL_WEIGHTS, _EPOCH = 1, 2
@@ -32,7 +33,7 @@ class Recipe:
 
     temperature: float
     learn_temperature: bool
-    replicates: str
+    replicates: str | int
     max_epochs: int
     batch_size: int
     learning_rate: float
@@ -71,6 +72,9 @@ def train(
 ) -> TrainingState:
     """Pretrain a two-tower model by contrasting molecules with their profiles.
 
+    In a process group (torch.distributed) all processes call it with the same arguments; each computes its share of
+    every batch, the first validates and saves, and all return the same state.
+
     Parameters
     ----------
     training, validation : Corpus
@@ -87,6 +91,7 @@ def train(
     TrainingState
         ``best_weights`` are those of the epoch with the best validation score.
     """
+    rank, _ = process_group()
     with torch_seed(device):
         torch.manual_seed(int(generator(recipe.seed, _INITIAL_WEIGHTS).integers(2**62)))
         model = TwoTower(architecture, recipe.temperature)
@@ -109,42 +114,39 @@ def train(
             optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
 
         training = training.to(device)
-        if recipe.replicates == "mean":
-            training = training.averaged()
+        replicates = recipe.replicates
+        if replicates == "mean":
+            training, replicates = training.averaged(), "sample"
         if validation is not None:
             validation = validation.averaged()
-        n_batches = max(1, len(training) // recipe.batch_size)
+        n_batches, _ = training.n_batches(recipe.batch_size)
         n_steps = recipe.max_epochs * n_batches
         progress = tqdm(range(state.epoch, recipe.max_epochs), initial=state.epoch, total=recipe.max_epochs,
-                        desc="MoCoP", unit="epoch", disable=not verbose)  # fmt: skip
+                        desc="MoCoP", unit="epoch", disable=not verbose or rank > 0)  # fmt: skip
         try:
             for epoch in progress:
                 if out_of_patience(state, recipe.patience):
                     break
                 started = time.perf_counter()
                 rng = generator(recipe.seed, _EPOCH, epoch)
-                torch.manual_seed(int(rng.integers(2**62)))
+                torch.manual_seed(int(rng.integers(2**62)) + rank)  # dropout differs between processes
                 losses = []
+                waiting = 0.0
                 model.train()
-                for i, batch in enumerate(_batches(rng, len(training), n_batches, recipe.batch_size)):
+                batches = training.batches(rng, recipe.batch_size, replicates)
+                for i in range(n_batches):
                     learning_rate = recipe.learning_rate * _schedule(
                         epoch * n_batches + i, n_steps, recipe.warmup_fraction
                     )
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate
-                    graph, profiles, identity = training.draw(batch, rng)
-                    with autocast(device, recipe.precision):
-                        logits = contrastive_logits(
-                            model.project_molecules(graph),
-                            model.project_profiles(profiles),
-                            model.log_scale.exp(),
-                            identity,
-                        )
-                        loss = info_nce(logits)
+                    asked = time.perf_counter()
+                    batch = next(batches)
+                    waiting += time.perf_counter() - asked
                     optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
+                    weights = None if training.weights is None else training.weights[batch.molecules]
+                    losses.append(accumulate_gradients(model, batch, weights, device, recipe.precision))
                     optimizer.step()
-                    losses.append(loss.detach())
                 mean_loss = float(torch.stack(losses).mean())
                 if not math.isfinite(mean_loss):
                     raise ValueError(
@@ -158,11 +160,11 @@ def train(
                     "temperature": float((-model.log_scale.detach()).exp()),
                 }
                 if validation is not None:
-                    row |= _validate(model, validation, device, recipe)
+                    row |= of_first_rank(_validate(model, validation, device, recipe) if rank == 0 else None)
                 _finish_epoch(state, model, optimizer, row)
-                row["seconds"] = time.perf_counter() - started
+                row |= {"seconds": time.perf_counter() - started, "seconds_waiting": waiting}
                 progress.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "validation_score") if name in row})
-                if save is not None:
+                if save is not None and rank == 0:
                     save(state)
         except KeyboardInterrupt:
             warnings.warn(
@@ -182,13 +184,6 @@ def _parameter_groups(model: TwoTower, weight_decay: float) -> list[dict[str, An
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": [model.log_scale], "weight_decay": 0.0}]
 
 
-def _batches(rng: np.random.Generator, n: int, n_batches: int, batch_size: int) -> Iterator[np.ndarray]:
-    """One pass over the molecules in random order; the last partial batch is dropped."""
-    order = rng.permutation(n)
-    for i in range(n_batches):
-        yield order[i * batch_size : (i + 1) * batch_size]
-
-
 def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:
     """Factor of the learning rate: linear warm-up, then a cosine to zero."""
     warmup = warmup_fraction * n_steps
@@ -205,6 +200,7 @@ def out_of_patience(state: TrainingState, patience: int | None) -> bool:
 def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe: Recipe) -> dict[str, float]:
     """Retrieval among the validation molecules, one averaged profile each, and the loss in batches as in training."""
     molecules = embed_graphs(model, validation.graphs, "projection", device, recipe.precision)
+    assert isinstance(validation.profiles, Tensor)  # they are averaged
     profiles = embed_profiles(model, validation.profiles, device, recipe.precision)
     report = retrieval_report(molecules, profiles, ks=(1, 10))
     scale = model.log_scale.detach().exp().cpu()

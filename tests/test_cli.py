@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
-from mocop_sklearn import MoCoPEmbedder, __version__, cli, training
+from mocop_sklearn import MoCoPEmbedder, __version__, training
 from mocop_sklearn.cli import build_parser, main
+from mocop_sklearn.cli._parameters import NO_FLAGS
 from mocop_sklearn.datasets import make_paired_profiles
 
 TINY = {"max_epochs": 2, "n_layers": 1, "hidden_dim": 8, "embedding_dim": 12, "projection_dim": 6, "batch_size": 16}
@@ -160,11 +161,11 @@ class TestPretrain:
         defaults = MoCoPEmbedder().get_params(deep=False)
         words = []
         for name, default in defaults.items():
-            if name not in cli._NO_FLAGS:
+            if name not in NO_FLAGS:
                 value = () if isinstance(default, bool) else default
                 words += flags(**{name: value})
         args = vars(build_parser(["pretrain"]).parse_args(["pretrain", "wells.parquet", "-o", "model", *words]))
-        for name in defaults.keys() - set(cli._NO_FLAGS):
+        for name in defaults.keys() - set(NO_FLAGS):
             value = tuple(args[name]) if isinstance(args[name], list) else args[name]
             assert value == (True if isinstance(defaults[name], bool) else defaults[name])
             assert type(value) is type(True if isinstance(defaults[name], bool) else defaults[name])

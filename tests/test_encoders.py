@@ -3,10 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from rdkit import Chem
 from torch import nn
 
-from mocop_sklearn.encoders import Architecture, GatedGraphConv, MoleculeEncoder, ProfileEncoder, TwoTower
+from mocop_sklearn import encoders
+from mocop_sklearn.encoders import Architecture, GatedGraphConv, MoleculeEncoder, ProfileEncoder, TwoTower, linear
 from mocop_sklearn.featurize import featurize
 from mocop_sklearn.losses import contrastive_logits, info_nce
 from mocop_sklearn.molecules import parse_molecule
@@ -272,9 +274,11 @@ def test_rich_adds_bonds_and_an_embedding():
 
 
 def test_profile_encoder_has_dropout_before_every_linear_layer():
-    kinds = [type(layer) for layer in ProfileEncoder(15, (10, 9, 8), 0.1)]
+    layers = list(ProfileEncoder(15, (10, 9, 8), 0.1))
     block = [nn.Dropout, nn.Linear]
-    assert kinds == [*block, nn.ReLU, *block, nn.ReLU, *block]
+    expected = [*block, nn.ReLU, *block, nn.ReLU, *block]
+    assert len(layers) == len(expected)
+    assert all(isinstance(layer, kind) for layer, kind in zip(layers, expected, strict=True))
 
 
 def test_profile_encoder_drops_inputs():
@@ -338,3 +342,32 @@ def test_bfloat16_is_close_to_float32(featurizer):
 def test_architecture_survives_json():
     original = architecture()
     assert Architecture.from_dict(json.loads(json.dumps(original.as_dict()))) == original
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("n", "n_in", "n_out"), [(256, 75, 225), (7, 3, 5), (512, 75, 1)])
+def test_linear_is_that_of_torch(n, n_in, n_out, bias):
+    """Outputs and all gradients, where oneDNN multiplies."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight, b = (torch.randn(*shape, generator=generator) for shape in ((n, n_in), (n_out, n_in), (n_out,)))
+    found = []
+    for function in (linear, F.linear):
+        inputs = [t.clone().requires_grad_() for t in (x, weight, b)[: 3 if bias else 2]]
+        out = function(*inputs)
+        (out**2).sum().backward()
+        found.append([out.detach(), *(t.grad for t in inputs)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_linear_without_onednn(monkeypatch):
+    x, weight = torch.randn(8, 3), torch.randn(5, 3)
+    with_it = linear(x, weight)
+    monkeypatch.setattr(encoders, "_has_onednn", lambda: False)
+    torch.testing.assert_close(linear(x, weight), with_it)
+
+
+def test_the_gates_are_those_of_torch():
+    cell = nn.GRUCell(6, 6)
+    m, h = torch.randn(2, 10, 6)
+    torch.testing.assert_close(encoders._gated(m, h, cell), cell(m, h))

@@ -490,7 +490,7 @@ def test_batches_do_not_matter(smiles, classifier, multitask):
         one_by_one = np.concatenate([estimator.predict_proba([s]) for s in smiles])
         np.testing.assert_allclose(estimator.predict_proba(smiles), one_by_one, atol=1e-6)
         as_mols = estimator.predict_proba([Chem.MolFromSmiles(s) for s in smiles])
-        np.testing.assert_array_equal(as_mols, estimator.predict_proba(pd.Series(smiles)))
+        np.testing.assert_allclose(as_mols, estimator.predict_proba(pd.Series(smiles)), atol=1e-6)
 
 
 def test_ensembles(smiles, labels, tasks, sizes, regressor):

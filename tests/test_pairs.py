@@ -3,15 +3,18 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
-import torch
 from rdkit import Chem
 from scipy.stats import chisquare
 from sklearn.base import clone
+from sklearn.model_selection import GroupShuffleSplit
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
-from mocop_sklearn.featurize import featurize
-from mocop_sklearn.pairs import Corpus, average_by_group, read_pairs, split_molecules
+from mocop_sklearn.build import build_pairs
+from mocop_sklearn.model_selection import molecule_groups, overlap, scaffold_groups
+from mocop_sklearn.molecules import connectivity_key
+from mocop_sklearn.pairs import average_by_group, open_pairs, read_pairs, split_molecules
 
 # ---------------------------------------------------------------------------------------------
 # Splitting
@@ -60,71 +63,6 @@ def test_split_leaves_all_for_training_when_a_part_would_be_too_small(n_keys, fr
     training, validation = split_molecules([f"{i % n_keys}" for i in range(12)], fraction, seed=0)
     assert training.tolist() == list(range(12))
     assert validation.tolist() == []
-
-
-# ---------------------------------------------------------------------------------------------
-# Drawing
-# ---------------------------------------------------------------------------------------------
-
-MOLECULES = ["CCO", "c1ccccc1", "CCN", "CC(=O)O"]
-N_REPLICATES = [3, 1, 5, 2]
-
-
-@pytest.fixture
-def molecule_of_row():
-    """Molecule of each of eleven wells, in no order."""
-    return np.random.default_rng(0).permutation(np.arange(4).repeat(N_REPLICATES))
-
-
-@pytest.fixture
-def corpus(molecule_of_row):
-    """Profiles that say their row and their molecule."""
-    profiles = np.stack([np.arange(11), molecule_of_row], axis=1).astype(np.float32)
-    return Corpus.from_rows(featurize(MOLECULES, "paper").graphs, profiles, molecule_of_row)
-
-
-def test_draw_takes_each_replicate_as_often_and_no_other(corpus, molecule_of_row):
-    rng = np.random.default_rng(0)
-    counts = np.zeros(11)
-    for _ in range(3000):
-        molecules = rng.permutation(4)
-        _, profiles, identity = corpus.draw(molecules, rng)
-        assert identity.tolist() == molecules.tolist()
-        assert profiles[:, 1].tolist() == molecules.tolist()
-        np.add.at(counts, profiles[:, 0].long().numpy(), 1)
-    for molecule, n in enumerate(N_REPLICATES):
-        own = counts[molecule_of_row == molecule]
-        assert own.sum() == 3000
-        assert len(own) == n
-        assert n == 1 or chisquare(own).pvalue > 0.001
-
-
-def test_draw_gives_the_graphs_in_order(corpus):
-    order = np.array([2, 0, 3])
-    graph, _, _ = corpus.draw(order, np.random.default_rng(0))
-    expected = featurize([MOLECULES[i] for i in order], "paper").graphs.collate()
-    assert torch.equal(graph.x, expected.x)
-    assert graph.atoms_per_molecule.tolist() == [3, 3, 4]
-
-
-def test_draw_is_deterministic(corpus):
-    one, again, other = (corpus.draw(np.arange(4), np.random.default_rng(seed))[1] for seed in (3, 3, 4))
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
-
-
-def test_mean_profiles(corpus, molecule_of_row):
-    expected = [corpus.profiles[torch.from_numpy(molecule_of_row == i)].mean(dim=0) for i in range(4)]
-    torch.testing.assert_close(corpus.mean_profiles(), torch.stack(expected))
-
-
-def test_averaged(corpus):
-    averaged = corpus.averaged()
-    assert len(averaged) == 4
-    torch.testing.assert_close(averaged.profiles, corpus.mean_profiles())
-    _, profiles, _ = averaged.draw(np.array([3, 1]), np.random.default_rng(0))
-    torch.testing.assert_close(profiles, corpus.mean_profiles()[[3, 1]])
-    torch.testing.assert_close(averaged.mean_profiles(), averaged.profiles)
 
 
 def test_average_by_group_agrees_with_a_loop():
@@ -302,3 +240,283 @@ def test_read_pairs_stacks_files(tmp_path):
     pd.DataFrame({"smiles": ["N"], "z": [1.0]}).to_parquet(second)
     with pytest.raises(ValueError, match="no feature column in common"):
         read_pairs([first, second], columns="intersection")
+
+
+# ---------------------------------------------------------------------------------------------
+# Labels, doses, weights
+# ---------------------------------------------------------------------------------------------
+
+
+def labelled(n=12, seed=0):
+    """Wells of two sources with all that pairs can hold."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(rng.normal(size=(n, 4)).astype(np.float32), columns=[f"Cells_{c}" for c in "abcd"])
+    frame["Metadata_Source"] = np.where(np.arange(n) % 3 == 0, "s2", "s1")
+    frame["Metadata_Batch"] = "b1"
+    frame["Metadata_Plate"] = [f"P{i % 4}" for i in range(n)]
+    frame["Metadata_Well"] = [f"A{i:02d}" for i in range(n)]
+    molecules = ["CCO", "CCN", "Cc1ccccc1", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "OCCc1ccccc1"]
+    return [molecules[i % 6] for i in range(n)], frame, np.arange(1, n + 1.0), np.arange(n) % 5
+
+
+@pytest.fixture(params=["memory", "store"])
+def many(request, tmp_path):
+    """The same twelve rows in memory and stored."""
+    molecules, frame, doses, weights = labelled()
+    if request.param == "memory":
+        return PairedProfiles(molecules, frame, doses=doses, sample_weight=weights)
+    table = frame.assign(Metadata_SMILES=molecules, Metadata_Dose=doses, Metadata_Share=weights)
+    table.to_parquet(tmp_path / "wells.parquet")
+    columns = {"dose_column": "Metadata_Dose", "weight_column": "Metadata_Share", "plate_columns": "Metadata_Plate"}
+    options = {"normalizer": "passthrough", "dtype": "float32"}
+    return build_pairs(tmp_path / "pairs", [tmp_path / "wells.parquet"], **columns, **options)
+
+
+def test_labels_doses_and_weights(many):
+    molecules, frame, doses, weights = labelled()
+    assert many.molecules == molecules
+    np.testing.assert_array_equal(many.profiles, frame.filter(like="Cells_"))
+    for name, column in [("sources", "Source"), ("batches", "Batch"), ("plates", "Plate"), ("wells", "Well")]:
+        assert getattr(many, name).tolist() == frame[f"Metadata_{column}"].tolist()
+    assert many.source_codes.tolist() == (frame["Metadata_Source"] == "s2").astype(int).tolist()
+    np.testing.assert_array_equal(many.doses, doses)
+    np.testing.assert_array_equal(many.sample_weight, weights)
+    assert many.doses.dtype == many.sample_weight.dtype == np.float32
+    assert many.has_values().all()
+
+
+def test_what_is_unknown_is_none(pairs):
+    names = ("sources", "batches", "plates", "wells", "doses", "sample_weight", "source_codes")
+    assert [getattr(pairs, name) for name in names] == [None] * 7
+    assert [getattr(pairs[1:], name) for name in names] == [None] * 7
+    assert pairs.report_ == pairs.recipe_ == {}
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_labels_come_from_any_kind_of_frame(frame):
+    pairs = PairedProfiles(
+        ["CCO", "CCN"], frame({"Metadata_Plate": [2, 1], "Metadata_Other": ["a", "b"], "x": [0.5, 1]})
+    )
+    assert pairs.plates.tolist() == ["2", "1"]
+    assert pairs.feature_names == ["x"]
+    assert pairs.sources is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sample_weight": [1.0, -1.0, 1.0]}, "sample_weight must be finite, not negative, and not all 0"),
+        ({"sample_weight": [1.0, np.nan, 1.0]}, "sample_weight must be finite"),
+        ({"sample_weight": [1.0, np.inf, 1.0]}, "sample_weight must be finite"),
+        ({"sample_weight": [0, 0, 0]}, "not all 0"),
+        ({"sample_weight": [1.0, 1.0]}, r"sample_weight has shape \(2,\) but there are 3 rows: pass one value per row"),
+        ({"doses": [1.0]}, r"doses has shape \(1,\) but there are 3 rows"),
+        ({"doses": np.eye(3)}, r"doses has shape \(3, 3\) but there are 3 rows"),
+        ({"doses": ["high", "low", "low"]}, "could not convert string to float"),
+    ],
+)
+def test_numbers_that_cannot_be(values, message):
+    with pytest.raises(ValueError, match=message):
+        PairedProfiles(["CCO", "CCN", "CCC"], np.eye(3), **values)
+
+
+# ---------------------------------------------------------------------------------------------
+# Views
+# ---------------------------------------------------------------------------------------------
+
+ROWS = [
+    slice(None),
+    slice(2, 9, 3),
+    [0, 5, 5, 11],
+    [-1, 0],
+    np.arange(12) % 2 == 0,
+    np.array([7]),
+    slice(None, None, -1),
+]
+
+
+def same(pairs, other):
+    assert len(pairs) == len(other)
+    assert pairs.molecules == other.molecules
+    assert pairs.feature_names == other.feature_names
+    assert pairs.n_features == other.n_features
+    for name in ("profiles", "sources", "batches", "plates", "wells", "doses", "sample_weight", "source_codes"):
+        np.testing.assert_array_equal(getattr(pairs, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=repr)
+def test_a_view_has_some_rows_of_all(many, rows):
+    view = many[rows]
+    assert view.molecules == np.array(many.molecules)[rows].tolist()
+    for name in ("profiles", "sources", "plates", "wells", "doses", "sample_weight", "source_codes"):
+        np.testing.assert_array_equal(getattr(view, name), getattr(many, name)[rows])
+    unique, place = view.distinct_molecules()
+    assert [unique[i] for i in place] == view.molecules
+    assert sorted(set(unique)) == sorted(unique) == sorted(set(view.molecules))
+    assert repr(view) == f"PairedProfiles({len(view)} rows, 4 features)"
+    assert view.has_values().tolist() == [True] * len(view)
+
+
+def test_views_of_views(many):
+    rows = np.array([9, 2, 4, 4, 0])
+    same(many[rows][[3, 0]], many[rows[[3, 0]]])
+    same(many[rows][1:].select_features([2, 0]), many.select_features([2, 0])[rows][1:])
+    same(many.select_features([3, 1, 0]).select_features([2, 0]), many.select_features([0, 3]))
+    same(many[rows].with_dose()[::-1], many[rows[::-1]].with_dose())
+    same(many[rows].with_dose().with_dose(), many.with_dose()[rows])
+    assert many[rows][[3, 0]].digest == many[rows[[3, 0]]].digest
+    assert many.select_features([3, 1, 0]).select_features([2, 0]).digest == many.select_features([0, 3]).digest
+
+
+def test_a_frame_of_booleans_or_a_series_chooses_rows(many):
+    same(many[pd.Series(many.doses) < 5], many[:4])
+    same(many[(many.doses < 5).tolist()], many[:4])
+
+
+def test_a_float32_matrix_is_not_copied():
+    matrix = np.arange(12, dtype=np.float32).reshape(4, 3)
+    pairs = PairedProfiles(["C", "CC", "CCC", "CO"], matrix)
+    assert np.shares_memory(pairs.profiles, matrix)
+    assert np.shares_memory(pairs.read(slice(1, 3)), matrix)
+
+
+def test_some_rows_are_read(many):
+    for view in (many, many[[5, 1, 8, 8]], many.select_features([2, 0]), many[3:].with_dose()):
+        for rows in ([0, 2], slice(1, 3), np.arange(len(view)) == 1):
+            np.testing.assert_array_equal(view.read(rows), view.profiles[rows])
+
+
+@pytest.mark.parametrize("rows", [[], slice(0, 0), np.zeros(12, dtype=bool), 3, np.array([[0, 1]])], ids=repr)
+def test_a_view_has_at_least_one_row(many, rows):
+    with pytest.raises((ValueError, IndexError), match=r"Choose at least one row|arrays used as indices"):
+        many[rows]
+
+
+@pytest.mark.parametrize("rows", [[12], np.ones(11, dtype=bool), [-13]], ids=repr)
+def test_rows_that_are_not_there(many, rows):
+    with pytest.raises(IndexError, match=r"out of bounds|did not match"):
+        many[rows]
+
+
+def test_the_dose_is_the_last_feature(many):
+    view = many.with_dose()
+    assert view.feature_names == [*many.feature_names, "Metadata_Log10Dose"]
+    assert view.n_features == 5
+    np.testing.assert_allclose(view.profiles[:, -1], np.log10(np.arange(1, 13)), rtol=1e-6)
+    np.testing.assert_array_equal(view.profiles[:, :-1], many.profiles)
+    with pytest.raises(ValueError, match="Choose features before the dose is added to them"):
+        view.select_features([0])
+    assert len({view.digest, many.digest, many[1:].digest, view[1:].digest}) == 4
+
+
+def test_doses_that_have_no_logarithm():
+    molecules, frame, doses, _ = labelled()
+    with pytest.raises(ValueError, match="These pairs have no doses: give doses="):
+        PairedProfiles(molecules, frame).with_dose()
+    doses[[3, 7]] = 0, np.nan
+    pairs = PairedProfiles(molecules, frame, doses=doses)
+    with pytest.raises(ValueError, match=r"Row 3 has the dose 0.0; a logarithm needs doses above 0: leave it out"):
+        pairs.with_dose()
+    view = pairs[pairs.doses != 0].with_dose()
+    assert np.isnan(view.profiles[:, -1]).tolist() == [False] * 6 + [True] + [False] * 4
+
+
+def test_digests_of_views_tell_them_apart(many):
+    views = [many, many[:6], many[6:], many[::-1], many[[0, 1]], many[[1, 0]], many[[0, 0]], many.select_features([0]),
+             many.select_features([1]), many.select_features([0, 1]), many[[0]].select_features([0]), many.with_dose(),
+             many.select_features([1, 0, 2, 3]), many[:6].with_dose()]  # fmt: skip
+    assert len({view.digest for view in views}) == len(views)
+    assert many[2:5].digest == many[[2, 3, 4]].digest == many[1:][1:4].digest
+    for view in views:
+        again = pickle.loads(pickle.dumps(view))
+        assert again.digest == view.digest
+        same(again, view)
+
+
+def test_a_digest_hangs_on_sources_and_weights_alone_among_labels():
+    molecules, frame, doses, weights = labelled()
+    pairs = PairedProfiles(molecules, frame, sample_weight=weights, doses=doses)
+    other_source = frame.assign(Metadata_Source="s1")
+    assert PairedProfiles(molecules, other_source, sample_weight=weights).digest != pairs.digest
+    assert PairedProfiles(molecules, frame, sample_weight=weights + 1).digest != pairs.digest
+    assert PairedProfiles(molecules, frame).digest != pairs.digest
+    # what no fit reads
+    assert PairedProfiles(molecules, frame.assign(Metadata_Well="x"), sample_weight=weights).digest == pairs.digest
+
+
+# ---------------------------------------------------------------------------------------------
+# Hold-outs
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        lambda pairs: pairs.plates,
+        lambda pairs: pairs.sources,
+        lambda pairs: molecule_groups(pairs.molecules),
+        lambda pairs: scaffold_groups(pairs.molecules),
+    ],
+    ids=["plates", "sources", "molecules", "scaffolds"],
+)
+def test_hold_outs_by_group(many, groups):
+    group = groups(many)
+    splitter = GroupShuffleSplit(n_splits=3, test_size=0.5, random_state=0)
+    for training, test in splitter.split(many.molecules, groups=group):
+        ours, theirs = many[training], many[test]
+        assert len(ours) + len(theirs) == len(many)
+        assert set(group[training]).isdisjoint(group[test])
+        np.testing.assert_array_equal(ours.profiles, many.profiles[training])
+        np.testing.assert_array_equal(theirs.wells, many.wells[test])
+
+
+def test_a_hold_out_by_molecule_keeps_isomers_together(many):
+    group = molecule_groups(many.molecules)
+    training, test = next(GroupShuffleSplit(random_state=1).split(many.molecules, groups=group))
+    keys = [{connectivity_key(Chem.MolFromSmiles(s)) for s in many[rows].molecules} for rows in (training, test)]
+    assert keys[0].isdisjoint(keys[1])
+
+
+def test_only_the_training_part_is_learned(many, tiny):
+    training, test = next(
+        GroupShuffleSplit(random_state=0).split(many.molecules, groups=molecule_groups(many.molecules))
+    )
+    embedder = MoCoPEmbedder(**tiny | {"max_epochs": 1}, pairs=many[training]).fit(many.molecules)
+    assert not overlap(embedder, many[test].molecules).any()
+    assert overlap(embedder, np.array(many.molecules)[training][many[training].sample_weight > 0]).all()
+
+
+# ---------------------------------------------------------------------------------------------
+# open_pairs
+# ---------------------------------------------------------------------------------------------
+
+
+def test_open_pairs_takes_tables_and_stores(tmp_path):
+    molecules, frame, _, _ = labelled()
+    path = tmp_path / "wells.parquet"
+    frame.assign(Metadata_SMILES=molecules).to_parquet(path)
+    stored = build_pairs(tmp_path / "pairs", [path], normalizer="passthrough", dtype="float32")
+    for name in (tmp_path / "pairs", str(tmp_path / "pairs")):
+        assert open_pairs(name).digest == stored.digest == PairedProfiles.open(name).digest
+    table = open_pairs(path)
+    assert table.digest == PairedProfiles.from_file(path).digest
+    assert table.sources.tolist() == frame["Metadata_Source"].tolist()
+    assert table.molecules == molecules
+    np.testing.assert_array_equal(table.profiles, stored.profiles)
+    with pytest.raises(FileNotFoundError, match="No table at"):
+        open_pairs(tmp_path / "none.parquet")
+    with pytest.raises(ValueError, match="holds no stored pairs"):
+        open_pairs(tmp_path)
+
+
+def test_read_pairs_keeps_the_labels_that_all_files_have(tmp_path):
+    paths = []
+    for i in range(2):
+        molecules, frame, _, _ = labelled(seed=i)
+        frame = frame.assign(Metadata_SMILES=molecules, Metadata_Plate=f"P{i}")
+        paths.append(tmp_path / f"{i}.parquet")
+        (frame if i else frame.drop(columns="Metadata_Batch")).to_parquet(paths[-1])
+    pairs = read_pairs(paths)
+    assert pairs.plates.tolist() == ["P0"] * 12 + ["P1"] * 12
+    assert pairs.sources[12:].tolist() == frame["Metadata_Source"].tolist()
+    assert pairs.batches is None

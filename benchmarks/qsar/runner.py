@@ -25,7 +25,7 @@ from qsar.tasks import FRACTIONS, TaskSet
 
 KEY = ("set", "arm", "corpus", "objective", "fraction", "split", "seed")
 # Of a set with more tasks than this, a line has the macro means only: the files are to stay readable.
-MAX_TASKS_PER_LINE = 50
+MAX_TASKS_PER_LINE = 10
 
 
 @dataclass(frozen=True)

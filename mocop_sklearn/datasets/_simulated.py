@@ -26,6 +26,7 @@ _ORGANIC = frozenset(("B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I"))
 _N_SUBSTRUCTURES = 6  # of each latent dimension
 _LOADED = 0.3  # share of the features that a latent dimension moves
 _SATURATION = 4.0
+_CHANNELS = ("AGP", "DNA", "ER", "Mito", "RNA")
 _N_NOISE_FACTORS, _SHARED_NOISE = 5, 0.5
 _OUTLIER_DECADES = 2.0, 5.5
 
@@ -185,7 +186,7 @@ def make_paired_profiles(
     effect_of_molecule = np.vstack([biology.clean_profiles, np.zeros(n_features)])  # row -1 is DMSO
     parts = []
     for i, (molecule, well) in enumerate(layout):
-        effect = effect_of_molecule[molecule] + _position_effect(effects, i, well)
+        effect = effect_of_molecule[molecule] + _position_effect(effects.slopes[i], effects.edge, well)
         effect += noise * _correlated_noise(noise_loadings, len(well), well_rng)
         _plant_outliers(effect, outlier_fraction, well_rng)
         effect[well_rng.random(effect.shape) < missing_fraction] = np.nan
@@ -256,9 +257,14 @@ def planted_retrieval(data: Bunch, molecules: Any = None, *, ks: tuple[int, ...]
     covariance = loadings.T @ loadings + (1 - _SHARED_NOISE) * np.eye(loadings.shape[1])
     whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
     planted, observed = data.clean_profiles[rows] @ whiten, _observed_effects(data, rows) @ whiten
+    return _nearest_report(planted, observed, ks)
+
+
+def _nearest_report(planted: np.ndarray, observed: np.ndarray, ks: tuple[int, ...]) -> dict[str, float]:
+    """Retrieval by Euclidean distance."""
     planted = planted + 1e-4 * np.random.default_rng(0).normal(size=planted.shape)  # ties fall at random
     # minus half the squared distance, written as an inner product
-    one = np.ones((len(rows), 1))
+    one = np.ones((len(planted), 1))
     planted = np.hstack([planted, -0.5 * (planted**2).sum(axis=1, keepdims=True), one])
     observed = np.hstack([observed, one, -0.5 * (observed**2).sum(axis=1, keepdims=True)])
     return retrieval_report(planted, observed, ks)
@@ -292,14 +298,31 @@ def _collection() -> tuple[np.ndarray, np.ndarray]:
             symbols = {atom.GetSymbol() for atom in mol.GetAtoms()}
             if 6 <= mol.GetNumHeavyAtoms() <= 60 and "C" in symbols and symbols <= _ORGANIC:
                 molecules.setdefault(Chem.MolToSmiles(mol), mol)
+    found = _morgan_environments(molecules.values())
+    return _text(molecules), _environment_counts(found, _common_environments(found))
+
+
+def _morgan_environments(molecules: Iterable[Chem.Mol]) -> list[dict[int, int]]:
+    """For each molecule how often each environment of radius 0 to 2 occurs."""
     morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2)
-    found = [morgan.GetSparseCountFingerprint(mol).GetNonzeroElements() for mol in molecules.values()]
-    row = np.repeat(np.arange(len(found)), [len(f) for f in found])
-    environments, column = np.unique([e for f in found for e in f], return_inverse=True)
-    counts = np.zeros((len(found), len(environments)), dtype=np.float32)
-    counts[row, column] = [n for f in found for n in f.values()]
-    share = (counts > 0).mean(axis=0)
-    return _text(molecules), counts[:, (share > 0.03) & (share < 0.5)].astype(np.float64)
+    return [morgan.GetSparseCountFingerprint(mol).GetNonzeroElements() for mol in molecules]
+
+
+def _common_environments(found: list[dict[int, int]]) -> np.ndarray:
+    """Environments that are in 3 to 50 % of the molecules."""
+    environments, n_molecules = np.unique([e for f in found for e in f], return_counts=True)
+    share = n_molecules / len(found)
+    return environments[(share > 0.03) & (share < 0.5)]
+
+
+def _environment_counts(found: list[dict[int, int]], environments: np.ndarray) -> np.ndarray:
+    """Counts of some environments, shape (n_molecules, n_environments)."""
+    column_of = {int(environment): i for i, environment in enumerate(environments)}
+    counts = np.zeros((len(found), len(environments)))
+    for row, molecule in enumerate(found):
+        for environment in molecule.keys() & column_of.keys():
+            counts[row, column_of[environment]] = molecule[environment]
+    return counts
 
 
 def _planted_biology(
@@ -316,9 +339,7 @@ def _planted_biology(
     z1, z2, z3 = latent[:, np.arange(3) % n_latent].T
     assay = z1 + z2 * z3 + 0.5 * rng.normal(size=len(molecules))
     task = (assay > np.quantile(assay, 0.7)).astype(np.int64)
-    # an active molecule's features have about one variance, whatever n_latent is
-    loadings = rng.normal(scale=1.5 / np.sqrt(_LOADED * n_latent), size=(n_latent, n_features))
-    loadings *= rng.random(loadings.shape) < _LOADED
+    loadings = _loadings(n_latent, n_features, rng)
     clean = _SATURATION * np.tanh(amplitude[rows, None] * (latent[rows] @ loadings) / _SATURATION)
     return Bunch(
         molecules=molecules[rows],
@@ -330,17 +351,23 @@ def _planted_biology(
     )
 
 
-def _latent_dimension(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A saturating function of a few environments, two products among them."""
+def _latent_dimension(counts: np.ndarray, rng: np.random.Generator, reference: slice = slice(None)) -> np.ndarray:
+    """A saturating function of a few environments, two products among them, standardised over the reference rows."""
     present = counts[:, rng.choice(counts.shape[1], _N_SUBSTRUCTURES, replace=False)]
     present = present / (1 + present)
     products = present[:, [0, 2]] * present[:, [1, 3]]
-    terms = _standardized(np.hstack([present, products]))
-    return _standardized(np.tanh(_standardized(terms @ rng.choice([-1.0, 1.0], terms.shape[1]))))
+    terms = _standardized(np.hstack([present, products]), reference)
+    return _standardized(np.tanh(_standardized(terms @ rng.choice([-1.0, 1.0], terms.shape[1]), reference)), reference)
 
 
-def _standardized(x: np.ndarray) -> np.ndarray:
-    return (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-12)
+def _standardized(x: np.ndarray, reference: slice) -> np.ndarray:
+    return (x - x[reference].mean(axis=0)) / np.maximum(x[reference].std(axis=0), 1e-12)
+
+
+def _loadings(n_latent: int, n_features: int, rng: np.random.Generator) -> np.ndarray:
+    """W: how the latent dimensions move the features; an active molecule's have about one variance for any n_latent."""
+    loadings = rng.normal(scale=1.5 / np.sqrt(_LOADED * n_latent), size=(n_latent, n_features))
+    return loadings * (rng.random(loadings.shape) < _LOADED)
 
 
 def _plate_layout(
@@ -378,10 +405,10 @@ def _plate_effects(
     )
 
 
-def _position_effect(effects: _PlateEffects, plate: int, well: np.ndarray) -> np.ndarray:
+def _position_effect(slopes: np.ndarray, edge: np.ndarray, well: np.ndarray) -> np.ndarray:
     position = np.stack([well // _N_COLUMNS, well % _N_COLUMNS], axis=1) / [_N_ROWS - 1, _N_COLUMNS - 1] * 2 - 1
     at_edge = (np.abs(position) == 1).any(axis=1)
-    return position @ effects.slopes[plate] + np.outer(at_edge, effects.edge)
+    return position.astype(slopes.dtype) @ slopes + np.outer(at_edge, edge)
 
 
 def _noise_loadings(n_features: int, rng: np.random.Generator) -> np.ndarray:
@@ -395,15 +422,21 @@ def _correlated_noise(loadings: np.ndarray, n_wells: int, rng: np.random.Generat
     return shared + np.sqrt(1 - _SHARED_NOISE) * rng.normal(size=shared.shape)
 
 
-def _plant_outliers(effect: np.ndarray, fraction: float, rng: np.random.Generator) -> None:
+def _plant_outliers(
+    effect: np.ndarray, fraction: float, rng: np.random.Generator, decades: tuple[float, float] = _OUTLIER_DECADES
+) -> None:
     wells = np.flatnonzero(rng.random(len(effect)) < fraction)
     features = rng.integers(effect.shape[1], size=len(wells))
-    effect[wells, features] = rng.choice([-1, 1], len(wells)) * 10 ** rng.uniform(*_OUTLIER_DECADES, len(wells))
+    effect[wells, features] = rng.choice([-1, 1], len(wells)) * 10 ** rng.uniform(*decades, len(wells))
 
 
 def _feature_names(n_features: int) -> np.ndarray:
     """Names of CellProfiler features, spread evenly over compartments and modules."""
-    channels = ("AGP", "DNA", "ER", "Mito", "RNA")
+    return _evenly(_feature_names_of(_modules()), n_features)
+
+
+def _modules() -> dict[str, list[Iterable[Any]]]:
+    """Parts of the names of CellProfiler's measures, module by module."""
     zernike = [f"{n}_{m}" for n in range(10) for m in range(n % 2, n + 1, 2)]
     intensity = [f"{statistic}Intensity" for statistic in ("Integrated", "MAD", "Max", "Mean", "Median", "Min", "Std")]
     # Haralick's thirteen
@@ -411,17 +444,24 @@ def _feature_names(n_features: int) -> np.ndarray:
         "AngularSecondMoment Contrast Correlation DifferenceEntropy DifferenceVariance Entropy InfoMeas1 InfoMeas2"
     )
     texture += " InverseDifferenceMoment SumAverage SumEntropy SumVariance Variance"
-    modules: dict[str, list[Iterable[Any]]] = {
+    return {
         "AreaShape": [["Area", "Compactness", "Eccentricity", "Extent", "FormFactor", "Perimeter", "Solidity"]],
         "AreaShape_Zernike": [zernike],
-        "Correlation": [["Correlation", "Overlap"], map("_".join, combinations(channels, 2))],
-        "Granularity": [range(1, 17), channels],
-        "Intensity": [intensity, channels],
-        "RadialDistribution": [["ZernikeMagnitude", "ZernikePhase"], channels, zernike],
-        "Texture": [texture.split(), channels, [3, 5, 10], ["00", "01", "02", "03"], [256]],
+        "Correlation": [["Correlation", "Overlap"], map("_".join, combinations(_CHANNELS, 2))],
+        "Granularity": [range(1, 17), _CHANNELS],
+        "Intensity": [intensity, _CHANNELS],
+        "RadialDistribution": [["ZernikeMagnitude", "ZernikePhase"], _CHANNELS, zernike],
+        "Texture": [texture.split(), _CHANNELS, [3, 5, 10], ["00", "01", "02", "03"], [256]],
     }
+
+
+def _feature_names_of(modules: dict[str, list[Iterable[Any]]]) -> np.ndarray:
+    """Every measure of every compartment."""
     measures = ["_".join(map(str, (module, *parts))) for module, axes in modules.items() for parts in product(*axes)]
-    names = _text("_".join(pair) for pair in product(["Cells", "Cytoplasm", "Nuclei"], measures))
+    return _text("_".join(pair) for pair in product(["Cells", "Cytoplasm", "Nuclei"], measures))
+
+
+def _evenly(names: np.ndarray, n_features: int) -> np.ndarray:
     if n_features > len(names):
         raise ValueError(f"n_features={n_features}, but there are names for {len(names)} features.")
     return names[np.arange(n_features) * len(names) // n_features]

@@ -1,0 +1,84 @@
+"""A flag for every parameter of the embedder."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import inspect
+import re
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
+# Parameters of the class that take objects, or that the command line says in another way.
+NO_FLAGS = ("pairs", "profile_transformer", "memory", "output", "verbose")
+
+
+def parameter_arguments(group: Any) -> None:
+    """Add a flag for every parameter of the embedder that a command line can express."""
+    from sklearn.utils._param_validation import Interval
+
+    from ..embedder import MoCoPEmbedder
+
+    texts = _parameter_texts(inspect.getdoc(MoCoPEmbedder) or "")
+    for name, parameter in inspect.signature(MoCoPEmbedder).parameters.items():
+        if name in NO_FLAGS:
+            continue
+        default = parameter.default
+        constraints = MoCoPEmbedder._parameter_constraints[name]
+        options: dict[str, Any]
+        if constraints == ["boolean"]:
+            options = {"action": argparse.BooleanOptionalAction}
+        elif isinstance(default, tuple):
+            options = {"nargs": "+"} | _value_options([Interval(Integral, 1, None, closed="left")])
+            default = " ".join(map(str, default))
+        else:
+            options = _value_options(constraints)
+        text = f"{texts.get(name, '')} (default: {str(default).lower()})".strip()
+        group.add_argument(
+            f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=text.replace("%", "%%"), **options
+        )
+
+
+def _parameter_texts(doc: str) -> dict[str, str]:
+    """Plain descriptions of the parameters in a numpydoc docstring."""
+    section = doc.partition("Parameters\n----------\n")[2].partition("\n\nAttributes")[0]
+    found = re.findall(r"^(\w+) : .*\n((?:    .*(?:\n|$))*)", section, re.MULTILINE)
+    plain = {name: re.sub(r":\w+:`~?(?:\w+\.)*(\w+)`|``", r"\1", text) for name, text in found}
+    return {name: " ".join(text.replace("[1]_", "the paper").split()) for name, text in plain.items()}
+
+
+def _value_options(constraints: list[Any]) -> dict[str, Any]:
+    """``type`` and ``metavar`` of a flag, from those of scikit-learn's constraints that a word can satisfy."""
+    from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
+
+    metavars = {None: "none", str: "TEXT", Integral: "INT", "random_state": "INT"}
+    checks, words = [], []
+    for constraint in constraints:
+        if isinstance(constraint, StrOptions):
+            words += sorted(constraint.options)
+        elif isinstance(constraint, Interval):
+            words.append("INT" if constraint.type is Integral else "FLOAT")
+        elif constraint in metavars:
+            words.append(metavars[constraint])
+        else:
+            continue
+        checks.append(make_constraint(constraint))
+
+    def convert(text: str) -> Any:
+        for value in _readings(text):
+            if any(check.is_satisfied_by(value) for check in checks):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {' or '.join(map(str, checks))}")
+
+    return {"type": convert, "metavar": "|".join(words)}
+
+
+def _readings(text: str) -> Iterator[Any]:
+    """What a word on the command line may stand for."""
+    if text.lower() == "none":
+        yield None
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            yield number(text)
+    yield text
