@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from filelock import FileLock
+from joblib.parallel import get_active_backend
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
-# It can only be read by setting it, for all threads.
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+_UMASK_LOCK = threading.Lock()
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -126,10 +126,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_UMASK)
+        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Permissions that new files are denied; it can only be read by setting it, for all threads."""
+    with _UMASK_LOCK:
+        umask = os.umask(0o077)
+        os.umask(umask)
+    return umask
 
 
 def once(memory: Any, key: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -159,10 +167,18 @@ def once(memory: Any, key: str, function: Callable[..., Any], *args: Any) -> Any
                 joblib.dump(result, temporary)
         return result
     # Two workers of a grid search that need the same fit at the same time: the second waits for the first.
-    with FileLock(path.with_suffix(".lock")):
+    with FileLock(path.with_suffix(".lock")), _on_this_machine():
         if path.exists():
             return joblib.load(path)
         result = function(*args)
         with atomic_write(path) as temporary:
             joblib.dump(result, temporary)
         return result
+
+
+def _on_this_machine() -> contextlib.AbstractContextManager[Any]:
+    """Keep joblib from handing parts of the work to a cluster, all workers of which may be waiting for this one."""
+    backend, _ = get_active_backend()
+    if type(backend).__module__ == "joblib._parallel_backends":  # joblib's own
+        return contextlib.nullcontext()
+    return joblib.parallel_config("loky")
