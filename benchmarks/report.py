@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, ROOT, mean_std, table
+from qsar.section import section as qsar_section
 
 DIRECTIONS = {"": "mean", "_molecule_to_profile": "molecule → profile", "_profile_to_molecule": "profile → molecule"}
 
@@ -78,6 +79,31 @@ def throughput(figures: dict[str, Any]) -> list[str]:
         reference = list(next(iter(figures[key].values())))[1].removeprefix("ratio_to_")
         lines += [f"{title}.", "", *table(["", "per second", f"÷ {reference}"], rows), ""]
     return lines
+
+
+def finetuning_speed(figures: dict[str, Any]) -> list[str]:
+    """Table of training rates beside chemprop."""
+    rows = [
+        [
+            f"{row['batch_size']}",
+            *(f"{rate:,.0f}" for rate in row["molecules_per_second"].values()),
+            f"{row['epoch_ratio']:.1f}",
+            f"{row['fit_ratio']:.1f}",
+        ]
+        for row in figures["rounds"]
+    ]
+    return [
+        "## Fine-tuning speed",
+        "",
+        provenance(figures),
+        "",
+        f"{figures['molecules']} molecules, one binary task, both with their default network; molecules per second of "
+        f"an epoch, graphs made before; and whole fits of {figures['epochs']} epochs from SMILES. Medians of "
+        "interleaved rounds.",
+        "",
+        *table(["batch", *figures["rounds"][0]["molecules_per_second"], "ratio", "ratio of whole fits"], rows),
+        "",
+    ]
 
 
 def scale(figures: dict[str, Any]) -> list[str]:
@@ -160,6 +186,7 @@ def main() -> None:
     sections: dict[str, Callable[[dict[str, Any]], list[str]]] = {
         "retrieval": retrieval,
         "throughput": throughput,
+        "finetuning_speed": finetuning_speed,
         "scale": scale,
         "simulated": simulated,
     }
@@ -169,6 +196,8 @@ def main() -> None:
         "Made by `python benchmarks/report.py` from `benchmarks/results`; not typed by hand.",
         "",
     ]
+    for title, name in {"Pharmacokinetics and ADME": "pk", "ChEMBL and other bioactivity": "chembl"}.items():
+        lines += qsar_section(title, name, RESULTS, ROOT / "docs")
     for name, section in sections.items():
         path = RESULTS / f"{name}.json"
         if path.exists():

@@ -43,8 +43,9 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     Parameters
     ----------
-    pretrained : str, Path, PretrainedModel or MoCoPEmbedder, default=None
-        Start from this model. Without any profiles, ``fit`` loads and checks it and trains nothing.
+    pretrained : str, Path, PretrainedModel or fitted estimator, default=None
+        Start from this model. Without any profiles, ``fit`` loads and checks it and trains nothing. A fitted
+        ``MoCoPClassifier`` or ``MoCoPRegressor`` gives the representation that it has learned.
         The shape of the network, the featuriser, the standardisation and the profile transformer
         then come from the model; giving another value than the default for one of them is an error.
     pairs : str, Path, PairedProfiles or (molecules, profiles), default=None
@@ -343,6 +344,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self._adopt(start)
             return self
         if start is not None:
+            _require_profile_network(start)
             order = _matching_columns(source.n_features, source.feature_names, start, "The profile matrix")
             source = source if order is None else source.select_features(order)
 
@@ -394,8 +396,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             model = getattr(getattr(self.pretrained, "estimator", self.pretrained), "model_", None)
             if not isinstance(model, PretrainedModel):
                 raise ValueError(
-                    f"pretrained={self.pretrained!r} is not a fitted MoCoPEmbedder. scikit-learn's clone, which "
-                    "pipelines and searches use, returns it unfitted: pass its model_, a model file, or "
+                    f"pretrained={self.pretrained!r} is not a fitted estimator of this package. scikit-learn's clone, "
+                    "which pipelines and searches use, returns it unfitted: pass its model_, a model file, or "
                     "FrozenEstimator(embedder)."
                 )
         else:
@@ -555,6 +557,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return retrieval_score(molecules[valid][first], self._project(average_by_group(scaled[valid], group)))
 
     def _scale_profiles(self, P: Any, name: str) -> np.ndarray:
+        _require_profile_network(self.model_)
         matrix, columns = check_profiles(P, name=name)
         order = _matching_columns(matrix.shape[1], columns, self.model_, name)
         return apply_transformer(self.profile_transformer_, matrix if order is None else matrix[:, order])
@@ -563,6 +566,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)
 
     def _embed(self, values: list[Any], output: str) -> np.ndarray:
+        if output == "projection":
+            _require_profile_network(self.model_)
         embed = partial(
             embed_molecules,
             self._torch_module(),
@@ -653,6 +658,14 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         # Weights travel as the arrays in model_: the torch module is rebuilt, on whatever device there is.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_module"}
+
+
+def _require_profile_network(model: PretrainedModel) -> None:
+    if not model.architecture.profile_dims:
+        raise ValueError(
+            "This model was trained on labels and has no profile network, so there is nothing to contrast with and no "
+            'shared space: only transform with output="encoder" is possible. Pretrain an embedder for the rest.'
+        )
 
 
 def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:

@@ -203,12 +203,15 @@ class ProjectionHead(nn.Module):
 class TwoTower(nn.Module):
     """The two encoders with their heads and the logit scale, the whole of what is trained.
 
-    ``log_scale`` is the logarithm of 1 / temperature.
+    ``log_scale`` is the logarithm of 1 / temperature. Without ``profile_dims`` there is the molecule encoder only:
+    what is left of a network that was trained on labels.
     """
 
     def __init__(self, architecture: Architecture, temperature: float = 0.1):
         super().__init__()
         self.molecule_encoder = MoleculeEncoder(architecture)
+        if not architecture.profile_dims:
+            return
         self.molecule_head = ProjectionHead(architecture.embedding_dim, architecture.projection_dim)
         self.profile_encoder = ProfileEncoder(
             architecture.n_profile_features, architecture.profile_dims, architecture.dropout

@@ -27,10 +27,11 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
 
     Parameters
     ----------
-    pretrained : str, Path, PretrainedModel or MoCoPEmbedder, default=None
-        Where the encoder starts: a model file, a fitted embedder (as ``FrozenEstimator`` where scikit-learn
-        clones), or its ``model_``. The shape of the encoder and the standardisation then come from the model;
-        giving another value than the default for one of them is an error. None starts from random weights.
+    pretrained : str, Path, PretrainedModel or fitted estimator, default=None
+        Where the encoder starts: a model file, a fitted embedder, classifier or regressor of this package (as
+        ``FrozenEstimator`` where scikit-learn clones), or its ``model_``. The shape of the encoder and the
+        standardisation then come from the model; giving another value than the default for one of them is an
+        error. None starts from random weights.
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.
     invalid : {"raise", "nan"}, default="raise"
@@ -76,6 +77,11 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
     n_jobs : int, default=None
         Processes that parse molecules.
+    checkpoint_dir : str or Path, default=None
+        Where the state of training is written after every epoch.
+    resume : bool, default=False
+        Continue the same training from ``checkpoint_dir``; on a CPU the result is bit-equal to that of
+        a run without a break.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
         1 shows a progress bar.
@@ -96,6 +102,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         classes) with two classes among the validation molecules; NaN without any.
     weights_ : list of dict of ndarray
         Weights of each network, by name.
+    model_ : PretrainedModel
+        The encoder of the first network, for ``pretrained=``.
     molecule_keys_ : ndarray of str
         Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
         :func:`~mocop_sklearn.model_selection.overlap`.
@@ -157,6 +165,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         device: str = "auto",
         precision: str = "auto",
         n_jobs: int | None = None,
+        checkpoint_dir: Any = None,
+        resume: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ):
@@ -183,6 +193,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             device=device,
             precision=precision,
             n_jobs=n_jobs,
+            checkpoint_dir=checkpoint_dir,
+            resume=resume,
             random_state=random_state,
             verbose=verbose,
         )
@@ -407,7 +419,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
 
     Parameters
     ----------
-    pretrained : str, Path, PretrainedModel or MoCoPEmbedder, default=None
+    pretrained : str, Path, PretrainedModel or fitted estimator, default=None
         Where the encoder starts; None is from random weights.
     standardize : {"parent", None} or callable, default="parent"
     invalid : {"raise", "nan"}, default="raise"
@@ -434,6 +446,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     device : str, default="auto"
     precision : {"auto", "fp32", "bf16"}, default="auto"
     n_jobs : int, default=None
+    checkpoint_dir : str or Path, default=None
+    resume : bool, default=False
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
         All these as in :class:`MoCoPClassifier`.
@@ -449,6 +463,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         Validation R² of the kept weights, averaged over the targets and networks; NaN without validation molecules.
     weights_ : list of dict of ndarray
         Weights of each network, by name.
+    model_ : PretrainedModel
+        The encoder of the first network, for ``pretrained=``.
     molecule_keys_ : ndarray of str
         Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
         :func:`~mocop_sklearn.model_selection.overlap`.

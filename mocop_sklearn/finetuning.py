@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
 
+import joblib
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -14,6 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
+from . import __version__
 from .checkpoint import (
     PretrainedModel,
     as_tensors,
@@ -34,12 +39,16 @@ from .labels import measured_labels, weighted_moments
 from .model_selection import scaffold_groups
 from .molecules import as_text, check_molecules, report_invalid
 from .pairs import split_molecules
+from .resuming import read_state, write_state
 from .runtime import base_seed, generator, resolve_device
 from .supervised import LabelledMolecules, SupervisedRecipe, SupervisedResult, train_supervised
+from .training import TrainingState
 from .vocabulary import FEATURIZERS
 
 _KIND = "fine-tuned model"
 _MEMBER = 3  # purpose of a random generator
+# Parameters that change where and how loudly a fit runs, but not what comes out of it; the start has its own digest.
+_NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
 _SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
 
 
@@ -51,7 +60,8 @@ class FineTuned(BaseEstimator):
             name: MoCoPEmbedder._parameter_constraints[name]
             for name in (
                 "standardize invalid featurizer n_layers hidden_dim embedding_dim dropout max_epochs learning_rate "
-                "weight_decay validation_fraction patience device precision n_jobs random_state verbose pretrained"
+                "weight_decay validation_fraction patience device precision n_jobs checkpoint_dir resume random_state "
+                "verbose pretrained"
             ).split()
         },
         "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
@@ -90,6 +100,8 @@ class FineTuned(BaseEstimator):
         device: str = "auto",
         precision: str = "auto",
         n_jobs: int | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ):
@@ -115,6 +127,8 @@ class FineTuned(BaseEstimator):
         self.device = device
         self.precision = precision
         self.n_jobs = n_jobs
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.random_state = random_state
         self.verbose = verbose
 
@@ -172,7 +186,8 @@ class FineTuned(BaseEstimator):
         groups = keys = np.asarray(found.keys, dtype=str)[graph_of_row[rows][first]]
         if self.validation_groups == "scaffold":
             groups = scaffold_groups(unique.tolist(), standardize=None, n_jobs=self.n_jobs)
-        seed = base_seed(self.random_state)
+        key = self._fit_key(values, start, targets, weights, objective)
+        seed, states = self._unfinished(key)
         results: list[SupervisedResult] = []
         shifts, scales = [], []
         for member in range(self.n_estimators):
@@ -206,6 +221,8 @@ class FineTuned(BaseEstimator):
                     seed=member_seed,
                     device=resolve_device(self.device),
                     encoder_weights=_encoder_weights(start),
+                    resume_from=states.get(member),
+                    save=partial(write_state, self._state_path(key, member), seed) if key else None,
                     verbose=bool(self.verbose),
                 )
             )
@@ -218,6 +235,50 @@ class FineTuned(BaseEstimator):
         self.best_score_ = float(np.mean([result.best_score for result in results]))
         self.molecule_keys_ = np.unique([*keys, *(start.molecule_keys if start else ())])
         self._module = self._build()
+
+    def _fit_key(self, values: list[Any], start: PretrainedModel | None, *labels: Any) -> str:
+        """Digest of all that decides what a fit returns; without checkpoints, nobody asks for it."""
+        if self.resume and self.checkpoint_dir is None:
+            raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
+        if self.checkpoint_dir is None:
+            return ""
+        parameters = {name: v for name, v in self.get_params(deep=False).items() if name not in _NO_EFFECT_ON_FIT}
+        content = [__version__, type(self).__name__, start and start.digest, *map(as_text, values), *labels, parameters]
+        try:
+            return joblib.hash(content)
+        except (pickle.PicklingError, AttributeError, RuntimeError, TypeError) as error:
+            raise ValueError(
+                "checkpoint_dir tells fits apart by pickling the parameters, and one of them cannot be pickled: "
+                f"{error.args[0]}. Use functions that are defined at the top level of a module."
+            ) from error
+
+    def _state_path(self, key: str, member: int) -> Path:
+        return Path(cast(Any, self.checkpoint_dir)) / f"{key}-{member}.safetensors"
+
+    def _unfinished(self, key: str) -> tuple[int, dict[int, TrainingState]]:
+        """Seed of the fit, and the states of the networks that a killed run left."""
+        paths = {member: self._state_path(key, member) for member in range(self.n_estimators if self.resume else 0)}
+        found = {member: read_state(path) for member, path in paths.items() if path.exists()}
+        seed = found[0][0] if found else base_seed(self.random_state)
+        return seed, {member: state for member, (_, state) in found.items()}
+
+    @property
+    def model_(self) -> PretrainedModel:
+        """The encoder of the first network, for ``pretrained=`` of an embedder or of another fine-tuning."""
+        check_is_fitted(self)
+        prefix = "molecule_encoder."
+        return PretrainedModel(
+            architecture=replace(self._architecture, projection_dim=0, profile_dims=(), n_profile_features=0),
+            weights={name: w for name, w in self.weights_[0].items() if name.startswith(prefix)},
+            standardize=self._standardize,
+            profile_transformer=None,
+            profile_features=None,
+            n_profile_columns=0,
+            molecule_keys=self.molecule_keys_.tolist(),
+            history=[{name: v for name, v in row.items() if name != "estimator"} for row in self.history_],
+            n_iter=self.n_iter_,
+            best_score=self.best_score_,
+        )
 
     # -- predicting ---------------------------------------------------------------------------
 

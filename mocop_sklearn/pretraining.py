@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from .checkpoint import PretrainedModel, as_tensors, read_file, write_file
+from .checkpoint import PretrainedModel, as_tensors
 from .corpus import Corpus, StreamedProfiles
 from .encoders import Architecture
 from .featurize import featurize
 from .molecules import report_invalid
 from .pairs import PairedProfiles, split_molecules
 from .profiles import ProfileScaler, blocks
+from .resuming import read_state, write_state
 from .runtime import generator
 from .training import Recipe, TrainingState, out_of_patience, train
 
@@ -200,46 +202,12 @@ def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
 
 
 def _state_writer(job: Job) -> Callable[[TrainingState], None] | None:
-    if job.checkpoint is None:
-        return None
-    path = job.checkpoint
-
-    def save(state: TrainingState) -> None:
-        arrays = {f"weights.{name}": w for name, w in state.weights.items()}
-        arrays |= {f"best.{name}": w for name, w in state.best_weights.items()}
-        arrays |= {f"optimizer.{i}.{name}": w for i, s in state.optimizer.items() for name, w in s.items()}
-        header = {
-            "seed": job.recipe.seed,
-            "best_score": state.best_score,
-            "best_epoch": state.best_epoch,
-            "epoch": state.epoch,
-            "history": state.history,
-        }
-        write_file(path, "training checkpoint", header, {name: a.detach().cpu().numpy() for name, a in arrays.items()})
-
-    return save
+    return None if job.checkpoint is None else partial(write_state, job.checkpoint, job.recipe.seed)
 
 
 def _resume(job: Job) -> tuple[Job, TrainingState | None]:
     """Return the job with the seed of its checkpoint, and the state there, if there is one to go on from."""
     if not job.resume or job.checkpoint is None or not job.checkpoint.exists():
         return job, None
-    header, arrays = read_file(job.checkpoint, "training checkpoint")
-    sections: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
-    for key, a in arrays.items():
-        section, _, name = key.partition(".")
-        sections[section][name] = torch.tensor(a)
-    optimizer: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in sections["optimizer"].items():
-        index, _, name = key.partition(".")
-        optimizer.setdefault(int(index), {})[name] = tensor
-    state = TrainingState(
-        weights=sections["weights"],
-        optimizer=optimizer,
-        best_weights=sections["best"],
-        best_score=header["best_score"],
-        best_epoch=header["best_epoch"],
-        epoch=header["epoch"],
-        history=header["history"],
-    )
-    return replace(job, recipe=replace(job.recipe, seed=header["seed"])), state
+    seed, state = read_state(job.checkpoint)
+    return replace(job, recipe=replace(job.recipe, seed=seed)), state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from .encoders import Architecture, PredictionNetwork, SideBySide
 from .graphs import MoleculeGraphs
 from .inference import embed_graphs
 from .runtime import autocast, generator, torch_seed
+from .training import TrainingState, out_of_patience
 
 # Purposes of the random generators that hang on one seed.
 _INITIAL_WEIGHTS, _EPOCH = 1, 2
@@ -120,6 +122,8 @@ def train_supervised(
     seed: int,
     device: torch.device,
     encoder_weights: dict[str, Tensor] | None = None,
+    resume_from: TrainingState | None = None,
+    save: Callable[[TrainingState], None] | None = None,
     verbose: bool = False,
 ) -> SupervisedResult:
     """Train a network on labels and keep the weights of the best epoch.
@@ -131,6 +135,10 @@ def train_supervised(
     ----------
     encoder_weights : dict of Tensor, optional
         Start the encoder from these instead of random weights.
+    resume_from : TrainingState, optional
+        Continue this run; the result is bit-equal to the run without a break, on a CPU.
+    save : callable, optional
+        Called with the state after every epoch.
 
     Raises
     ------
@@ -148,11 +156,16 @@ def train_supervised(
         z = _representations(network, training.graphs, device, recipe)
         z_validation = None if validation is None else _representations(network, validation.graphs, device, recipe)
 
-        history: list[dict[str, float]] = []
-        best = (-math.inf, -math.inf)
-        best_epoch, best_weights = 0, _copy(network)
-        progress = tqdm(range(recipe.max_epochs), desc="fine-tuning", unit="epoch", disable=not verbose)
+        state = resume_from or TrainingState(network.state_dict(), {}, _copy(network))
+        if resume_from is not None:
+            network.load_state_dict(state.weights)
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
+        progress = tqdm(range(state.epoch, recipe.max_epochs), initial=state.epoch, total=recipe.max_epochs,
+                        desc="fine-tuning", unit="epoch", disable=not verbose)  # fmt: skip
         for epoch in progress:
+            if validation is not None and out_of_patience(state, recipe.patience):
+                break
             started = time.perf_counter()
             rng = generator(seed, _EPOCH, epoch)
             torch.manual_seed(int(rng.integers(2**62)))
@@ -169,19 +182,26 @@ def train_supervised(
             row = {"epoch": epoch + 1, "loss": float(torch.stack(losses).mean())}
             if not math.isfinite(row["loss"]):
                 raise ValueError(f"The loss became {row['loss']} in epoch {epoch + 1}. Lower learning_rate.")
-            key = best
             if validation is not None:
                 row |= _validate(network, validation, z_validation, device, recipe)
-                score = row["validation_score"]
-                key = (-math.inf if math.isnan(score) else score, -row["validation_loss"])
-            if key > best or validation is None:
-                best, best_epoch, best_weights = key, epoch + 1, _copy(network)
-            history.append(row | {"seconds": time.perf_counter() - started})
-            if validation is not None and recipe.patience is not None and epoch + 1 - best_epoch >= recipe.patience:
-                break
+            best = state.history[state.best_epoch - 1] if state.best_epoch else None
+            if best is None or validation is None or _rank(row) > _rank(best):
+                state.best_epoch, state.best_weights = epoch + 1, _copy(network)
+                state.best_score = row.get("validation_score", math.nan)
+            state.epoch, state.weights = epoch + 1, network.state_dict()
+            state.optimizer = optimizer.state_dict()["state"]
+            state.history.append(row | {"seconds": time.perf_counter() - started})
+            if save is not None:
+                save(state)
         progress.close()
-    best_score = history[best_epoch - 1].get("validation_score", math.nan) if best_epoch else math.nan
-    return SupervisedResult(best_weights, history, best_score)
+    kept = {name: w.numpy() for name, w in state.best_weights.items()}
+    return SupervisedResult(kept, state.history, state.best_score)
+
+
+def _rank(row: dict[str, float]) -> tuple[float, float]:
+    """What makes an epoch the best: its validation score, then its loss; an undefined score is the lowest."""
+    score = row["validation_score"]
+    return -math.inf if math.isnan(score) else score, -row["validation_loss"]
 
 
 def _parameter_groups(network: PredictionNetwork, recipe: SupervisedRecipe) -> list[dict[str, Any]]:
@@ -232,5 +252,5 @@ def _validate(
     }
 
 
-def _copy(network: nn.Module) -> dict[str, np.ndarray]:
-    return {name: w.detach().cpu().numpy().copy() for name, w in network.state_dict().items()}
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: w.detach().cpu().clone() for name, w in network.state_dict().items()}

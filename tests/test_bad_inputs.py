@@ -338,12 +338,12 @@ CASES = {
     "not fitted: save": (NotFittedError, r"not fitted yet", lambda c: MoCoPEmbedder().save(c.folder / "model")),
     "pretrained: not fitted": (
         ValueError,
-        r"not a fitted MoCoPEmbedder.*FrozenEstimator\(embedder\)",
+        r"not a fitted estimator of this package.*FrozenEstimator\(embedder\)",
         lambda c: c.fit(pretrained=MoCoPEmbedder()),
     ),
     "pretrained: another class": (
         ValueError,
-        r"LogisticRegression\(\) is not a fitted MoCoP",
+        r"LogisticRegression\(\) is not a fitted estimator",
         lambda c: c.fit(pretrained=LogisticRegression()),
     ),
     "pretrained: another shape": (

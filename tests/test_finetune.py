@@ -376,6 +376,87 @@ def test_pretrained_may_be_a_file_a_model_or_an_embedder(smiles, labels, fitted,
     assert not same_weights(all_of_them[0], scratch)
 
 
+def test_a_model_trained_on_labels_is_a_start(smiles, labels, regressor, tmp_path):
+    frozen = {"max_epochs": 1, "freeze": "encoder", "random_state": 0}
+    regressor.model_.save(tmp_path / "encoder.safetensors")
+    for start in (regressor, FrozenEstimator(regressor), regressor.model_, tmp_path / "encoder.safetensors"):
+        tuned = MoCoPClassifier(pretrained=start, **frozen).fit(smiles, labels)
+        learned = regressor.weights_[0]
+        kept = [name for name in learned if name.startswith("molecule_encoder.")]
+        assert all(np.array_equal(tuned.weights_[0][name], learned[name]) for name in kept)
+        assert set(regressor.molecule_keys_) <= set(tuned.molecule_keys_)
+
+    embedder = MoCoPEmbedder(pretrained=regressor).fit(smiles)
+    head = regressor.weights_[0]
+    scaled = np.tanh(embedder.transform(smiles)) @ head["head.weight"].T + head["head.bias"]
+    first = regressor._outputs(smiles)[0]
+    np.testing.assert_allclose(scaled * regressor._scale[0] + regressor._shift[0], first, rtol=1e-4, atol=1e-4)
+
+    for use in (
+        lambda: MoCoPEmbedder(pretrained=regressor).fit(smiles, profiles=np.ones((len(smiles), 20))),
+        lambda: MoCoPEmbedder(pretrained=regressor, output="projection").fit(smiles).transform(smiles),
+        lambda: embedder.transform_profiles(np.ones((2, 20))),
+    ):
+        with pytest.raises(ValueError, match="has no profile network"):
+            use()
+    with pytest.raises(ValueError, match="not a fitted estimator"):
+        MoCoPClassifier(pretrained=MoCoPRegressor()).fit(smiles, labels)
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "probe", "regression", "no validation", "patience"])
+def test_a_killed_run_goes_on(smiles, labels, sizes, fitted, tmp_path, monkeypatch, kind):
+    cls, y = (MoCoPRegressor, sizes) if kind == "regression" else (MoCoPClassifier, labels)
+    parameters = QUICK | {"max_epochs": 6, "random_state": None}
+    parameters |= {
+        "ensemble": {"n_estimators": 2},
+        "probe": {"freeze": "encoder", "pretrained": fitted},
+        "regression": {},
+        "no validation": {"validation_fraction": 0},
+        "patience": {"patience": 1, "learning_rate": 1e-6},
+    }[kind]
+    written = finetuning.write_state
+    calls = []
+
+    def killed(path, seed, state):
+        written(path, seed, state)
+        calls.append(path)
+        if len(calls) == 8 or (kind != "ensemble" and len(calls) == 2):
+            raise KeyboardInterrupt
+
+    run = cls(**parameters, checkpoint_dir=tmp_path, resume=True)
+    monkeypatch.setattr(finetuning, "write_state", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(smiles, y)
+    monkeypatch.setattr(finetuning, "write_state", written)
+    seed, _ = finetuning.read_state(calls[0])
+    monkeypatch.setattr(finetuning, "base_seed", lambda random_state: seed)
+    whole = cls(**parameters).fit(smiles, y)
+    monkeypatch.undo()
+    resumed = run.fit(smiles, y)
+    assert same_weights(resumed, whole)
+    assert [row["loss"] for row in resumed.history_] == [row["loss"] for row in whole.history_]
+    assert (resumed.n_iter_, resumed.best_score_) == (whole.n_iter_, pytest.approx(whole.best_score_, nan_ok=True))
+    # other labels are another training
+    assert not same_weights(run.fit(smiles, y[::-1]), whole)
+
+
+def test_resuming_needs_a_folder_and_parameters_that_can_be_told_apart(smiles, labels, tmp_path):
+    with pytest.raises(ValueError, match="resume=True needs checkpoint_dir"):
+        MoCoPClassifier(**QUICK, resume=True).fit(smiles, labels)
+    with pytest.raises(ValueError, match="top level of a module"):
+        MoCoPClassifier(**QUICK, standardize=lambda mol: mol, checkpoint_dir=tmp_path).fit(smiles, labels)
+
+
+def test_nothing_but_invalid_molecules(classifier, labels):
+    with pytest.raises(ValueError, match="not valid molecules"):
+        MoCoPClassifier(**QUICK).fit(["bad"] * 40, labels)
+    with pytest.warns(UserWarning, match="40 of 40"), pytest.raises(ValueError, match="of which 0 are valid"):
+        MoCoPClassifier(**QUICK, invalid="nan").fit(["bad"] * 40, labels)
+    lenient = copy.deepcopy(classifier).set_params(invalid="nan")
+    with pytest.warns(UserWarning, match="2 of 2"):
+        assert np.isnan(lenient.predict_proba(["bad", "worse"])).all()
+
+
 # ---------------------------------------------------------------------------------------------
 # classes, outputs, ensembles
 # ---------------------------------------------------------------------------------------------

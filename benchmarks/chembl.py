@@ -1,0 +1,42 @@
+"""ChEMBL and other bioactivity: what pretraining is worth, at 1 to 100 % of the training molecules.
+
+    python benchmarks/chembl.py                the default breadth
+    python benchmarks/chembl.py --quick        a few sets and epochs, to see that it runs
+
+A killed run goes on where it ended. Results are JSON lines in benchmarks/results; report.py makes tables of them.
+"""
+
+from __future__ import annotations
+
+from qsar.bench import main, parser
+from qsar.tasks import Spec
+
+SETS = {
+    "bio_chembl2k": Spec("classification"),
+    # large, or of hundreds of tasks: all training molecules only, and fewer pairs of split and seed
+    "bio_broad6k": Spec("classification", fractions=(1.0,), pairs="published"),
+    "bio_hofmarcher209": Spec("classification", fractions=(1.0,), pairs="diagonal"),
+    "bio_moshkov250": Spec("classification", fractions=(1.0,), pairs="diagonal"),
+    "ace_moleculeace25": Spec("regression", label="y", by="meta_target", fractions=(1.0,), pairs="one"),
+}
+ARMS = [
+    "scratch",
+    "fine-tuned [toxcast]",
+    "ECFP + forest",
+    "cell count + linear",
+    "untrained + forest",
+    "embedding + forest [toxcast]",
+    "embedding ⧺ ECFP + forest [toxcast]",
+    "embedding ⧺ descriptors + forest [toxcast]",
+    "descriptors + forest",
+    "fine-tuned [morphology]",
+    "embedding + forest [morphology]",
+    "fine-tuned (multitask) [toxcast]",
+    "embedding (multitask) + forest [toxcast]",
+    "linear probe [toxcast]",
+    "embedding + linear [toxcast]",
+]
+QUICK = ["bio_chembl2k"]
+
+if __name__ == "__main__":
+    main("chembl", SETS, ARMS, QUICK, parser(__doc__).parse_args())

@@ -1,0 +1,1 @@
+"""What the QSAR benchmarks share: task sets, features, pretraining corpora, arms, scores and the runner."""

@@ -1,0 +1,197 @@
+"""Arms of the comparison: what turns training molecules and labels into predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
+from mocop_sklearn.checkpoint import PretrainedModel
+from qsar import peers
+from qsar.features import Lookup, cell_counts, descriptors, ecfp
+from qsar.tasks import TaskSet
+
+N_TREES = 100
+TITLES = {"ecfp": "ECFP", "descriptors": "descriptors"}
+# What stands on an embedding: the model, and the features beside it
+HEADS = (
+    ("linear",),
+    ("forest",),
+    ("boosting",),
+    ("forest", "ecfp"),
+    ("forest", "descriptors"),
+    ("forest", "ecfp", "descriptors"),
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to predict.
+
+    Attributes
+    ----------
+    name : str
+    corpus : str
+        What the encoder was pretrained on, "-" for nothing.
+    objective : str
+        How: "contrastive", "multitask" or "untrained"; "-" for an arm without a pretrained encoder.
+    model : {"network", "forest", "linear", "boosting", "chemprop"}
+    features : tuple of str
+        For all but networks: "embedding", "ecfp", "descriptors", "cell count", side by side.
+    frozen : bool
+        For networks: only the last layer is trained.
+    """
+
+    name: str
+    corpus: str = "-"
+    objective: str = "-"
+    model: str = "network"
+    features: tuple[str, ...] = ()
+    frozen: bool = False
+
+    @property
+    def recipe(self) -> str:
+        """How a network is trained: "scratch", "fine-tuned" or "probe"."""
+        return "scratch" if self.objective == "-" else "probe" if self.frozen else "fine-tuned"
+
+    @property
+    def label(self) -> str:
+        """The name, with the corpus where there is one."""
+        return label(self.name, self.corpus)
+
+
+def label(name: str, corpus: str) -> str:
+    """Name of an arm with the corpus that its encoder learned from."""
+    return name if corpus == "-" else f"{name} [{corpus}]"
+
+
+def arms(corpora: Sequence[str]) -> list[Arm]:
+    """All arms, those with a pretrained encoder once for each corpus."""
+    found = [
+        Arm("scratch"),
+        Arm("chemprop", model="chemprop"),
+        Arm("ECFP + forest", model="forest", features=("ecfp",)),
+        Arm("descriptors + forest", model="forest", features=("descriptors",)),
+        Arm("ECFP ⧺ descriptors + forest", model="forest", features=("ecfp", "descriptors")),
+        Arm("cell count + linear", model="linear", features=("cell count",)),
+        Arm("untrained + forest", "-", "untrained", "forest", ("embedding",)),
+    ]
+    for corpus in corpora:
+        for objective in ("contrastive", "multitask"):
+            how = "" if objective == "contrastive" else f" ({objective})"
+            found += [
+                Arm(f"fine-tuned{how}", corpus, objective),
+                Arm(f"linear probe{how}", corpus, objective, frozen=True),
+            ]
+            for model, *others in HEADS:
+                features = " ⧺ ".join([f"embedding{how}", *(TITLES[name] for name in others)])
+                found.append(Arm(f"{features} + {model}", corpus, objective, model, ("embedding", *others)))
+    return found
+
+
+@dataclass
+class Room:
+    """What arms work with.
+
+    Attributes
+    ----------
+    lookup : Lookup
+        Features of all molecules.
+    encoder : callable
+        (corpus, objective, seed) → pretrained model.
+    network : dict of dict
+        Parameters of the networks that are trained on labels, by the recipe of an arm.
+    """
+
+    lookup: Lookup
+    encoder: Callable[[str, str, int], PretrainedModel]
+    network: dict[str, dict[str, Any]]
+
+    def features(self, arm: Arm, smiles: Sequence[str], seed: int) -> np.ndarray:
+        """Features of an arm, side by side."""
+        blocks = []
+        for name in arm.features:
+            if name == "ecfp":
+                blocks.append(self.lookup.rows("ecfp", ecfp, smiles))
+            elif name == "descriptors":
+                blocks.append(self.lookup.rows("descriptors", descriptors, smiles))
+            elif name == "cell count":
+                counts = self.lookup.rows("cell count", cell_counts, smiles)
+                known = np.isfinite(counts)
+                if known.mean() < 0.5:
+                    raise ValueError("fewer than half of the molecules have a cell count")
+                blocks.append(np.where(known, counts, np.median(counts[known])))
+            else:
+                model = self.encoder(arm.corpus, arm.objective, seed)
+                embedder = MoCoPEmbedder(pretrained=model).fit(smiles[:1])
+                blocks.append(self.lookup.rows(f"embedding {model.digest}", embedder.transform, smiles))
+        return np.hstack(blocks)
+
+
+def predict(arm: Arm, room: Room, tasks: TaskSet, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Scores of the test rows, shape (n_test, n_tasks); NaN for a task that cannot be learned."""
+    smiles = np.array(tasks.smiles, dtype=object)
+    if arm.model == "network":
+        return _network(arm, room, tasks.kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
+    if arm.model == "chemprop":
+        return peers.chemprop(tasks.kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
+    features = room.features(arm, [*smiles[train], *smiles[test]], seed)
+    X, X_test, Y = features[: len(train)], features[len(train) :], tasks.labels[train]
+    predicted = np.full((len(test), Y.shape[1]), np.nan)
+    for task, y in enumerate(Y.T):
+        known = ~np.isnan(y)
+        classes = len(np.unique(y[known]))
+        if classes < 1 or (tasks.kind == "classification" and classes < 2):
+            continue
+        model = _model(arm.model, tasks.kind, seed).fit(X[known], y[known])
+        scores = model.predict_proba(X_test)[:, 1] if tasks.kind == "classification" else model.predict(X_test)
+        predicted[:, task] = scores
+    return predicted
+
+
+def _network(
+    arm: Arm, room: Room, kind: str, smiles: list[str], labels: np.ndarray, test: list[str], seed: int
+) -> np.ndarray:
+    start = None if arm.objective == "-" else room.encoder(arm.corpus, arm.objective, seed)
+    estimator = (MoCoPClassifier if kind == "classification" else MoCoPRegressor)(
+        pretrained=start,
+        standardize=None,
+        freeze="encoder" if arm.frozen else "none",
+        random_state=seed,
+        **room.network[arm.recipe],
+    )
+    if kind == "regression":
+        return estimator.fit(smiles, labels).predict(test).reshape(len(test), -1)
+    scores = estimator.fit(smiles, labels).decision_function(test).reshape(len(test), -1)
+    scores[:, estimator.unscorable_tasks_] = np.nan
+    return scores
+
+
+def _model(name: str, kind: str, seed: int) -> Any:
+    classify = kind == "classification"
+    if name == "forest":
+        if classify:
+            return RandomForestClassifier(N_TREES, random_state=seed)
+        return RandomForestRegressor(N_TREES, max_features=0.1, random_state=seed)
+    if name == "boosting":
+        boosting = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
+        return make_pipeline(
+            PCA(0.99, svd_solver="full", random_state=seed),
+            boosting(max_iter=50, min_samples_leaf=5, early_stopping=False, random_state=seed),
+        )
+    return make_pipeline(
+        StandardScaler(), LogisticRegression(C=1e-3, max_iter=300) if classify else Ridge(alpha=1000.0)
+    )

@@ -1,0 +1,163 @@
+"""The command line that both QSAR benchmarks have, and the room that their arms work in."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+from common import DATA, RESULTS, machine
+from rdkit import RDLogger
+
+from mocop_sklearn.checkpoint import PretrainedModel
+from mocop_sklearn.runtime import once
+from qsar import corpora, tasks
+from qsar.arms import Arm, Room, arms
+from qsar.features import Lookup
+from qsar.runner import run, units
+
+# Chosen by cross-validation within the training parts of the published splits of twelve TDC sets, none of whose
+# molecules were in pretraining. From scratch, twice the epochs and the patience are better, not so from a pretrained
+# encoder; a probe, whose one layer learns slowly, has a rate of its own.
+NETWORK: dict[str, Any] = {"max_epochs": 30, "patience": 10, "learning_rate": 1e-3, "batch_size": 32}
+SCRATCH: dict[str, Any] = NETWORK | {"max_epochs": 60, "patience": 20}
+PROBE: dict[str, Any] = {"max_epochs": 100, "patience": 20, "learning_rate": 1e-2, "batch_size": 32}
+PRETRAINING_EPOCHS = {
+    ("toxcast", "contrastive"): 40,
+    ("toxcast", "multitask"): 30,
+    ("morphology", "contrastive"): 100,
+    ("morphology", "multitask"): 100,
+    ("bioassays", "contrastive"): 10,
+    ("bioassays", "multitask"): 10,
+}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Arguments of a QSAR benchmark."""
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--quick", action="store_true", help="a few sets, fractions and epochs; under ten minutes")
+    p.add_argument("--sets", help="task sets, by a part of their name, comma-separated")
+    p.add_argument("--arms", help="arms, by name with or without [corpus], comma-separated; or all")
+    p.add_argument("--corpora", help="only arms of these pretraining corpora, comma-separated")
+    p.add_argument("--fractions", help="training fractions, comma-separated")
+    p.add_argument("--splits", type=int, default=3)
+    p.add_argument("--seeds", type=int, default=3)
+    p.add_argument("--n-jobs", type=int, default=1, help="processes, one thread each")
+    p.add_argument("--cache", default=os.environ.get("MOCOP_BENCHMARK_CACHE", "~/.cache/mocop_benchmarks"))
+    p.add_argument("--seen", action="store_true", help="leave test molecules in pretraining, to show what that does")
+    return p
+
+
+class Encoders:
+    """Pretrained encoders by corpus, objective and seed, each made once and cached."""
+
+    def __init__(
+        self, removed: Collection[str], tasks: Collection[str], cache: Path, epochs: Mapping[tuple[str, str], int]
+    ):
+        self.removed, self.tasks, self.cache, self.epochs = sorted(removed), sorted(tasks), cache, dict(epochs)
+        self._digest = joblib.hash([self.removed, self.tasks])
+        self._models: dict[tuple[str, str, int], PretrainedModel] = {}
+
+    def __call__(self, corpus: str, objective: str, seed: int) -> PretrainedModel:
+        """Return the model; an untrained encoder has the default shape and random weights."""
+        asked = (corpus, objective, seed)
+        if asked not in self._models:
+            key = joblib.hash([self._digest, asked, self.epochs.get((corpus, objective)), corpora.RECIPE])
+            self._models[asked] = once(self.cache, f"encoder-{key}", self._make, *asked)
+        return self._models[asked]
+
+    def _make(self, corpus: str, objective: str, seed: int) -> PretrainedModel:
+        if objective == "untrained":
+            return corpora.untrained(seed)
+        started = time.perf_counter()
+        loaded = corpora.without(corpora.CORPORA[corpus](self.tasks), self.removed)
+        model = corpora.pretrain(loaded, objective, seed, self.epochs[corpus, objective])
+        print(
+            f"pretrained: {corpus}, {objective}, seed {seed}: {len(loaded.smiles)} molecules, "
+            f"{loaded.profiles.shape[1]} features, "
+            f"{(time.perf_counter() - started) / 60:.1f} min, validation {model.best_score:.3f}",
+            flush=True,
+        )
+        return model
+
+
+def main(
+    name: str,
+    specs: Mapping[str, tasks.Spec],
+    own_arms: Sequence[str],
+    quick_sets: Sequence[str],
+    arguments: argparse.Namespace,
+) -> None:
+    """Run a benchmark: load, pretrain without the test molecules, fit and score all that is not done yet."""
+    torch.set_num_threads(1)
+    RDLogger.DisableLog("rdApp.*")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    cache = Path(arguments.cache).expanduser()
+    cache.mkdir(parents=True, exist_ok=True)
+    network, epochs = {"scratch": SCRATCH, "fine-tuned": NETWORK, "probe": PROBE}, PRETRAINING_EPOCHS
+    n_splits, seeds = arguments.splits, range(arguments.seeds)
+    fractions = _numbers(arguments.fractions)
+    if arguments.quick:
+        network = {name: recipe | {"max_epochs": 5} for name, recipe in network.items()}
+        epochs = dict.fromkeys(PRETRAINING_EPOCHS, 2)
+        n_splits, seeds, fractions = 1, range(1), fractions or (0.1, 1.0)
+        specs = {set_name: spec for set_name, spec in specs.items() if set_name in quick_sets}
+
+    # every test molecule of the whole benchmark stays out of pretraining, also when only some sets are run
+    every = [t for set_name, spec in specs.items() for t in tasks.load(set_name, spec, n_splits, cache)]
+    removed = set() if arguments.seen else set().union(*(t.test_molecules for t in every))
+    names_of_tasks = {task for t in every for task in t.tasks}
+    wanted = _names(arguments.sets)
+    sets = [t for t in every if not wanted or any(part in t.name for part in wanted)]
+    if not sets:
+        print(f"skipped: no task set of {name} is in {DATA}")
+        return
+    chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora))
+    if fractions:
+        sets = [_with_fractions(t, fractions) for t in sets]
+    for t in sets:
+        parts = ", ".join(f"{split} {len(train)}/{len(test)}" for split, train, test in t.splits)
+        print(f"{t.name}: {len(t.smiles)} molecules ({t.n_dropped} dropped), {len(t.tasks)} tasks; {parts}")
+
+    digest = joblib.hash([sorted(removed), sorted(names_of_tasks), corpora.RECIPE])
+
+    def protocol(arm: Arm) -> str:
+        recipe = network[arm.recipe] if arm.model == "network" else None
+        unseen = None if arm.corpus == "-" else [digest, epochs[arm.corpus, arm.objective]]
+        return str(joblib.hash([recipe, unseen])[:12])
+
+    encoders = Encoders(removed, names_of_tasks, cache, epochs)
+    room = Room(Lookup([s for t in sets for s in t.smiles], cache), encoders, network)
+    path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.jsonl"
+    run(units(sets, chosen, list(seeds)), room, path, protocol, arguments.n_jobs)
+    print(f"{machine()['processor']}; results in {path}")
+
+
+def _chosen_arms(own: Sequence[str], names: Sequence[str], only: Sequence[str]) -> list[Arm]:
+    """Arms by label, in the order given; ``names`` may leave out the corpus. All of them for ``names="all"``."""
+    every = arms(list(corpora.CORPORA))
+    names = [arm.label for arm in every] if list(names) == ["all"] else names or own
+    found = [arm for name in names for arm in every if name in (arm.label, arm.name)]
+    unknown = [name for name in names if not any(name in (arm.label, arm.name) for arm in every)]
+    if unknown:
+        raise SystemExit(f"unknown arms {unknown}; there are {[arm.label for arm in every]}")
+    return [arm for arm in found if not only or arm.corpus in (*only, "-")]
+
+
+def _with_fractions(t: tasks.TaskSet, fractions: Sequence[float]) -> tasks.TaskSet:
+    return replace(t, fractions=tuple(f for f in t.fractions if f in fractions) or (1.0,))
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else []
+
+
+def _numbers(text: str | None) -> tuple[float, ...]:
+    return tuple(float(number) for number in _names(text))

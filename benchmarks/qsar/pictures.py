@@ -1,0 +1,58 @@
+"""Pictures of the QSAR benchmarks, from the same figures as the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+
+# the same picture for the same figures, byte for byte
+STYLE = {"svg.hashsalt": "mocop", "svg.fonttype": "none", "font.size": 9}
+COLOURS = ["#444444", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#999999"]
+
+
+def _fractions(axes: plt.Axes, fractions: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.set_xticks(list(fractions), [f"{100 * f:g} %" for f in fractions])
+    axes.minorticks_off()
+    axes.set_xlabel("share of the training molecules")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def learning_curves(means: pd.DataFrame, title: str, ylabel: str, path: Path) -> None:
+    """One line per arm, of its mean over the sets at each training fraction."""
+    with mpl.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+        for i, (label, row) in enumerate(means.iterrows()):
+            style = "--" if "forest" in str(label) else "-"
+            axes.plot(row.index, row, style, marker="o", ms=3, color=COLOURS[i % len(COLOURS)], label=str(label))
+        _fractions(axes, means.columns.tolist())
+        axes.set_ylabel(ylabel)
+        axes.set_title(title)
+        axes.legend(fontsize=7, frameon=False)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+
+
+def paired_differences(found: Mapping[str, pd.DataFrame], title: str, ylabel: str, path: Path) -> None:
+    """Differences to one reference at each training fraction, with their intervals."""
+    with mpl.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+        for i, (label, rows) in enumerate(found.items()):
+            x = rows.index.to_numpy(float) * 1.06 ** (i - (len(found) - 1) / 2)
+            error = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+            axes.errorbar(
+                x, rows["mean"], error, fmt="o", ms=4, capsize=2, color=COLOURS[(i + 1) % len(COLOURS)], label=label
+            )
+        axes.axhline(0, color="#444444", lw=0.8)
+        _fractions(axes, sorted({f for rows in found.values() for f in rows.index}))
+        axes.set_ylabel(ylabel)
+        axes.set_title(title)
+        axes.legend(fontsize=7, frameon=False)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)

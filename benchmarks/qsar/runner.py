@@ -1,0 +1,154 @@
+"""Units of work, their results as JSON lines, and going on where a killed run ended.
+
+A unit is one fit: (task set, arm, corpus, objective, fraction, split, seed). Each is one line, with the figures of
+every task and their macro mean. What is there already, from the same protocol, is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+
+from mocop_sklearn.model_selection import training_fractions
+from qsar.arms import Arm, Room, predict
+from qsar.scores import score
+from qsar.tasks import FRACTIONS, TaskSet
+
+KEY = ("set", "arm", "corpus", "objective", "fraction", "split", "seed")
+# Of a set with more tasks than this, a line has the macro means only: the files are to stay readable.
+MAX_TASKS_PER_LINE = 10
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One fit."""
+
+    tasks: TaskSet
+    arm: Arm
+    fraction: float
+    split: int
+    seed: int
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells units apart, as in the lines."""
+        arm, split = self.arm, self.tasks.splits[self.split][0]
+        return self.tasks.name, arm.name, arm.corpus, arm.objective, self.fraction, split, self.seed
+
+
+def units(sets: Sequence[TaskSet], arms: Sequence[Arm], seeds: Sequence[int]) -> list[Unit]:
+    """All units in rounds of one split and one seed each, so that a run cut short has something of everything.
+
+    The first rounds take a new split and a new seed each: (0, 0), (1, 1), (2, 2), then (0, 1) and so on.
+    """
+    n_splits = max((len(tasks.splits) for tasks in sets), default=0)
+    rounds = [((i + shift) % n_splits, seed) for shift in range(n_splits) for i, seed in enumerate(seeds)]
+    rounds = list(dict.fromkeys(rounds + [(split, seed) for split in range(n_splits) for seed in seeds]))
+    return [
+        Unit(tasks, arm, fraction, split, seed)
+        for split, seed in rounds
+        for tasks in sets
+        if tasks.is_run(split, seed)
+        for arm in arms
+        for fraction in tasks.fractions
+    ]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Results so far. A last line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def done(lines: Iterable[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    """Keys of the units that have a result, each with its protocol."""
+    return {(*(line[name] for name in KEY), line["protocol"]) for line in lines}
+
+
+def run_unit(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
+    """Fit, predict and score; an arm that cannot work with what there is leaves its reason."""
+    started = time.perf_counter()
+    _, train, test = unit.tasks.splits[unit.split]
+    labels = unit.tasks.labels
+    test = test[~np.isnan(labels[test]).all(axis=1)]
+    train = train[~np.isnan(labels[train]).all(axis=1)]
+    subset = training_fractions(labels[train], FRACTIONS, random_state=unit.seed)[unit.fraction]
+    rows = train[subset]
+    line: dict[str, Any] = dict(zip(KEY, unit.key, strict=True))
+    line |= {"protocol": protocol, "split_number": unit.split, "n_train": len(rows), "n_test": len(test)}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            predicted = predict(unit.arm, room, unit.tasks, rows, test, unit.seed)
+    except ValueError as error:
+        return line | {"error": str(error)[:200], "seconds": round(time.perf_counter() - started, 3)}
+    figures = score(unit.tasks.kind, labels[test], predicted, unit.tasks.tasks)
+    if "cliff" in unit.tasks.extra:
+        cliff = unit.tasks.extra["cliff"][test]
+        on_cliffs = score(unit.tasks.kind, labels[test][cliff], predicted[cliff], unit.tasks.tasks)["mean"]
+        figures["mean"] |= {f"{name}_cliff": value for name, value in on_cliffs.items()}
+    if len(unit.tasks.tasks) > MAX_TASKS_PER_LINE:
+        figures = figures | {"tasks": {}, "skipped": {"": f"{len(figures['skipped'])} tasks"}}
+    return line | _rounded(figures) | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return round(value, 5) if isinstance(value, float) else value
+
+
+def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], str], n_jobs: int | None = None) -> int:
+    """Do what is not done yet, appending a line for each unit; return how many were done now.
+
+    ``protocol`` is a digest of all that decides the result of an arm, beside the arm and this code.
+    """
+    finished = done(read_lines(path))
+    todo = [unit for unit in todo if (*unit.key, protocol(unit.arm)) not in finished]
+    print(f"{path.name}: {len(finished)} units there, {len(todo)} to do", flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _end_cut_line(path)
+    started = time.perf_counter()
+    with path.open("a") as file:
+        for i, line in enumerate(_results(todo, room, protocol, n_jobs), start=1):
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            if i % 50 == 0 or i == len(todo):
+                minutes = (time.perf_counter() - started) / 60
+                print(f"{i} of {len(todo)} units, {minutes:.1f} min; last: {line['set']}, {line['arm']}", flush=True)
+    return len(todo)
+
+
+def _results(
+    todo: Sequence[Unit], room: Room, protocol: Callable[[Arm], str], n_jobs: int | None
+) -> Iterator[dict[str, Any]]:
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    return parallel(joblib.delayed(_in_one_thread)(unit, room, protocol(unit.arm)) for unit in todo)
+
+
+def _in_one_thread(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    return run_unit(unit, room, protocol)
+
+
+def _end_cut_line(path: Path) -> None:
+    """A line that a kill cut short gets its end, so that the next one starts where a line starts."""
+    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+        with path.open("a") as file:
+            file.write("\n")

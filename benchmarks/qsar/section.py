@@ -1,0 +1,259 @@
+"""The part of docs/benchmarks.md that the QSAR benchmarks make, and its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from common import table
+
+from qsar import pictures, published
+from qsar.arms import label
+from qsar.summary import differences, frame, interval, macro_means, published_split, shared_cells, show
+
+LOWER_IS_BETTER = ("mae", "rmse")
+# The learning curves show these, and those of them that start from a corpus once for each
+CURVES = (
+    "fine-tuned",
+    "scratch",
+    "embedding + forest",
+    "embedding ⧺ descriptors + forest",
+    "ECFP + forest",
+    "descriptors + forest",
+    "untrained + forest",
+)
+
+
+def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
+    """Lines of Markdown for one benchmark; none when it has no results."""
+    found = frame(results / f"{name}.jsonl")
+    if not len(found):
+        return []
+    lines = [f"## {title}", "", *_what_was_run(found, name)]
+    curves = found[found["set"].isin(_sets_with_curves(found))]
+    lines += _fractions(curves, name, title, docs)
+    lines += _pretrained_less_scratch(curves, name, title, docs)
+    lines += _beside_published(found)
+    lines += _harness(found)
+    lines += _seen(found, frame(results / f"{name}_seen.jsonl"))
+    return lines
+
+
+def _sets_with_curves(found: pd.DataFrame) -> list[str]:
+    n = found.groupby("set")["fraction"].nunique()
+    return n[n > 1].index.tolist()
+
+
+def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
+    rounds = found.groupby("set")[["split", "seed"]].apply(lambda rows: len(rows.drop_duplicates()))
+    hours = found["seconds"].sum() / 3600
+    return [
+        f"`python benchmarks/{name}.py`: {len(found)} fits on {found['set'].nunique()} task sets, {hours:.1f} hours of "
+        f"one core with pretraining; {rounds.min()} to {rounds.max()} pairs of split and seed a set. Where a split "
+        "is published, it comes first; the others are random splits of whole Bemis-Murcko scaffolds with the same "
+        "share of test molecules. The seed draws the training fraction, the pretrained encoder and the model.",
+        "",
+        "Corpora, in brackets: `toxcast`, measured results of ToxCast's assays as a stand-in for the second view; "
+        "`morphology`, measured Cell Painting profiles of about 1,200 structures; `bioassays`, ToxCast, the assays of "
+        "Moshkov et al. and ChEMBL's. No test molecule of any split of any set is in pretraining (by the first block "
+        "of the InChIKey), nor is an assay that measures what a task measures. *(multitask)*: pretrained by predicting "
+        "the profile; all others by contrasting it with the molecule.",
+        "",
+    ]  # fmt: skip
+
+
+def _labels(found: pd.DataFrame, names: tuple[str, ...] | None = None) -> list[str]:
+    arms = found[["arm", "corpus"]].drop_duplicates()
+    if names is not None:
+        arms = arms[arms["arm"].isin(names)].sort_values("arm", key=lambda s: s.map(names.index), kind="stable")
+    return [label(arm, corpus) for arm, corpus in arms.itertuples(index=False)]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:g} %"
+
+
+def _fractions(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
+    covered = found.groupby("label").size()
+    every = _labels(found)
+    main = [arm for arm in every if covered[arm] > 0.9 * covered.max()]
+    lines = _means(found, main, "main")
+    path = docs / f"{name}_curves.svg"
+    means = macro_means(found, main)
+    shown = [arm for arm in _labels(found, CURVES) if arm in means.index]
+    pictures.learning_curves(means.loc[shown], title, "mean of AUROC and Spearman's correlation", path)
+    lines += [f"![learning curves]({path.name})", ""]
+    if "auprc" in found:
+        lines += _means(found, main, "auprc")
+    return lines + (_means(found, every, "main") if len(every) > len(main) else [])
+
+
+def _means(found: pd.DataFrame, labels: list[str], metric: str) -> list[str]:
+    """Table of the means of some arms, over the cells that all of them have."""
+    cells = shared_cells(found, labels)
+    means = macro_means(found, labels, metric)
+    if not len(means) or 1.0 not in means:
+        return []
+    means = means.sort_values(1.0, ascending=False)
+    pairs, sets = len(cells[["split_number", "seed"]].drop_duplicates()), cells["set"].nunique()
+    classes = cells.loc[cells["auroc"].notna(), "set"].nunique() if "auroc" in cells else 0
+    what = f"AUROC of {classes}, Spearman's correlation of {sets - classes}"
+    if metric == "auprc":
+        prevalence = cells.loc[cells["fraction"] == 1].groupby("set")["prevalence"].mean().mean()
+        sets, what = classes, f"AUPRC; their mean prevalence is {prevalence:.3f}"
+    return [
+        f"Mean of {sets} sets ({what}) by share of the training molecules, over the cells that all these arms have, of "
+        f"{pairs} pairs of split and seed.",
+        "",
+        *table(
+            ["arm", *map(_percent, means.columns)],
+            [[arm, *(show(value) for value in row)] for arm, row in means.iterrows()],
+        ),
+        "",
+    ]
+
+
+def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
+    every = _labels(found)
+    networks = [arm for arm in every if arm.startswith(("fine-tuned", "linear probe"))]
+    embedded = [arm for arm in every if arm.startswith("embedding") and arm.partition(" [")[0].endswith("+ forest")]
+    lines = [
+        "### What pretraining is worth",
+        "",
+        "Mean paired differences, with 95 % intervals (Student) over pairs of split and seed, of the mean over the "
+        "sets. Pairs of one split share their test molecules, so an interval is rather too narrow than too wide. "
+        "*Over* is the number of sets and of pairs.",
+        "",
+    ]  # fmt: skip
+    for reference, arms in (
+        ("scratch", networks + embedded),
+        ("untrained + forest", embedded),
+        ("ECFP + forest", embedded),
+    ):
+        if reference in every and arms:
+            lines += [f"Less *{reference}*, main score.", "", *_difference_table(found, arms, reference, "main")]
+    if "scratch" not in every or not networks:
+        return lines
+    if "auprc" in found:
+        lines += ["Less *scratch*, change of the mean AUPRC of the classification sets in percent of it.", ""]
+        lines += _difference_table(found, networks + embedded, "scratch", "auprc")
+    path = docs / f"{name}_differences.svg"
+    shown = {arm: differences(found, arm, "scratch") for arm in networks if arm.startswith("fine-tuned")}
+    pictures.paired_differences(shown, f"{title}: pretrained less scratch", "difference of the mean score", path)
+    return [*lines, f"![paired differences]({path.name})", ""]
+
+
+def _difference_table(found: pd.DataFrame, arms: list[str], reference: str, metric: str) -> list[str]:
+    paired = {arm: differences(found, arm, reference, metric) for arm in arms}
+    paired = {arm: own for arm, own in paired.items() if len(own)}
+    fractions = sorted({f for own in paired.values() for f in own.index})
+
+    def cell(own: pd.DataFrame, fraction: float) -> str:
+        if fraction not in own.index:
+            return "–"
+        row = own.loc[fraction]
+        if metric == "main":
+            return interval(row["mean"], row["low"], row["high"], 3)
+        return interval(row["relative"], row["relative_low"], row["relative_high"], 1) + " %"
+
+    rows = [
+        [arm, f"{own['n_sets'].max():.0f}, {own['n'].max():.0f}", *(cell(own, fraction) for fraction in fractions)]
+        for arm, own in paired.items()
+    ]
+    return [*table(["arm", "over", *map(_percent, fractions)], rows), ""]
+
+
+def _merged(found: pd.DataFrame) -> pd.DataFrame:
+    """The parts of a set that is one set per target are one set, of their mean."""
+    return found.assign(set=found["set"].str.split("/").str[0])
+
+
+def _beside_published(found: pd.DataFrame) -> list[str]:
+    rows = []
+    for name, bar in published.BARS.items():
+        own = _merged(found)
+        own = own[own["set"] == name]
+        if not len(own) or bar.metric not in own:
+            continue
+        scores = published_split(own, bar.metric) * [bar.scale, bar.scale, 1]
+        if not len(scores):
+            continue
+        scores = scores.droplevel("set")
+        lower = bar.metric in LOWER_IS_BETTER
+        best = scores["mean"].idxmin() if lower else scores["mean"].idxmax()
+        value = scores.loc[best, "mean"]
+        digits = 1 if bar.scale > 1 or (bar.metric == "mae" and bar.floor > 5) else 3
+        beaten = [
+            word
+            for word, limit in (("floor", bar.floor), ("strong", bar.strong), ("best", bar.best))
+            if (value <= limit if lower else value >= limit)
+        ]
+        known = [
+            f"{show(limit, digits)} ({who})"
+            for limit, who in zip((bar.floor, bar.strong, bar.best), bar.names, strict=True)
+        ]
+        unit = f"{bar.metric.upper()} × {bar.scale:g}" if bar.scale > 1 else bar.metric.upper()
+        spread = "" if np.isnan(scores.loc[best, "std"]) else f" ± {scores.loc[best, 'std']:.{digits}f}"
+        rows.append([name, unit, f"{show(value, digits)}{spread}", best, *known, ", ".join(beaten) or "none"])
+    if not rows:
+        return []
+    return [
+        "### Beside published results, on the published split",
+        "",
+        "The best of all our arms, chosen after the fact (so a little lucky), mean ± standard deviation of the seeds, "
+        "beside what others report. Leaders of TDC may have seen test labels, and their leaderboard is not clean. The "
+        "row of MoleculeACE is the mean of its 25 targets.",
+        "",
+        *table(["set", "metric", "ours", "arm", "floor", "strong", "best published", "reached"], rows),
+        "",
+    ]  # fmt: skip
+
+
+def _harness(found: pd.DataFrame) -> list[str]:
+    rows = []
+    pairs = (("ECFP + forest", published.FOREST), ("chemprop", published.CHEMPROP), ("scratch", published.CHEMPROP))
+    for arm, others in pairs:
+        who = "forest" if others is published.FOREST else "Chemprop"
+        for name, (metric, mean, std) in others.items():
+            own = _merged(found[found["label"] == arm])
+            own = own[own["set"] == name]
+            if not len(own) or metric not in own:
+                continue
+            scores = published_split(own, metric)
+            if not len(scores):
+                continue
+            value = scores.iloc[0]
+            ours = show(value["mean"]) + ("" if np.isnan(value["std"]) else f" ± {value['std']:.3f}")
+            theirs = show(mean) + ("" if np.isnan(std) else f" ± {std:.3f}")
+            rows.append([name, metric.upper(), arm, ours, f"{theirs} ({who})"])
+    if not rows:
+        return []
+    return [
+        "### Is the harness sound?",
+        "",
+        "Simple arms on the published splits, beside published figures of the like. A forest of Morgan fingerprints is "
+        "the same model; Chemprop from scratch is another network of the same kind.",
+        "",
+        *table(["set", "metric", "arm", "here", "published"], rows),
+        "",
+    ]  # fmt: skip
+
+
+def _seen(found: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
+    if not len(seen):
+        return []
+    both = pd.concat([found, seen.assign(label=seen["label"] + ", test molecules seen")])
+    rows = []
+    for name in _labels(seen):
+        for fraction, row in differences(both, f"{name}, test molecules seen", name).iterrows():
+            shown = interval(row["mean"], row["low"], row["high"], 3)
+            rows.append([name, _percent(float(fraction)), f"{row['n_sets']:.0f}, {row['n']:.0f}", shown])
+    return [
+        "### What it does to leave test molecules in pretraining",
+        "",
+        "Difference to the same arm with test molecules removed; related assays are left out in both.",
+        "",
+        *table(["arm", "training molecules", "over", "seen less removed"], rows),
+        "",
+    ]
