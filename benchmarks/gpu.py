@@ -4,8 +4,8 @@ python benchmarks/gpu.py [--molecules 112000] [--features 3475] [--batch-sizes 2
 
 The real loop draws molecules and replicates of a corpus that lies on the device, makes graphs of them there, and takes
 a step. The bound takes the same steps on batches that were made before. Their ratio is the share of the time that is
-not spent on drawing and assembling. Structures are those of the simulated data sets, repeated; profiles are random: what
-is learned does not matter here. On a machine without a GPU the script says so and ends.
+not spent on drawing and assembling. Structures are those of the simulated data sets, repeated; profiles are random, as
+what is learned does not matter. On a machine without a GPU the script says so and ends.
 """
 
 from __future__ import annotations
