@@ -360,9 +360,7 @@ class TestTrouble:
         child = start_fetch(tmp_path, server.url, stderr=subprocess.PIPE)
         wait_for(lambda: server.n_served > 150_000)
         child.send_signal(signal.SIGINT)
-        start = time.monotonic()
-        stderr = child.communicate(timeout=20)[1]
-        assert time.monotonic() - start < 5
+        stderr = child.communicate(timeout=25)[1]  # a thread that waited on a silent server would take 30 s
         assert child.returncode != 0
         assert stderr.strip().splitlines()[-1] == b"KeyboardInterrupt"
         server.clear()
