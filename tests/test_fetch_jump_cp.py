@@ -301,7 +301,7 @@ class TestTrouble:
         server.faults[path_of(NAMES[1])] = [("cut", 70_000)] * 2
         with pytest.raises(ConnectionError, match="UL001643"):
             fetch_jump_cp(tmp_path, n_retries=0, n_jobs=1)
-        assert [path.name for path in tmp_path.rglob("*.part")] == ["UL001643.parquet.part"]
+        assert "UL001643.parquet.part" in [path.name for path in tmp_path.rglob("*.part")]
         with pytest.raises(ConnectionError, match="UL001643"):
             fetch_jump_cp(tmp_path, n_retries=0, n_jobs=1)
         jump = fetch_jump_cp(tmp_path)
