@@ -192,7 +192,7 @@ def gridsearch(figures: dict[str, Any]) -> list[str]:
         provenance(figures),
         "",
         f"{figures['n_candidates']} pretrainings on {figures['n_molecules']} molecules, {figures['max_epochs']} epochs "
-        f"each: {seconds['pretrainings']:.1f} s. A grid search over them with {figures['n_folds']} folds and `memory=`: "
+        f"each: {seconds['pretrainings']:.1f} s. A grid search of them with {figures['n_folds']} folds and `memory`: "
         f"{seconds['search']:.1f} s, {figures['ratio']:.2f} times as long; its random forests alone take "
         f"{seconds['forests']:.1f} s.",
         "",
