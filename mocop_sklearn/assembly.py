@@ -122,13 +122,14 @@ class _Gathered:
         if columns == "union":
             return names
         for file, features in zip(self.files, self.features, strict=True):
-            lacking = sorted(set(names).difference(features))
+            lacking = set(names).difference(features)
             if lacking and columns == "same":
                 raise ValueError(
                     f"{file['name']!r} lacks {len(lacking)} feature columns that another file has: "
-                    f'{lacking[:10]}. Choose columns with features, or set columns to "intersection" or "union".'
+                    f"{sorted(lacking)[:10]}. Choose columns with features, or set columns to "
+                    '"intersection" or "union".'
                 )
-            names = [name for name in names if name not in set(lacking)]
+            names = [name for name in names if name not in lacking]
         if not names:
             raise ValueError("The files have no feature column in common.")
         return names

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .graphs import GraphBatch, MoleculeGraphs
-from .runtime import process_group
+from .runtime import ahead, process_group
 
-_T = TypeVar("_T")
 _MIXED = 4  # replicates in a Dirichlet mix
 MOLECULES_PER_PASS = 2048  # larger batches go through the network in parts, so that memory stays bounded
 _ROWS_PER_BLOCK = 4096
@@ -263,13 +261,3 @@ def _one_in_each_part(n: np.ndarray, u: np.ndarray) -> np.ndarray:
 def _between(start: np.ndarray, stop: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Whole numbers from start up to stop, for u from 0 up to 1."""
     return start + (u * (stop - start)).astype(np.int64)
-
-
-def ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """Yield items, the next of which a thread makes while the last is in use."""
-    end = object()
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        upcoming = thread.submit(next, items, end)
-        while (item := upcoming.result()) is not end:
-            upcoming = thread.submit(next, items, end)
-            yield item  # type: ignore[misc]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from .encoders import SideBySide, TwoTower
 from .featurize import FeaturizedMolecules, featurize
 from .graphs import MoleculeGraphs
 from .molecules import Standardize, unique_molecules
-from .runtime import autocast
+from .runtime import ahead, autocast
 
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
 _ATOMS_PER_BATCH = 2048
@@ -52,19 +51,15 @@ def embed_molecules(
         return inverse, featurize(unique, featurizer, standardize, n_jobs=n_jobs)
 
     # RDKit and torch both run without the interpreter's lock: one parses ahead while the other embeds
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        ahead = thread.submit(prepare, 0)
-        for start in range(0, len(values), _ROWS_PER_CHUNK):
-            inverse, found = ahead.result()
-            if start + _ROWS_PER_CHUNK < len(values):
-                ahead = thread.submit(prepare, start + _ROWS_PER_CHUNK)
-            graph_of_row = found.graph_index(len(found.graphs) + len(found.reasons))[inverse]
-            valid = graph_of_row >= 0
-            reasons |= {int(row) + start: found.reasons[inverse[row]] for row in np.flatnonzero(~valid)}
-            if reasons and invalid == "raise":
-                continue
-            z = embed_graphs(model, found.graphs, output, device, precision)
-            embedding[start : start + len(inverse)][valid] = z[graph_of_row[valid]]
+    starts = range(0, len(values), _ROWS_PER_CHUNK)
+    for start, (inverse, found) in zip(starts, ahead(map(prepare, starts)), strict=True):
+        graph_of_row = found.graph_index(len(found.graphs) + len(found.reasons))[inverse]
+        valid = graph_of_row >= 0
+        reasons |= {int(row) + start: found.reasons[inverse[row]] for row in np.flatnonzero(~valid)}
+        if reasons and invalid == "raise":
+            continue
+        z = embed_graphs(model, found.graphs, output, device, precision)
+        embedding[start : start + len(inverse)][valid] = z[graph_of_row[valid]]
     return embedding, reasons
 
 

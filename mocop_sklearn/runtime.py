@@ -1,4 +1,4 @@
-"""Device, precision, seeds, process group, and files that are never half-written."""
+"""Device, precision, seeds, process group, work done ahead, and files that are never half-written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 import numpy as np
@@ -19,6 +20,7 @@ from joblib.parallel import get_active_backend
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
+_T = TypeVar("_T")
 _UMASK_LOCK = threading.Lock()
 
 
@@ -114,6 +116,16 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     dist.all_reduce(flat)
     for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient) / world_size)
+
+
+def ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """Yield items, the next of which a thread makes while the last is in use."""
+    end = object()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        upcoming = thread.submit(next, items, end)
+        while (item := upcoming.result()) is not end:
+            upcoming = thread.submit(next, items, end)
+            yield item  # type: ignore[misc]
 
 
 @contextlib.contextmanager

@@ -17,11 +17,12 @@ from sklearn.pipeline import make_pipeline
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles, pretraining, training
 from mocop_sklearn.build import build_pairs
-from mocop_sklearn.corpus import Corpus, StreamedProfiles, ahead
+from mocop_sklearn.corpus import Corpus, StreamedProfiles
 from mocop_sklearn.featurize import featurize
 from mocop_sklearn.losses import info_nce
 from mocop_sklearn.molecules import connectivity_key
 from mocop_sklearn.profiles import ProfileScaler
+from mocop_sklearn.runtime import ahead
 
 # ---------------------------------------------------------------------------------------------
 # Drawing
