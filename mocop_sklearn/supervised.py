@@ -151,7 +151,7 @@ def train_supervised(
         if encoder_weights is not None:
             network.molecule_encoder.load_state_dict(encoder_weights)
         network.to(device)
-        optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), weight_decay=recipe.weight_decay, fused=True)
         training = training.to(device)
         z = _representations(network, training.graphs, device, recipe)
         z_validation = None if validation is None else _representations(network, validation.graphs, device, recipe)

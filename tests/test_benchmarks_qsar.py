@@ -153,16 +153,20 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "predict", predict)
     todo = runner.units([task_set(smiles, np.asarray(labels, float)[:, None])], [arms.Arm("scratch")], [0, 1])
     path = tmp_path / "results.jsonl"
-    assert runner.run(todo, None, path, lambda arm: "p") == 8
+
+    def run(protocol="p"):
+        calls.clear()
+        runner.run(runner.remaining(todo, path, lambda arm: protocol), None, path, lambda arm: protocol)
+        return len(calls)
+
+    assert run() == 8
     whole = path.read_text().splitlines()
     path.write_text("\n".join(whole[:3]) + "\n" + whole[3][:40])  # killed while it wrote the fourth line
-    calls.clear()
-    assert runner.run(todo, None, path, lambda arm: "p") == 5
-    assert len(calls) == 5
+    assert run() == 5
     same = [{k: v for k, v in line.items() if k != "seconds"} for line in runner.read_lines(path)]
     assert same == [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in whole]
-    assert runner.run(todo, None, path, lambda arm: "p") == 0
-    assert runner.run(todo, None, path, lambda arm: "another protocol") == 8
+    assert run() == 0
+    assert run("another protocol") == 8
 
 
 def test_many_tasks_leave_their_means_only(smiles, monkeypatch):
@@ -209,7 +213,7 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     assert all(np.isfinite(list(line["mean"].values())).all() for line in lines)
     assert "skipped: none" in capsys.readouterr().out
     bench.main("made_up", specs, every, list(specs), options)
-    assert f"{2 * len(every)} units there, 0 to do" in capsys.readouterr().out
+    assert f"{2 * len(every)} units there, 0 of {2 * len(every)} to do" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------

@@ -293,6 +293,25 @@ def test_profile_encoder_drops_inputs():
     assert encoder.eval()(torch.ones(1, 1000)).item() == pytest.approx(1000)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 0.9])
+def test_dropout_keeps_the_mean_and_its_gradient_is_its_mask(p, dtype):
+    torch.manual_seed(0)
+    dropout = ProfileEncoder(4, (1,), p)[0].train()
+    x = torch.ones(20001, 7, dtype=dtype, requires_grad=True)
+    y = dropout(x)
+    y.sum().backward()
+    assert torch.equal(x.grad, y)
+    kept = (y.detach() > 0).double()
+    assert kept.mean().item() == pytest.approx(1 - p, abs=0.004)
+    assert kept.mean(dim=0).numpy() == pytest.approx(1 - p, abs=0.015)  # 16 bits of one number serve four elements
+    assert y.double().mean().item() == pytest.approx(1, abs=0.02)
+    if p > 0.01:
+        correlation = np.corrcoef(kept.flatten()[:140000].reshape(-1, 4).T.numpy())
+        assert np.abs(correlation - np.eye(4)).max() < 0.02
+        assert not torch.equal(dropout(x), y)
+
+
 def test_molecule_encoder_has_dropout_after_each_convolution():
     encoder = model(n_layers=3, dropout=0.5).molecule_encoder
     calls = []

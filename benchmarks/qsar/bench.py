@@ -21,7 +21,7 @@ from mocop_sklearn.runtime import once
 from qsar import corpora, tasks
 from qsar.arms import Arm, Room, arms
 from qsar.features import Lookup
-from qsar.runner import run, units
+from qsar.runner import Unit, remaining, run, units
 
 # Chosen by cross-validation within the training parts of the published splits of twelve TDC sets, none of whose
 # molecules were in pretraining. From scratch, twice the epochs and the patience are better, not so from a pretrained
@@ -73,6 +73,11 @@ class Encoders:
             self._models[asked] = once(self.cache, f"encoder-{key}", self._make, *asked)
         return self._models[asked]
 
+    def prepare(self, todo: Sequence[Unit], n_jobs: int) -> None:
+        """Pretrain what these fits need, in parallel: else processes would wait for each other's encoders."""
+        asked = dict.fromkeys((u.arm.corpus, u.arm.objective, u.seed) for u in todo if u.arm.objective != "-")
+        joblib.Parallel(n_jobs)(joblib.delayed(_prepare)(self, *key) for key in asked)
+
     def _make(self, corpus: str, objective: str, seed: int) -> PretrainedModel:
         if objective == "untrained":
             return corpora.untrained(seed)
@@ -86,6 +91,11 @@ class Encoders:
             flush=True,
         )
         return model
+
+
+def _prepare(encoders: Encoders, corpus: str, objective: str, seed: int) -> None:
+    torch.set_num_threads(1)
+    encoders(corpus, objective, seed)
 
 
 def main(
@@ -136,7 +146,9 @@ def main(
     encoders = Encoders(removed, names_of_tasks, cache, epochs)
     room = Room(Lookup([s for t in sets for s in t.smiles], cache), encoders, network)
     path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.jsonl"
-    run(units(sets, chosen, list(seeds)), room, path, protocol, arguments.n_jobs)
+    todo = remaining(units(sets, chosen, list(seeds)), path, protocol)
+    encoders.prepare(todo, arguments.n_jobs)
+    run(todo, room, path, protocol, arguments.n_jobs)
     print(f"{machine()['processor']}; results in {path}")
 
 

@@ -114,14 +114,19 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], str], n_jobs: int | None = None) -> int:
-    """Do what is not done yet, appending a line for each unit; return how many were done now.
+def remaining(units: Sequence[Unit], path: Path, protocol: Callable[[Arm], str]) -> list[Unit]:
+    """Units that have no line yet.
 
     ``protocol`` is a digest of all that decides the result of an arm, beside the arm and this code.
     """
     finished = done(read_lines(path))
-    todo = [unit for unit in todo if (*unit.key, protocol(unit.arm)) not in finished]
-    print(f"{path.name}: {len(finished)} units there, {len(todo)} to do", flush=True)
+    todo = [unit for unit in units if (*unit.key, protocol(unit.arm)) not in finished]
+    print(f"{path.name}: {len(finished)} units there, {len(todo)} of {len(units)} to do", flush=True)
+    return todo
+
+
+def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], str], n_jobs: int = 1) -> None:
+    """Do these units, appending a line for each."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _end_cut_line(path)
     started = time.perf_counter()
@@ -132,11 +137,10 @@ def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], 
             if i % 50 == 0 or i == len(todo):
                 minutes = (time.perf_counter() - started) / 60
                 print(f"{i} of {len(todo)} units, {minutes:.1f} min; last: {line['set']}, {line['arm']}", flush=True)
-    return len(todo)
 
 
 def _results(
-    todo: Sequence[Unit], room: Room, protocol: Callable[[Arm], str], n_jobs: int | None
+    todo: Sequence[Unit], room: Room, protocol: Callable[[Arm], str], n_jobs: int
 ) -> Iterator[dict[str, Any]]:
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     return parallel(joblib.delayed(_in_one_thread)(unit, room, protocol(unit.arm)) for unit in todo)
