@@ -570,11 +570,10 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             _require_profile_network(self.model_)
         embed = partial(
             embed_molecules,
-            self._torch_module(),
+            self._torch_module().tower(output),
             featurizer=self.model_.architecture.featurizer,
             standardize=self.model_.standardize,
             invalid=self.invalid,
-            output=output,
             device=resolve_device(self.device),
             precision=self.precision,
             n_jobs=self.n_jobs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import repeat
 from typing import Any
 
@@ -16,7 +16,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdCIPLabeler, rdqueries
 
 from .graphs import MoleculeGraphs, concatenate
-from .molecules import InvalidMolecule, Standardize, connectivity_key, parse_molecule
+from .molecules import InvalidMolecule, Standardize, connectivity_key, parse_molecule, unique_molecules
 from .vocabulary import (
     BOND_TYPE_CODE,
     CHIRALITY_CODE,
@@ -196,24 +196,20 @@ class FeaturizedMolecules:
     Attributes
     ----------
     graphs : MoleculeGraphs
-        The valid molecules, in order.
+        The valid molecules, each text once.
+    graph_of_value : ndarray of int, shape (n_values,)
+        Row of ``graphs`` for each value, -1 where the value is no molecule.
     reasons : dict of int to str
         Index of each value that is no molecule, and why.
     smiles, keys : list of str
-        Canonical SMILES and connectivity key of each valid molecule; empty unless asked for.
+        Canonical SMILES and connectivity key of each of ``graphs``; empty unless asked for.
     """
 
     graphs: MoleculeGraphs
+    graph_of_value: np.ndarray
     reasons: dict[int, str]
     smiles: list[str]
     keys: list[str]
-
-    def graph_index(self, n_values: int) -> np.ndarray:
-        """Row of ``graphs`` for each value, -1 where the value is no molecule."""
-        index = np.zeros(n_values, dtype=np.int64)
-        index[list(self.reasons)] = -1
-        index[index == 0] = np.arange(n_values - len(self.reasons))
-        return index
 
 
 _CHUNK = 1024
@@ -227,7 +223,7 @@ def featurize(
     identify: bool = False,
     n_jobs: int | None = None,
 ) -> FeaturizedMolecules:
-    """Parse, standardise and featurise molecules.
+    """Parse, standardise and featurise molecules, each text once.
 
     Parameters
     ----------
@@ -240,32 +236,46 @@ def featurize(
     n_jobs : int, default=None
         Processes, as in joblib.
     """
-    chunks = [values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK)] or [values]
-    parts: list[FeaturizedMolecules] = Parallel(n_jobs=n_jobs)(
-        delayed(_featurize_chunk)(chunk, featurizer, standardize, identify) for chunk in chunks
-    )
+    unique, inverse = unique_molecules(values)
+    chunks = [unique[start : start + _CHUNK] for start in range(0, len(unique), _CHUNK)] or [unique]
+    work = partial(_featurize_chunk, featurizer=featurizer, standardize=standardize, identify=identify)
+    parts: list[_Chunk] = Parallel(n_jobs=n_jobs)(map(delayed(work), chunks))
+    reasons = [reason for part in parts for reason in part.reasons]
+    valid = np.array([reason is None for reason in reasons], dtype=bool)
+    graph_of_unique = np.where(valid, np.cumsum(valid) - 1, -1)
     return FeaturizedMolecules(
         concatenate([part.graphs for part in parts]),
-        {i * _CHUNK + row: reason for i, part in enumerate(parts) for row, reason in part.reasons.items()},
+        graph_of_unique[inverse],
+        {int(row): str(reasons[inverse[row]]) for row in np.flatnonzero(~valid[inverse])},
         [smiles for part in parts for smiles in part.smiles],
         [key for part in parts for key in part.keys],
     )
 
 
-def _featurize_chunk(
-    values: Sequence[Any], featurizer: str, standardize: Standardize, identify: bool
-) -> FeaturizedMolecules:
+@dataclass(frozen=True)
+class _Chunk:
+    """Distinct values featurised in one process; ``reasons`` has None for each that is a molecule."""
+
+    graphs: MoleculeGraphs
+    reasons: list[str | None]
+    smiles: list[str]
+    keys: list[str]
+
+
+def _featurize_chunk(values: Sequence[Any], featurizer: str, standardize: Standardize, identify: bool) -> _Chunk:
     builder = GraphBuilder(featurizer)
-    result = FeaturizedMolecules(builder.build(), {}, [], [])
+    reasons: list[str | None] = []
+    smiles, keys = [], []
     with rdBase.BlockLogs():  # the reasons are reported by row; RDKit's log is as before afterwards
-        for row, value in enumerate(values):
+        for value in values:
             try:
                 mol = parse_molecule(value, standardize)
             except InvalidMolecule as error:
-                result.reasons[row] = str(error)
+                reasons.append(str(error))
                 continue
+            reasons.append(None)
             builder.add(mol)
             if identify:
-                result.smiles.append(Chem.MolToSmiles(mol))
-                result.keys.append(connectivity_key(mol))
-    return FeaturizedMolecules(builder.build(), result.reasons, result.smiles, result.keys)
+                smiles.append(Chem.MolToSmiles(mol))
+                keys.append(connectivity_key(mol))
+    return _Chunk(builder.build(), reasons, smiles, keys)

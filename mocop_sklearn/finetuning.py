@@ -169,7 +169,7 @@ class FineTuned(BaseEstimator):
 
         found = featurize(values, architecture.featurizer, self._standardize, identify=True, n_jobs=self.n_jobs)
         report_invalid(values, found.reasons, self.invalid)
-        graph_of_row = found.graph_index(len(values))
+        graph_of_row = found.graph_of_value
         rows = np.flatnonzero((graph_of_row >= 0) & measured)
         smiles = np.asarray(found.smiles, dtype=object)[graph_of_row[rows]]
         unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)
@@ -294,7 +294,6 @@ class FineTuned(BaseEstimator):
             featurizer=self._architecture.featurizer,
             standardize=self._standardize,
             invalid=self.invalid,
-            output="labels",
             device=resolve_device(self.device),
             precision=self.precision,
             n_jobs=self.n_jobs,

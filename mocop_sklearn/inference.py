@@ -2,97 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from joblib import delayed, parallel_config
 from torch import Tensor
 
 from .encoders import SideBySide, TwoTower
 from .featurize import FeaturizedMolecules, featurize
 from .graphs import MoleculeGraphs
-from .molecules import Standardize, unique_molecules
-from .runtime import ahead, autocast
+from .molecules import Standardize
+from .runtime import ahead, autocast, results
 
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
 _ATOMS_PER_BATCH = 2048
 _PROFILES_PER_BATCH = 4096
-_ROWS_PER_CHUNK = 2048
+_ROWS_PER_CHUNK = 1024
 
 
 def embed_molecules(
-    model: TwoTower | SideBySide,
+    network: SideBySide,
     values: Sequence[Any],
     *,
     featurizer: str,
     standardize: Standardize,
     invalid: str,
-    output: str,
     device: torch.device,
     precision: str,
     n_jobs: int | None = None,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Parse, featurise and embed molecules, a chunk of rows at a time.
 
+    On a CPU, each of ``n_jobs`` processes does all of that; for a GPU, they featurise and this process embeds.
+
     Returns
     -------
-    embedding : ndarray of float32, shape (n_values, embedding_dim or projection_dim)
-        A ``SideBySide`` model has one output of its own, of ``model.width`` columns.
-        NaN where a value is no molecule; with ``invalid="raise"``, everywhere from the first such value's chunk on.
+    embedding : ndarray of float32, shape (n_values, network.width)
+        NaN where a value is no molecule; with ``invalid="raise"``, also in later chunks.
     reasons : dict of int to str
         Index of each value that is no molecule, and why.
     """
-    embedding = np.full((len(values), _width(model, output)), np.nan, dtype=np.float32)
+    embedding = np.full((len(values), network.width), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
+    on_cpu = device.type == "cpu"
 
-    def prepare(start: int) -> tuple[np.ndarray, FeaturizedMolecules]:
-        unique, inverse = unique_molecules(values[start : start + _ROWS_PER_CHUNK])
-        return inverse, featurize(unique, featurizer, standardize, n_jobs=n_jobs)
+    def is_in_vain() -> bool:
+        return invalid == "raise" and bool(reasons)
 
-    # RDKit and torch both run without the interpreter's lock: one parses ahead while the other embeds
+    featurize_rows = partial(_featurize_rows, featurizer=featurizer, standardize=standardize)
+    embed_rows = partial(_embed_rows, network, featurize_rows, invalid=invalid, precision=precision)
     starts = range(0, len(values), _ROWS_PER_CHUNK)
-    for start, (inverse, found) in zip(starts, ahead(map(prepare, starts)), strict=True):
-        graph_of_row = found.graph_index(len(found.graphs) + len(found.reasons))[inverse]
-        valid = graph_of_row >= 0
-        reasons |= {int(row) + start: found.reasons[inverse[row]] for row in np.flatnonzero(~valid)}
-        if reasons and invalid == "raise":
+    jobs = (
+        delayed(embed_rows if on_cpu and not is_in_vain() else featurize_rows)(values[start : start + _ROWS_PER_CHUNK])
+        for start in starts
+    )
+    done = results(jobs, n_jobs)
+    # a GPU leaves the interpreter to a thread that featurises; on a CPU the two would wait for each other
+    for start, (found, z) in zip(starts, done if on_cpu else ahead(done), strict=True):
+        reasons |= {start + row: reason for row, reason in found.reasons.items()}
+        if is_in_vain():
             continue
-        z = embed_graphs(model, found.graphs, output, device, precision)
-        embedding[start : start + len(inverse)][valid] = z[graph_of_row[valid]]
+        if z is None:
+            z = embed_graphs(network, found.graphs, device, precision)
+        valid = found.graph_of_value >= 0
+        embedding[start : start + len(valid)][valid] = z[found.graph_of_value[valid]]
     return embedding, reasons
 
 
-def _width(model: TwoTower | SideBySide, output: str) -> int:
-    if isinstance(model, SideBySide):
-        return model.width
-    layer = model.molecule_encoder.readout if output == "encoder" else model.molecule_head.linear
-    return layer.out_features
+def _featurize_rows(
+    values: Sequence[Any], featurizer: str, standardize: Standardize
+) -> tuple[FeaturizedMolecules, None]:
+    with parallel_config("sequential"):
+        return featurize(values, featurizer, standardize), None
+
+
+def _embed_rows(
+    network: SideBySide,
+    featurize_rows: Callable[[Sequence[Any]], tuple[FeaturizedMolecules, None]],
+    values: Sequence[Any],
+    invalid: str,
+    precision: str,
+) -> tuple[FeaturizedMolecules, np.ndarray | None]:
+    found, _ = featurize_rows(values)
+    if found.reasons and invalid == "raise":
+        return found, None
+    z = embed_graphs(network, found.graphs, torch.device("cpu"), precision)
+    return replace(found, graphs=found.graphs.take(torch.arange(0))), z  # the graphs have done their work
 
 
 @torch.inference_mode()
 def embed_graphs(
-    model: TwoTower | SideBySide, graphs: MoleculeGraphs, output: str, device: torch.device, precision: str = "fp32"
+    network: SideBySide, graphs: MoleculeGraphs, device: torch.device, precision: str = "fp32"
 ) -> np.ndarray:
     """Embed molecules.
 
-    Parameters
-    ----------
-    output : {"encoder", "projection"}
-
     Returns
     -------
-    ndarray of float32, shape (n_molecules, embedding_dim or projection_dim)
+    ndarray of float32, shape (n_molecules, network.width)
     """
-    model.eval()
-    if isinstance(model, SideBySide):
-        forward = model.__call__
-    else:
-        forward = model.molecule_encoder.__call__ if output == "encoder" else model.project_molecules
-    parts = [torch.empty(0, _width(model, output))]
+    network.eval()
+    parts = [torch.empty(0, network.width)]
     for rows in _batches_by_atoms(graphs):
         with autocast(device, precision):
-            parts.append(forward(graphs.take(rows).to(device).collate()).float().cpu())
+            parts.append(network(graphs.take(rows).to(device).collate()).float().cpu())
     return torch.cat(parts).numpy()
 
 

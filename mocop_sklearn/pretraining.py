@@ -73,7 +73,7 @@ def pretrain(job: Job) -> PretrainedModel:
         raise ValueError('replicates="source" needs pairs that name the source of each row (Metadata_Source).')
     texts, text_of_row = source.distinct_molecules()
     found = featurize(texts, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs)
-    graph_of_row = found.graph_index(len(texts))[text_of_row]
+    graph_of_row = found.graph_of_value[text_of_row]
     bad = np.flatnonzero(graph_of_row < 0).tolist()
     if bad:
         report_invalid(source.molecules, {row: found.reasons[text_of_row[row]] for row in bad}, job.invalid)

@@ -128,6 +128,13 @@ def ahead(items: Iterator[_T]) -> Iterator[_T]:
             yield item  # type: ignore[misc]
 
 
+def results(jobs: Iterable[Any], n_jobs: int | None) -> Iterable[Any]:
+    """Results of delayed calls, in order and, where joblib's active backend can, as soon as they are there."""
+    backend, _ = get_active_backend()
+    return_as = "generator" if getattr(backend, "supports_return_generator", False) else "list"
+    return joblib.Parallel(n_jobs, return_as=return_as)(jobs)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block ends without an error."""

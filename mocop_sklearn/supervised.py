@@ -228,7 +228,7 @@ def _representations(
     if recipe.freeze != "encoder":
         return None
     encoder = SideBySide([network.molecule_encoder], network.head.in_features)
-    return torch.from_numpy(embed_graphs(encoder, graphs, "encoder", device, recipe.precision)).to(device)
+    return torch.from_numpy(embed_graphs(encoder, graphs, device, recipe.precision)).to(device)
 
 
 @torch.no_grad()
@@ -242,7 +242,7 @@ def _validate(
     network.eval()
     if z is None:
         model = SideBySide([network], network.head.out_features)
-        outputs = torch.from_numpy(embed_graphs(model, validation.graphs, "labels", device, recipe.precision))
+        outputs = torch.from_numpy(embed_graphs(model, validation.graphs, device, recipe.precision))
     else:
         outputs = network.predict(z).cpu()
     targets, weights = validation.targets, validation.weights

@@ -199,7 +199,7 @@ def out_of_patience(state: TrainingState, patience: int | None) -> bool:
 
 def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe: Recipe) -> dict[str, float]:
     """Retrieval among the validation molecules, one averaged profile each, and the loss in batches as in training."""
-    molecules = embed_graphs(model, validation.graphs, "projection", device, recipe.precision)
+    molecules = embed_graphs(model.tower("projection"), validation.graphs, device, recipe.precision)
     assert isinstance(validation.profiles, Tensor)  # they are averaged
     profiles = embed_profiles(model, validation.profiles, device, recipe.precision)
     report = retrieval_report(molecules, profiles, ks=(1, 10))

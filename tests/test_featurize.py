@@ -9,6 +9,7 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import rdDepictor, rdmolops
 
 from mocop_sklearn import featurize as featurize_module
+from mocop_sklearn import featurize as featurize_module
 from mocop_sklearn.featurize import GraphBuilder, featurize
 from mocop_sklearn.graphs import concatenate
 from mocop_sklearn.molecules import parse_molecule
@@ -372,7 +373,8 @@ def same_graphs(one, other):
 def test_take_concatenate_and_featurize_agree(library, featurizer):
     whole = featurize(library, featurizer).graphs
     order = torch.tensor([5, 0, 5, 199, 17, 3])
-    assert same_graphs(whole.take(order), featurize([library[i] for i in order], featurizer).graphs)
+    found = featurize([library[i] for i in order], featurizer)
+    assert same_graphs(whole.take(order), found.graphs.take(torch.from_numpy(found.graph_of_value)))
     assert same_graphs(whole.take(torch.arange(len(whole))), whole)
     parts = [featurize(library[a:b], featurizer).graphs for a, b in ((0, 1), (1, 1), (1, 50), (50, None))]
     assert same_graphs(concatenate(parts), whole)
@@ -404,16 +406,27 @@ def test_serial_and_parallel_agree(library, monkeypatch):
 def test_bad_values_leave_no_graph():
     found = featurize(["CCO", "junk", "c1ccccc1", None, "C(C)(C)(C)(C)C"], "rich", identify=True)
     assert len(found.graphs) == 2
-    assert found.graph_index(5).tolist() == [0, -1, 1, -1, -1]
+    assert found.graph_of_value.tolist() == [0, -1, 1, -1, -1]
     assert found.smiles == ["CCO", "c1ccccc1"]
     assert found.keys == ["LFQSCWFLJHTTHZ", "UHOVQNZJYSORNB"]
     assert sorted(found.reasons) == [1, 3, 4]
 
 
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_text_is_featurised_once(monkeypatch, n_jobs):
+    monkeypatch.setattr(featurize_module, "_CHUNK", 2)
+    values = ["CCO", "junk", "CCN", "CCO", Chem.MolFromSmiles("OCC"), "junk", "CCC", "CCN"]
+    found = featurize(values, "rich", identify=True, n_jobs=n_jobs)
+    assert found.smiles == ["CCO", "CCN", "CCC"]
+    assert found.graph_of_value.tolist() == [0, -1, 1, 0, 0, -1, 2, 1]
+    assert found.reasons == {1: "not a valid SMILES", 5: "not a valid SMILES"}
+    assert same_graphs(found.graphs, featurize(["CCO", "CCN", "CCC"], "rich").graphs)
+
+
 def test_nothing_but_bad_values():
     found = featurize(["junk", ""], "rich")
     assert len(found.graphs) == 0
-    assert found.graph_index(2).tolist() == [-1, -1]
+    assert found.graph_of_value.tolist() == [-1, -1]
     assert found.graphs.collate().x.shape == (0, 85)
 
 

@@ -1,3 +1,4 @@
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -30,13 +31,12 @@ def model():
 
 def embed(model, values, output="encoder", invalid="nan", **changes):
     return embed_molecules(
-        model,
+        model.tower(output),
         values,
         **{
             "featurizer": "rich",
             "standardize": "parent",
             "invalid": invalid,
-            "output": output,
             "device": CPU,
             "precision": "fp32",
         }
@@ -66,6 +66,19 @@ def test_pieces_agree_with_the_whole(model, smiles, monkeypatch, rows, atoms):
     pieces, the_same = embed(model, values)
     np.testing.assert_allclose(pieces, whole, rtol=1e-5, atol=1e-5)
     assert the_same == reasons == {15: "not a valid SMILES", 46: "missing value"}
+
+
+@pytest.mark.parametrize("output", ["encoder", "projection"])
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_processes_agree_with_one(model, smiles, monkeypatch, output, backend):
+    monkeypatch.setattr(inference, "_ROWS_PER_CHUNK", 7)
+    values = [*smiles[:15], "junk", *smiles[10:], None, *smiles[:3]]
+    one, reasons = embed(model, values, output)
+    with joblib.parallel_config(backend):
+        two, the_same = embed(model, values, output, n_jobs=2)
+        assert embed(model, values, output, invalid="raise", n_jobs=2)[1] == reasons
+    np.testing.assert_allclose(two, one, rtol=1e-6, atol=1e-6)
+    assert the_same == reasons
 
 
 def test_batches_hold_all_molecules_and_few_atoms(smiles, monkeypatch):
