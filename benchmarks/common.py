@@ -76,6 +76,23 @@ def interleaved(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[st
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def memory_of_tree(pid: int) -> int:
+    """Bytes of memory that is no file's, of a process and its descendants."""
+    parents, sizes = {}, {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        except OSError:  # it ended meanwhile
+            continue
+        own = int(fields["Pid"])
+        parents[own] = int(fields["PPid"])
+        sizes[own] = sum(int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem")) * 1024
+    tree = {pid}
+    while more := {own for own, parent in parents.items() if parent in tree} - tree:
+        tree |= more
+    return sum(sizes.get(own, 0) for own in tree)
+
+
 def mean_std(values: Iterable[float]) -> str:
     """Mean ± sample standard deviation."""
     a = np.array(list(values), dtype=float)

@@ -22,29 +22,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import DATA, RESULTS, print_table, save
+from common import DATA, RESULTS, memory_of_tree, print_table, save
 
 STEPS = 400
 PHASES = ["make", "build", "open", "default", "paper"]
 N_WELLS = 620_000  # treated wells with a known structure
 ABSENT_SOURCES = ("source_1", "source_7", "source_9", "source_13", "source_15")  # of JUMP, from the table of wells
-
-
-def memory_of_tree(pid: int) -> int:
-    """Bytes of memory that is no file's, of a process and its descendants."""
-    parents, sizes = {}, {}
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        except OSError:  # it ended meanwhile
-            continue
-        own = int(fields["Pid"])
-        parents[own] = int(fields["PPid"])
-        sizes[own] = sum(int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem")) * 1024
-    tree = {pid}
-    while more := {own for own, parent in parents.items() if parent in tree} - tree:
-        tree |= more
-    return sum(sizes.get(own, 0) for own in tree)
 
 
 def measured(phase: str, folder: Path, *words: str) -> dict[str, Any]:

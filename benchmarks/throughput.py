@@ -14,6 +14,7 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,19 +120,20 @@ def featurising(smiles: list[str]) -> dict[str, Callable[[], Any]]:
 def embedding(smiles: list[str]) -> dict[str, Callable[[], Any]]:
     """SMILES → vector."""
     P = np.random.default_rng(0).normal(size=(64, 32))
-    fitted = {
-        name: constructor(max_epochs=1, random_state=0).fit(smiles[:64], profiles=P)
-        for name, constructor in {"paper": MoCoPEmbedder.paper, "default": MoCoPEmbedder}.items()
-    }
     candidates: dict[str, Callable[[], Any]] = {
-        "MolFromSmiles alone": lambda: [Chem.MolFromSmiles(s) is None for s in smiles],
-        "mocop_sklearn, paper": lambda: fitted["paper"].transform(smiles),
-        "mocop_sklearn, default": lambda: fitted["default"].transform(smiles),
+        "MolFromSmiles alone": lambda: [Chem.MolFromSmiles(s) is None for s in smiles]
     }
+    for name, constructor in {"paper": MoCoPEmbedder.paper, "default": MoCoPEmbedder}.items():
+        for n_jobs in (1, os.cpu_count()):
+            embedder = constructor(max_epochs=1, random_state=0, n_jobs=n_jobs).fit(smiles[:64], profiles=P)
+            candidates[f"mocop_sklearn, {name}, n_jobs={n_jobs}"] = partial(embedder.transform, smiles)
     if importlib.util.find_spec("skfp"):
         from skfp.fingerprints import ECFPFingerprint
 
-        candidates["scikit-fingerprints ECFP"] = lambda: ECFPFingerprint().transform(smiles)
+        for n_jobs in (1, os.cpu_count()):
+            candidates[f"scikit-fingerprints ECFP, n_jobs={n_jobs}"] = partial(
+                ECFPFingerprint(n_jobs=n_jobs).transform, smiles
+            )
     if importlib.util.find_spec("scikit_mol"):
         from scikit_mol.conversions import SmilesToMolTransformer
         from scikit_mol.fingerprints import MorganFingerprintTransformer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,32 +71,42 @@ def _has_onednn() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "")
+
+
+_ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    # each with its backward pass, from the gradient and the output
+    "none": (lambda y: y, lambda grad, y: grad),
+    "relu": (torch.relu, lambda grad, y: torch.ops.aten.threshold_backward(grad, y, 0)),
+    "sigmoid": (torch.sigmoid, lambda grad, y: torch.ops.aten.sigmoid_backward(grad, y)),
+}
 
 
 class _OneDNNLinear(torch.autograd.Function):
-    """x Wᵀ + b in float32."""
+    """f(x Wᵀ + b) in float32."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _multiply(x, weight, bias)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+        y = _multiply(x, weight, bias, activation)
+        ctx.save_for_backward(x, weight, y if activation != "none" else None)
+        ctx.activation = activation
+        return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        grad = grad.contiguous()
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+        x, weight, y = ctx.saved_tensors
+        grad = _ACTIVATIONS[ctx.activation][1](grad, y).contiguous()
         of_x = _multiply(grad, weight.T.contiguous()) if ctx.needs_input_grad[0] else None
         of_weight = _multiply(x.T, grad.T).T.contiguous()  # twice as fast as its transpose
-        return of_x, of_weight, grad.sum(dim=0) if ctx.needs_input_grad[2] else None
+        return of_x, of_weight, grad.sum(dim=0) if ctx.needs_input_grad[2] else None, None
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """X Wᵀ + b, for many rows; on a CPU fastest where their number is a multiple of 256."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
+    """f(X Wᵀ + b), for many rows; on a CPU fastest where their number is a multiple of 256."""
     if x.is_cuda or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu") or not _has_onednn():
-        return F.linear(x, weight, bias)
-    return _OneDNNLinear.apply(x, weight, bias)
+        return _ACTIVATIONS[activation][0](F.linear(x, weight, bias))
+    return _OneDNNLinear.apply(x, weight, bias, activation)
 
 
 class _Linear(nn.Linear):
@@ -121,11 +131,13 @@ class _Dropout(nn.Dropout):
 
 def _gated(m: Tensor, h: Tensor, cell: nn.GRUCell) -> Tensor:
     """What the cell computes; its own code for CPUs multiplies slowly."""
-    sizes = [2 * h.shape[1], h.shape[1]]
-    gates_m, new_m = linear(m, cell.weight_ih, cell.bias_ih).split(sizes, dim=1)
-    gates_h, new_h = linear(h, cell.weight_hh, cell.bias_hh).split(sizes, dim=1)
-    reset, update = torch.sigmoid(gates_m + gates_h).chunk(2, dim=1)
-    # tanh a = 2 σ(2a) - 1: torch's tanh takes eight times as long as its σ
+    n = 2 * h.shape[1]
+    weights = torch.cat([cell.weight_ih[:n], cell.weight_hh[:n]], dim=1)
+    gates = linear(torch.cat([m, h], dim=1), weights, cell.bias_ih[:n] + cell.bias_hh[:n], "sigmoid")
+    reset, update = gates.chunk(2, dim=1)
+    new_m = linear(m, cell.weight_ih[n:], cell.bias_ih[n:])
+    new_h = linear(h, cell.weight_hh[n:], cell.bias_hh[n:])
+    # tanh(a) = 2 sigmoid(2a) - 1: torch's tanh takes eight times as long as its sigmoid
     new = torch.sigmoid(torch.addcmul(new_m, reset, new_h).mul_(2)).mul(2).sub_(1)
     return torch.lerp(new, h, update)
 
@@ -152,12 +164,11 @@ class GatedGraphConv(nn.Module):
         self.update = nn.GRUCell(width, width)
 
     def forward(self, h: Tensor, graph: GraphBatch) -> Tensor:
-        # Â (H W) + b: the dense product first, its rows are as wide as H
-        m = _Propagate.apply(linear(h, self.message.weight), graph) + self.message.bias
+        m, weight = _Propagate.apply(h, graph), self.message.weight
         if self.bond is not None:
             assert graph.bonds is not None
-            m = m + linear(graph.bonds, self.bond.weight)
-        m = F.relu(m)
+            m, weight = torch.cat([m, graph.bonds], dim=1), torch.cat([weight, self.bond.weight], dim=1)
+        m = linear(m, weight, self.message.bias, "relu")
         return self.update(m, h) if m.is_cuda else _gated(m, h, self.update)  # one kernel on a GPU
 
 

@@ -128,11 +128,11 @@ def ahead(items: Iterator[_T]) -> Iterator[_T]:
             yield item  # type: ignore[misc]
 
 
-def results(jobs: Iterable[Any], n_jobs: int | None) -> Iterable[Any]:
+def results(jobs: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
     """Results of delayed calls, in order and, where joblib's active backend can, as soon as they are there."""
     backend, _ = get_active_backend()
     return_as = "generator" if getattr(backend, "supports_return_generator", False) else "list"
-    return joblib.Parallel(n_jobs, return_as=return_as)(jobs)
+    return iter(joblib.Parallel(n_jobs, return_as=return_as)(jobs))
 
 
 @contextlib.contextmanager

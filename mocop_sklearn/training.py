@@ -104,7 +104,8 @@ def train(
         if not recipe.train_heads:
             model.molecule_head.requires_grad_(False)
             model.profile_head.requires_grad_(False)
-        optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
+        groups = _parameter_groups(model, recipe.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
         if resume_from is None:
             state = TrainingState(model.state_dict(), {}, _cpu_copy(model.state_dict()))
         else:

@@ -9,7 +9,6 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import rdDepictor, rdmolops
 
 from mocop_sklearn import featurize as featurize_module
-from mocop_sklearn import featurize as featurize_module
 from mocop_sklearn.featurize import GraphBuilder, featurize
 from mocop_sklearn.graphs import concatenate
 from mocop_sklearn.molecules import parse_molecule

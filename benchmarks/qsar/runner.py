@@ -139,9 +139,7 @@ def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], 
                 print(f"{i} of {len(todo)} units, {minutes:.1f} min; last: {line['set']}, {line['arm']}", flush=True)
 
 
-def _results(
-    todo: Sequence[Unit], room: Room, protocol: Callable[[Arm], str], n_jobs: int
-) -> Iterator[dict[str, Any]]:
+def _results(todo: Sequence[Unit], room: Room, protocol: Callable[[Arm], str], n_jobs: int) -> Iterator[dict[str, Any]]:
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     return parallel(joblib.delayed(_in_one_thread)(unit, room, protocol(unit.arm)) for unit in todo)
 
