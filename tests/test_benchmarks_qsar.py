@@ -128,7 +128,7 @@ def test_assays_that_measure_a_task_are_known(assay, genes, related):
 
 def test_rounds_take_a_new_split_and_a_new_seed_first(smiles, labels):
     made_up = task_set(smiles, np.asarray(labels, float)[:, None])
-    found = runner.units([made_up], [arms.Arm("scratch")], [0, 1])
+    found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1])
     assert [(u.split, u.seed, u.fraction) for u in found[::2]] == [(0, 0, 0.5), (1, 1, 0.5), (1, 0, 0.5), (0, 1, 0.5)]
     assert len({u.key for u in found}) == len(found) == 8
 
@@ -139,8 +139,18 @@ def test_rounds_take_a_new_split_and_a_new_seed_first(smiles, labels):
 )
 def test_large_sets_have_fewer_pairs(smiles, labels, pairs, expected):
     made_up = replace(task_set(smiles, np.asarray(labels, float)[:, None]), pairs=pairs)
-    found = runner.units([made_up], [arms.Arm("scratch")], [0, 1])
+    found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1])
     assert [(u.split, u.seed) for u in found[::2]] == expected
+
+
+def test_arms_have_pairs_and_sets_have_arms(smiles, labels):
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None])
+    one, other = arms.Arm("scratch"), arms.Arm("fine-tuned", "toxcast", "contrastive")
+    found = runner.units([made_up], {one: "all", other: "diagonal"}, [0, 1])
+    assert [(u.split, u.seed) for u in found if u.arm == other][::2] == [(0, 0), (1, 1)]
+    assert sum(u.arm == one for u in found) == 8
+    found = runner.units([replace(made_up, arms=(other.label,))], {one: "all", other: "all"}, [0])
+    assert {u.arm for u in found} == {other}
 
 
 def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
@@ -151,7 +161,7 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
         return np.random.default_rng(seed).random((len(test), made_up.labels.shape[1]))
 
     monkeypatch.setattr(runner, "predict", predict)
-    todo = runner.units([task_set(smiles, np.asarray(labels, float)[:, None])], [arms.Arm("scratch")], [0, 1])
+    todo = runner.units([task_set(smiles, np.asarray(labels, float)[:, None])], {arms.Arm("scratch"): "all"}, [0, 1])
     path = tmp_path / "results.jsonl"
 
     def run(protocol="p"):
@@ -172,7 +182,7 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
 def test_many_tasks_leave_their_means_only(smiles, monkeypatch):
     Y = np.random.default_rng(0).integers(0, 2, (len(smiles), runner.MAX_TASKS_PER_LINE + 1)).astype(float)
     monkeypatch.setattr(runner, "predict", lambda *a: np.random.default_rng(0).random((len(a[4]), Y.shape[1])))
-    line = runner.run_unit(runner.units([task_set(smiles, Y)], [arms.Arm("scratch")], [0])[0], None, "p")
+    line = runner.run_unit(runner.units([task_set(smiles, Y)], {arms.Arm("scratch"): "all"}, [0])[0], None, "p")
     assert line["tasks"] == {}
     assert line["n_scored"] == Y.shape[1]
     assert 0.3 < line["mean"]["auroc"] < 0.7
@@ -201,7 +211,7 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     }
     every = [arm.label for arm in arms.arms(["toxcast"])]
     options = bench.parser(None).parse_args(["--quick", "--cache", str(tmp_path / "cache"), "--fractions", "1.0"])
-    bench.main("made_up", specs, every, list(specs), options)
+    bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
     lines = runner.read_lines(tmp_path / "results" / "made_up_quick.jsonl")
     assert len(lines) == 2 * len(every)
     assert {(line["arm"], line["error"]) for line in lines if "error" in line} == {
@@ -212,7 +222,7 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     assert {arms.label(line["arm"], line["corpus"]) for line in lines} == {*every} - {"cell count + linear", "chemprop"}
     assert all(np.isfinite(list(line["mean"].values())).all() for line in lines)
     assert "skipped: none" in capsys.readouterr().out
-    bench.main("made_up", specs, every, list(specs), options)
+    bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
     assert f"{2 * len(every)} units there, 0 of {2 * len(every)} to do" in capsys.readouterr().out
 
 

@@ -101,11 +101,14 @@ def _prepare(encoders: Encoders, corpus: str, objective: str, seed: int) -> None
 def main(
     name: str,
     specs: Mapping[str, tasks.Spec],
-    own_arms: Sequence[str],
+    own_arms: Mapping[str, str],
     quick_sets: Sequence[str],
     arguments: argparse.Namespace,
 ) -> None:
-    """Run a benchmark: load, pretrain without the test molecules, fit and score all that is not done yet."""
+    """Run a benchmark: load, pretrain without the test molecules, fit and score all that is not done yet.
+
+    ``own_arms`` are the default arms by label, each with the pairs of split and seed that it is run on.
+    """
     torch.set_num_threads(1)
     RDLogger.DisableLog("rdApp.*")
     warnings.filterwarnings("ignore", category=FutureWarning)
@@ -130,6 +133,8 @@ def main(
         print(f"skipped: no task set of {name} is in {DATA}")
         return
     chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora))
+    if arguments.arms:
+        sets = [replace(t, arms=()) for t in sets]
     if fractions:
         sets = [_with_fractions(t, fractions) for t in sets]
     for t in sets:
@@ -152,15 +157,15 @@ def main(
     print(f"{machine()['processor']}; results in {path}")
 
 
-def _chosen_arms(own: Sequence[str], names: Sequence[str], only: Sequence[str]) -> list[Arm]:
-    """Arms by label, in the order given; ``names`` may leave out the corpus. All of them for ``names="all"``."""
+def _chosen_arms(own: Mapping[str, str], names: Sequence[str], only: Sequence[str]) -> dict[Arm, str]:
+    """Arms by label, in the order given, and their pairs; ``names`` may leave out the corpus, or be "all"."""
     every = arms(list(corpora.CORPORA))
-    names = [arm.label for arm in every] if list(names) == ["all"] else names or own
+    names = [arm.label for arm in every] if list(names) == ["all"] else names or list(own)
     found = [arm for name in names for arm in every if name in (arm.label, arm.name)]
     unknown = [name for name in names if not any(name in (arm.label, arm.name) for arm in every)]
     if unknown:
         raise SystemExit(f"unknown arms {unknown}; there are {[arm.label for arm in every]}")
-    return [arm for arm in found if not only or arm.corpus in (*only, "-")]
+    return {arm: own.get(arm.label, "all") for arm in found if not only or arm.corpus in (*only, "-")}
 
 
 def _with_fractions(t: tasks.TaskSet, fractions: Sequence[float]) -> tasks.TaskSet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from mocop_sklearn.model_selection import training_fractions
 from qsar.arms import Arm, Room, predict
 from qsar.scores import score
-from qsar.tasks import FRACTIONS, TaskSet
+from qsar.tasks import FRACTIONS, PAIRS, TaskSet
 
 KEY = ("set", "arm", "corpus", "objective", "fraction", "split", "seed")
 # Of a set with more tasks than this, a line has the macro means only: the files are to stay readable.
@@ -45,9 +45,10 @@ class Unit:
         return self.tasks.name, arm.name, arm.corpus, arm.objective, self.fraction, split, self.seed
 
 
-def units(sets: Sequence[TaskSet], arms: Sequence[Arm], seeds: Sequence[int]) -> list[Unit]:
+def units(sets: Sequence[TaskSet], arms: Mapping[Arm, str], seeds: Sequence[int]) -> list[Unit]:
     """All units in rounds of one split and one seed each, so that a run cut short has something of everything.
 
+    An arm comes with the pairs of split and seed that it is run on, a key of ``PAIRS``; a set has pairs of its own.
     The first rounds take a new split and a new seed each: (0, 0), (1, 1), (2, 2), then (0, 1) and so on.
     """
     n_splits = max((len(tasks.splits) for tasks in sets), default=0)
@@ -57,8 +58,9 @@ def units(sets: Sequence[TaskSet], arms: Sequence[Arm], seeds: Sequence[int]) ->
         Unit(tasks, arm, fraction, split, seed)
         for split, seed in rounds
         for tasks in sets
-        if tasks.is_run(split, seed)
-        for arm in arms
+        if split < len(tasks.splits) and PAIRS[tasks.pairs](split, seed)
+        for arm, pairs in arms.items()
+        if PAIRS[pairs](split, seed) and (not tasks.arms or arm.label in tasks.arms)
         for fraction in tasks.fractions
     ]
 

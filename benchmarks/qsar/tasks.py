@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,13 @@ from mocop_sklearn.molecules import canonical_smiles
 from mocop_sklearn.runtime import once
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+# Which pairs of a split and a seed belong to the breadth of a set, or of an arm
+PAIRS: dict[str, Callable[[int, int], bool]] = {
+    "all": lambda split, seed: True,
+    "published": lambda split, seed: split == 0,
+    "diagonal": lambda split, seed: split == seed,
+    "one": lambda split, seed: split == seed == 0,
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,8 @@ class Spec:
     split: str = "split"  # column of the published split; a prefix when there are several
     by: str | None = None  # column whose values make a task set each
     fractions: tuple[float, ...] = FRACTIONS
-    pairs: str = "all"  # of split and seed: "all", "published" (the first split), "diagonal", "one"
+    pairs: str = "all"  # of split and seed; a key of PAIRS
+    arms: tuple[str, ...] = ()  # the only ones by default, by label; all of a benchmark's when empty
     drop_overlap: bool = False  # test rows whose molecule is in training leave the test part
 
 
@@ -52,13 +61,9 @@ class TaskSet:
     splits: list[tuple[str, np.ndarray, np.ndarray]]
     fractions: tuple[float, ...]
     pairs: str = "all"
+    arms: tuple[str, ...] = ()
     n_dropped: int = 0
     extra: dict[str, np.ndarray] = field(default_factory=dict)  # further columns, such as activity cliffs
-
-    def is_run(self, split: int, seed: int) -> bool:
-        """Whether this pair of a split and a seed belongs to the breadth of the set."""
-        allowed = {"all": True, "published": split == 0, "diagonal": split == seed, "one": split == seed == 0}
-        return split < len(self.splits) and allowed[self.pairs]
 
     @property
     def test_molecules(self) -> set[str]:
@@ -103,7 +108,17 @@ def _task_set(name: str, frame: pd.DataFrame, spec: Spec, n_splits: int, cache: 
     splits = (splits + scaffold_splits(smiles, splits, n_splits - len(splits)))[:n_splits]
     extra = {"cliff": frame["cliff_mol"].to_numpy() > 0} if "cliff_mol" in frame else {}
     return TaskSet(
-        name, spec.kind, smiles, labels, tasks, splits, spec.fractions, spec.pairs, int((~valid).sum()), extra
+        name,
+        spec.kind,
+        smiles,
+        labels,
+        tasks,
+        splits,
+        spec.fractions,
+        spec.pairs,
+        spec.arms,
+        int((~valid).sum()),
+        extra,
     )
 
 
