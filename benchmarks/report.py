@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pictures
 from common import RESULTS, ROOT, mean_std, table
 from qsar.section import section as qsar_section
 
@@ -78,7 +79,53 @@ def throughput(figures: dict[str, Any]) -> list[str]:
         rows = [[name, *(f"{value:,.2f}" for value in row.values())] for name, row in figures[key].items()]
         reference = list(next(iter(figures[key].values())))[1].removeprefix("ratio_to_")
         lines += [f"{title}.", "", *table(["", "per second", f"÷ {reference}"], rows), ""]
-    return lines
+    panels = {
+        f"{title}, per second": {name: row["per_second"] for name, row in figures[key].items()}
+        for key, title in titles.items()
+    }
+    pictures.rates(panels, ROOT / "docs" / "throughput.svg")
+    return [*lines, "![rates](throughput.svg)", ""]
+
+
+def library(figures: dict[str, Any]) -> list[str]:
+    """Rate and memory of embedding a library, by its size."""
+    rows = [[f"{value:,.0f}" for value in run.values()] for run in figures["runs"]]
+    return [
+        "## Embedding a large library",
+        "",
+        provenance(figures),
+        "",
+        f"The paper's network, {figures['n_jobs']} processes; {figures['distinct']:,} structures of "
+        f"{figures['source']}, repeated in ever other order. Memory of all processes that is no file's, at its peak, "
+        "less what there was before, and less the array of 1,024 float32 per molecule that is returned.",
+        "",
+        *table(["molecules", "per second", "output, MiB", "memory beyond it, MiB"], rows),
+        "",
+    ]
+
+
+def loop(figures: dict[str, Any]) -> list[str]:
+    """Share of the pretraining loop that is forward and backward pass and step."""
+    rows = [
+        [
+            r["recipe"],
+            f"{r['batch_size']:,}",
+            f"{r['pairs_per_second']:,.0f}",
+            f"{100 * (1 - r['share_of_bound']):.1f} %",
+        ]
+        for r in figures["runs"]
+    ]
+    return [
+        "## The pretraining loop",
+        "",
+        provenance(figures),
+        "",
+        "Elsewhere: the share of the loop that is not forward pass, backward pass and step, by the same steps on "
+        "batches that were made before.",
+        "",
+        *table(["recipe", "batch", "pairs/s", "elsewhere"], rows),
+        "",
+    ]
 
 
 def finetuning_speed(figures: dict[str, Any]) -> list[str]:
@@ -203,6 +250,8 @@ def main() -> None:
     sections: dict[str, Callable[[dict[str, Any]], list[str]]] = {
         "retrieval": retrieval,
         "throughput": throughput,
+        "library": library,
+        "loop": loop,
         "finetuning_speed": finetuning_speed,
         "scale": scale,
         "simulated": simulated,

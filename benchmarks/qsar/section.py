@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pictures
 from common import table
 
-from qsar import pictures, published
+from qsar import published
 from qsar.arms import label
 from qsar.summary import differences, frame, interval, macro_means, published_split, shared_cells, show
 

@@ -1,4 +1,4 @@
-"""Pictures of the QSAR benchmarks, from the same figures as the tables."""
+"""Pictures of the benchmarks, from the same figures as the tables."""
 
 from __future__ import annotations
 
@@ -54,5 +54,23 @@ def paired_differences(found: Mapping[str, pd.DataFrame], title: str, ylabel: st
         axes.set_ylabel(ylabel)
         axes.set_title(title)
         axes.legend(fontsize=7, frameon=False)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+
+
+def rates(panels: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Bars of items per second, a panel for each kind of work; ours are coloured."""
+    with mpl.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            len(panels), figsize=(7.2, 0.9 + 0.28 * sum(map(len, panels.values()))), layout="constrained",
+            height_ratios=[len(rows) + 1 for rows in panels.values()],
+        )  # fmt: skip
+        for ax, (title, rows) in zip(axes, panels.items(), strict=True):
+            names = list(rows)[::-1]
+            colours = [COLOURS[1] if name.startswith("mocop") else "#bbbbbb" for name in names]
+            ax.bar_label(ax.barh(names, [rows[name] for name in names], color=colours), fmt="{:,.0f}", padding=3)
+            ax.set_title(title, loc="left")
+            ax.set_xticks([])
+            ax.spines[["top", "right", "bottom"]].set_visible(False)
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
