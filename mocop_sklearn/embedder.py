@@ -107,7 +107,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     precision : {"auto", "fp32", "bf16"}, default="auto"
         ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
     n_jobs : int, default=None
-        Processes that parse molecules.
+        Processes that parse molecules and, on a CPU, embed them, each its share of the rows. They stay for a while:
+        the first embedding of some thousand molecules waits for them to start.
     memory : str, Path or joblib.Memory, default=None
         Cache of fits and embeddings, shared among processes. With ``random_state=None`` too, a fit
         with the same inputs is taken from the cache.

@@ -76,7 +76,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     precision : {"auto", "fp32", "bf16"}, default="auto"
         ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
     n_jobs : int, default=None
-        Processes that parse molecules.
+        Processes that parse molecules and, on a CPU, predict.
     checkpoint_dir : str or Path, default=None
         Where the state of training is written after every epoch.
     resume : bool, default=False
@@ -206,9 +206,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Parameters
         ----------
         X : list, array, Series or one column of str or Mol, shape (n_samples,)
-        y : array-like, shape (n_samples,) or (n_samples, n_tasks)
-            One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured. One
-            column is one task, as if it were one-dimensional.
+        y : array-like or sparse matrix, shape (n_samples,) or (n_samples, n_tasks)
+            One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured, nor is
+            what a sparse matrix does not store. One column is one task, as if it were one-dimensional.
         sample_weight : array-like of float, shape (n_samples,), default=None
             A row of weight 0 is as good as absent.
 
@@ -495,8 +495,9 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         Parameters
         ----------
         X : list, array, Series or one column of str or Mol, shape (n_samples,)
-        y : array-like of float, shape (n_samples,) or (n_samples, n_targets)
-            NaN, None and ``missing`` are not measured. One column is one target, as if it were one-dimensional.
+        y : array-like of float or sparse matrix, shape (n_samples,) or (n_samples, n_targets)
+            NaN, None and ``missing`` are not measured, nor is what a sparse matrix does not store. One column is one
+            target, as if it were one-dimensional.
         sample_weight : array-like of float, shape (n_samples,), default=None
             A row of weight 0 is as good as absent.
 

@@ -12,12 +12,12 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 
 def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels of shape (n,) or (n, tasks > 1) and, of the same shape, which of them were measured."""
+    """Return labels of shape (n,) or (n, tasks > 1) and, of the same shape, which of them were measured.
+
+    What a sparse matrix does not store was not measured.
+    """
     if sp.issparse(y):
-        raise TypeError(
-            "y is sparse, where what is not stored may be 0 or not measured. Pass an array with NaN for what was not "
-            "measured, or y.toarray() if it is 0."
-        )
+        y = _stored(y)
     try:
         labels = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
     except ValueError as error:
@@ -38,6 +38,19 @@ def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
         marked = [value == missing for value in labels[measured].tolist()]
         measured[measured] = ~np.array(marked, dtype=bool)
     return labels, measured
+
+
+def _stored(y: Any) -> np.ndarray:
+    entries = sp.coo_matrix(y)
+    entries.sum_duplicates()
+    if entries.nnz and (entries.data == 1).all():
+        raise ValueError(
+            "y is sparse and stores nothing but ones, and what it does not store counts as not measured. Store the "
+            "zeros that were measured, or pass y.toarray() when all others are 0."
+        )
+    labels = np.full(entries.shape, np.nan)
+    labels[entries.row, entries.col] = entries.data
+    return labels
 
 
 def check_same_shape(labels: np.ndarray, predicted: np.ndarray) -> None:

@@ -557,6 +557,18 @@ def test_almost_nothing_measured(smiles):
     assert (np.isnan(p).all(axis=0) == np.isnan(Y).all(axis=0)).all()
 
 
+@pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
+@pytest.mark.parametrize("estimator", [MoCoPClassifier, MoCoPRegressor])
+def test_what_a_sparse_matrix_does_not_store_was_not_measured(smiles, estimator, layout):
+    rng = np.random.default_rng(3)
+    Y = rng.choice([0.0, 1.0, NAN], (40, 3))
+    rows, columns = np.nonzero(~np.isnan(Y))
+    stored = layout(sparse.coo_array((Y[rows, columns], (rows, columns)), shape=Y.shape))  # zeros, too
+    dense, from_sparse = (estimator(**QUICK).fit(smiles, y) for y in (Y, stored))
+    np.testing.assert_array_equal(dense.predict(smiles), from_sparse.predict(smiles))
+    assert dense.score(smiles, Y) == from_sparse.score(smiles, stored)
+
+
 def test_a_task_with_two_positives(smiles, labels):
     rare = np.zeros(40)
     rare[[3, 30]] = 1
@@ -717,7 +729,7 @@ BAD = {
     "infinite": (lambda f, X, y: f(X, np.where(y, np.inf, 0.0)), ValueError, "infinity"),
     "cube": (lambda f, X, y: f(X, np.zeros((40, 2, 2))), ValueError, r"got \(40, 2, 2\)"),
     "ragged": (lambda f, X, y: f(X, [[0, 1]] * 39 + [[0]]), ValueError, "rows have different lengths"),
-    "sparse": (lambda f, X, y: f(X, sparse.csr_array(np.ones((40, 3)))), TypeError, r"y is sparse.*toarray"),
+    "sparse ones": (lambda f, X, y: f(X, sparse.csr_array(np.ones((40, 3)))), ValueError, r"nothing but ones.*toarray"),
     "negative weight": (lambda f, X, y: f(X, y, -np.ones(40)), ValueError, "Negative values"),
     "weights' length": (lambda f, X, y: f(X, y, np.ones(3)), ValueError, "sample_weight"),
 }

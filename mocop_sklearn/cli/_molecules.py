@@ -37,7 +37,7 @@ def _molecule_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-rows", type=count, default=16384, metavar="N", help="rows in memory at a time (default: 16384)")
     add("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, the GPU when there is one)")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
-    add("--n-jobs", type=int, metavar="N", help="processes that parse molecules")
+    add("--n-jobs", type=int, metavar="N", help="processes that parse molecules and, on a CPU, embed them")
     add("-q", "--quiet", action="store_true", help="only errors and counts of bad rows")
 
 
