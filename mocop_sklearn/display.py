@@ -82,7 +82,7 @@ class TrainingHistoryDisplay:
     Parameters
     ----------
     history : list of dict
-        ``history_`` of a fitted embedder.
+        ``history_`` of a fitted embedder, classifier or regressor; an ensemble has a line for each network.
 
     Attributes
     ----------
@@ -96,23 +96,32 @@ class TrainingHistoryDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
-        """Plot the history of a fitted ``MoCoPEmbedder``."""
+        """Plot the history of a fitted ``MoCoPEmbedder``, ``MoCoPClassifier`` or ``MoCoPRegressor``."""
         check_is_fitted(estimator)
         return cls(estimator.history_).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
         """Draw into ``ax``, or into a new figure."""
         self.ax_ = _axes(ax)
-        epochs = [row["epoch"] for row in self.history]
-        self.lines_ = self.ax_.plot(epochs, [row["loss"] for row in self.history], label="training loss")
-        self.ax_.set(xlabel="epoch", ylabel="InfoNCE")
-        if self.history and "validation_score" in self.history[0]:
-            self.lines_ += self.ax_.plot(
-                epochs, [row["validation_loss"] for row in self.history], label="validation loss"
-            )
+        contrastive = any("temperature" in row for row in self.history)
+        self.ax_.set(xlabel="epoch", ylabel="InfoNCE" if contrastive else "loss")
+        self.lines_ = self._draw(self.ax_, "loss", "training loss", color="C0")
+        if any("validation_score" in row for row in self.history):
+            self.lines_ += self._draw(self.ax_, "validation_loss", "validation loss", color="C1")
             right = self.ax_.twinx()
-            scores = [row["validation_score"] for row in self.history]
-            self.lines_ += right.plot(epochs, scores, color="black", label="validation score (right)")
-            right.set(ylabel="1 - 2 × normalised rank", ylim=(min(0, *scores), 1))
-        self.ax_.legend(handles=self.lines_, fontsize="small")
+            self.lines_ += self._draw(right, "validation_score", "validation score (right)", color="black")
+            scores = [row["validation_score"] for row in self.history if np.isfinite(row["validation_score"])]
+            right.set(ylim=(min([0.0, *scores]), 1))
+            if contrastive:
+                right.set(ylabel="1 - 2 × normalised rank")
+        handles = {line.get_label(): line for line in self.lines_}  # one for all networks
+        self.ax_.legend(handles=list(handles.values()), fontsize="small")
         return self
+
+    def _draw(self, ax: Any, column: str, label: str, color: str) -> list[Any]:
+        networks = list(dict.fromkeys(row.get("estimator", 0) for row in self.history))
+        lines = []
+        for network in networks:
+            rows = [row for row in self.history if row.get("estimator", 0) == network]
+            lines += ax.plot([row["epoch"] for row in rows], [row[column] for row in rows], color=color, label=label)
+        return lines

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mocop_sklearn import MoCoPClassifier
 from mocop_sklearn.display import RetrievalDisplay, TrainingHistoryDisplay
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -37,3 +38,15 @@ def test_history_with_and_without_validation():
     display = TrainingHistoryDisplay(rows).plot(ax=axes)
     assert display.ax_ is axes
     np.testing.assert_allclose(display.lines_[2].get_ydata(), [0.1, 0.2])
+
+
+def test_history_of_an_ensemble_has_a_line_for_each_network(smiles, labels):
+    recipe = {"n_estimators": 2, "max_epochs": 3, "n_layers": 1, "validation_fraction": 0.25, "random_state": 0}
+    fitted = MoCoPClassifier(**recipe).fit(smiles, labels)
+    display = TrainingHistoryDisplay.from_estimator(fitted)
+    assert display.ax_.get_ylabel() == "loss"
+    losses = [line.get_ydata().tolist() for line in display.lines_ if line.get_label() == "training loss"]
+    assert losses == [[row["loss"] for row in fitted.history_ if row["estimator"] == i] for i in (0, 1)]
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == [
+        "training loss", "validation loss", "validation score (right)",
+    ]  # fmt: skip
