@@ -50,6 +50,10 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     layer_decay : float, default=1.0
         The learning rate of each layer is this factor times that of the layer above it; the last linear layer
         has ``learning_rate``, and the encoder's linear layer comes next.
+    head_init : {"random", "linear"}, default="random"
+        Where the last linear layer starts: at random, or at a ridge or logistic regression of what the encoder makes
+        of the training molecules, as in linear probing before fine-tuning [2]_. For few molecules and a pretrained
+        encoder, with few epochs.
     class_weight : {"balanced", None} or dict, default=None
         As in scikit-learn: ``"balanced"`` makes the classes of each task weigh the same; a dict maps classes to
         weights, 1 for those that it does not name.
@@ -117,6 +121,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     ----------
     .. [1] Nguyen, Pertusi, Branson. Molecule-Morphology Contrastive Pretraining for Transferable
        Molecular Representation. arXiv 2305.09790, 2023.
+    .. [2] Kumar, Raghunathan, Jones, Ma, Liang. Fine-Tuning can Distort Pretrained Features and Underperform
+       Out-of-Distribution. ICLR 2022, arXiv 2202.10054, section 3.4.
 
     Examples
     --------
@@ -152,6 +158,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         dropout: float = 0.1,
         freeze: str | int = "none",
         layer_decay: float = 1.0,
+        head_init: str = "random",
         class_weight: Any = None,
         missing: Any = np.nan,
         max_epochs: int = 100,
@@ -181,6 +188,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             dropout=dropout,
             freeze=freeze,
             layer_decay=layer_decay,
+            head_init=head_init,
             missing=missing,
             max_epochs=max_epochs,
             batch_size=batch_size,
@@ -432,6 +440,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     dropout : float, default=0.1
     freeze : {"none", "encoder"} or int, default="none"
     layer_decay : float, default=1.0
+    head_init : {"random", "linear"}, default="random"
     missing : number or None, default=nan
         The value of what was not measured, beside NaN and None, which always are.
     max_epochs : int, default=100

@@ -66,6 +66,7 @@ class FineTuned(BaseEstimator):
         },
         "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "head_init": [StrOptions({"random", "linear"})],
         "missing": [Real, str, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "validation_groups": [StrOptions({"molecule", "scaffold"})],
@@ -88,6 +89,7 @@ class FineTuned(BaseEstimator):
         dropout: float = 0.1,
         freeze: str | int = "none",
         layer_decay: float = 1.0,
+        head_init: str = "random",
         missing: Any = np.nan,
         max_epochs: int = 100,
         batch_size: int = 128,
@@ -115,6 +117,7 @@ class FineTuned(BaseEstimator):
         self.dropout = dropout
         self.freeze = freeze
         self.layer_decay = layer_decay
+        self.head_init = head_init
         self.missing = missing
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -209,6 +212,7 @@ class FineTuned(BaseEstimator):
                         objective=objective,
                         freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
                         layer_decay=float(self.layer_decay),
+                        head_init=self.head_init,
                         max_epochs=self.max_epochs,
                         batch_size=self.batch_size,
                         learning_rate=float(self.learning_rate),

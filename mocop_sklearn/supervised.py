@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from .encoders import Architecture, PredictionNetwork, SideBySide
 from .graphs import MoleculeGraphs
+from .heads import linear_head
 from .inference import embed_graphs
 from .runtime import autocast, generator, torch_seed
 from .training import TrainingState, out_of_patience
@@ -32,6 +33,7 @@ class SupervisedRecipe:
     objective: str  # "binary", "multiclass" or "regression"
     freeze: str | int
     layer_decay: float
+    head_init: str
     max_epochs: int
     batch_size: int
     learning_rate: float
@@ -151,6 +153,8 @@ def train_supervised(
         if encoder_weights is not None:
             network.molecule_encoder.load_state_dict(encoder_weights)
         network.to(device)
+        if recipe.head_init == "linear" and resume_from is None:
+            _start_head(network, training, device, recipe)
         optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), weight_decay=recipe.weight_decay, fused=True)
         training = training.to(device)
         z = _representations(network, training.graphs, device, recipe)
@@ -196,6 +200,19 @@ def train_supervised(
         progress.close()
     kept = {name: w.numpy() for name, w in state.best_weights.items()}
     return SupervisedResult(kept, state.history, state.best_score)
+
+
+@torch.no_grad()
+def _start_head(
+    network: PredictionNetwork, training: LabelledMolecules, device: torch.device, recipe: SupervisedRecipe
+) -> None:
+    """Set the last layer to a regularised linear model of what enters it."""
+    encoder = SideBySide([network.molecule_encoder], network.head.in_features)
+    z = np.tanh(embed_graphs(encoder, training.graphs, device, recipe.precision))
+    targets, weights = training.targets.numpy(), training.weights.numpy()
+    outputs, coefficients, intercepts = linear_head(recipe.objective, z, targets, weights)
+    network.head.weight[outputs] = torch.from_numpy(coefficients).to(network.head.weight)
+    network.head.bias[outputs] = torch.from_numpy(intercepts).to(network.head.bias)
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:

@@ -21,11 +21,11 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -366,6 +366,63 @@ def test_layer_wise_rates(smiles, labels, fitted):
         for part in ("molecule_encoder.readout", "molecule_encoder.layers.1", "molecule_encoder.layers.0")
     }
     np.testing.assert_allclose(list(steps.values()), [1e-3, 1e-4, 1e-5], rtol=0.02)
+
+
+# The last layer starts at a linear model; a frozen encoder and a rate of next to nothing leave it there.
+STARTED = {"head_init": "linear", "freeze": "encoder", "learning_rate": 1e-12, "max_epochs": 1,
+           "validation_fraction": 0, "random_state": 0}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tanh(smiles, fitted):
+    """What enters the last layer."""
+    return np.tanh(fitted.transform(smiles).astype(float))
+
+
+def test_a_classifier_starts_at_logistic_regressions(smiles, labels, tasks, fitted, tanh):
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
+    tuned = MoCoPClassifier(pretrained=fitted, **STARTED)
+    np.testing.assert_allclose(
+        tuned.fit(smiles, labels).decision_function(smiles), linear.fit(tanh, labels).decision_function(tanh), atol=1e-4
+    )
+    classes = np.array(["a", "b", "c"])[np.arange(40) % 3]
+    np.testing.assert_allclose(
+        tuned.fit(smiles, classes).predict_proba(smiles), linear.fit(tanh, classes).predict_proba(tanh), atol=1e-4
+    )
+    scaled = StandardScaler().fit_transform(tanh)  # by all molecules, whatever was measured of them
+    scores = tuned.fit(smiles, tasks).decision_function(smiles)
+    for task, y in enumerate(tasks.T):
+        known = ~np.isnan(y)
+        expected = LogisticRegression(C=1e-3).fit(scaled[known], y[known]).decision_function(scaled)
+        np.testing.assert_allclose(scores[:, task], expected, atol=1e-4)
+
+
+def test_a_regressor_starts_at_ridges(smiles, sizes, fitted, tanh):
+    Y = np.stack([sizes, np.where(np.arange(40) % 4, 100 - 3 * sizes, NAN)], axis=1)
+    predicted = MoCoPRegressor(pretrained=fitted, **STARTED).fit(smiles, Y).predict(smiles)
+    scaled = StandardScaler().fit_transform(tanh)
+    for target, y in enumerate(Y.T):
+        known = ~np.isnan(y)
+        expected = Ridge(alpha=1000).fit(scaled[known], y[known]).predict(scaled)
+        np.testing.assert_allclose(predicted[:, target], expected, rtol=1e-4)
+
+
+def test_replicates_that_disagree_start_as_rows_of_each_class(smiles, labels, fitted, tanh):
+    y = np.append(labels, 1 - labels[:10])
+    tuned = MoCoPClassifier(pretrained=fitted, **STARTED).fit([*smiles, *smiles[:10]], y)
+    both = np.concatenate([np.arange(40), np.arange(10)])
+    weight = 40 / 50  # as many molecules as there are, in rows of equal weight
+    expected = LogisticRegression(C=1e-3).fit(StandardScaler().fit_transform(tanh)[both], y, np.full(50, weight))
+    scaled = StandardScaler().fit_transform(tanh)
+    np.testing.assert_allclose(tuned.decision_function(smiles), expected.decision_function(scaled), rtol=2e-3)
+
+
+def test_a_start_where_there_is_nothing_to_learn(smiles, labels, fitted):
+    tuned = MoCoPClassifier(pretrained=fitted, **STARTED)
+    with pytest.warns(UserWarning, match=ONE_CLASS):
+        tuned.fit(smiles, np.stack([labels, np.full(40, 1), np.full(40, NAN)], axis=1))
+    assert tuned.unscorable_tasks_ == [1, 2]
+    assert np.isfinite(tuned.score(smiles, np.stack([labels, np.full(40, 1), np.full(40, NAN)], axis=1)))
 
 
 def test_pretrained_may_be_a_file_a_model_or_an_embedder(smiles, labels, fitted, model_file):
@@ -745,6 +802,7 @@ BAD_CLASSES = {
 BAD_PARAMETERS = {
     "freeze": (4, "freeze=4, but the encoder has 2 convolutions"),
     "layer_decay": (1.5, "layer_decay"),
+    "head_init": ("probe", "head_init"),
     "n_estimators": (0, "n_estimators"),
     "validation_groups": ("cluster", "validation_groups"),
     "pretrained": ("nowhere", "No model file"),
