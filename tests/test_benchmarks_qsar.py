@@ -210,7 +210,9 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
         "none": tasks.Spec("regression"),
     }
     every = [arm.label for arm in arms.arms(["toxcast"])]
-    options = bench.parser(None).parse_args(["--quick", "--cache", str(tmp_path / "cache"), "--fractions", "1.0"])
+    options = bench.parser(None).parse_args(
+        ["--quick", "--n-jobs", "1", "--cache", str(tmp_path / "cache"), "--fractions", "1.0"]
+    )
     bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
     lines = runner.read_lines(tmp_path / "results" / "made_up_quick.jsonl")
     assert len(lines) == 2 * len(every)

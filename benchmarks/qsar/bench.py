@@ -51,7 +51,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     p.add_argument("--fractions", help="training fractions, comma-separated")
     p.add_argument("--splits", type=int, default=3)
     p.add_argument("--seeds", type=int, default=3)
-    p.add_argument("--n-jobs", type=int, default=1, help="processes, one thread each")
+    p.add_argument("--n-jobs", type=int, default=os.cpu_count(), help="processes, one thread each (default: all cores)")
     p.add_argument("--cache", default=os.environ.get("MOCOP_BENCHMARK_CACHE", "~/.cache/mocop_benchmarks"))
     p.add_argument("--seen", action="store_true", help="leave test molecules in pretraining, to show what that does")
     return p
