@@ -51,7 +51,8 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
     hours = found["seconds"].sum() / 3600
     return [
         f"`python benchmarks/{name}.py`: {len(found)} fits on {found['set'].nunique()} task sets, {hours:.1f} hours of "
-        f"one core with pretraining; {rounds.min()} to {rounds.max()} pairs of split and seed a set. Where a split "
+        f"one core; {_number(rounds)} of split and seed a set. Networks are trained as [chosen by cross-validation]"
+        "(method.md#how-the-qsar-benchmarks-were-set), one recipe for all sets and fractions. Where a split "
         "is published, it comes first; the others are random splits of whole Bemis-Murcko scaffolds with the same "
         "share of test molecules. The seed draws the training fraction, the pretrained encoder and the model.",
         "",
@@ -62,6 +63,15 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
         "the profile; all others by contrasting it with the molecule.",
         "",
     ]  # fmt: skip
+
+
+def _number(pairs: pd.Series) -> str:
+    least, most = pairs.min(), pairs.max()
+    return f"{least} to {most} pairs" if least < most else _count(most, "pair")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" + ("s" if n != 1 else "")
 
 
 def _labels(found: pd.DataFrame, names: tuple[str, ...] | None = None) -> list[str]:
@@ -99,13 +109,13 @@ def _means(found: pd.DataFrame, labels: list[str], metric: str) -> list[str]:
     means = means.sort_values(1.0, ascending=False)
     pairs, sets = len(cells[["split_number", "seed"]].drop_duplicates()), cells["set"].nunique()
     classes = cells.loc[cells["auroc"].notna(), "set"].nunique() if "auroc" in cells else 0
-    what = f"AUROC of {classes}, Spearman's correlation of {sets - classes}"
+    what = "AUROC" if classes == sets else f"AUROC of {classes}, Spearman's correlation of {sets - classes}"
     if metric == "auprc":
         prevalence = cells.loc[cells["fraction"] == 1].groupby("set")["prevalence"].mean().mean()
         sets, what = classes, f"AUPRC; their mean prevalence is {prevalence:.3f}"
     return [
-        f"Mean of {sets} sets ({what}) by share of the training molecules, over the cells that all these arms have, of "
-        f"{pairs} pairs of split and seed.",
+        f"Mean of {_count(sets, 'set')} ({what}) by share of the training molecules, over the cells that all these "
+        f"arms have, of {_count(pairs, 'pair')} of split and seed.",
         "",
         *table(
             ["arm", *map(_percent, means.columns)],
