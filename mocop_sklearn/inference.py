@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from joblib import delayed, parallel_config
 from torch import Tensor
 
@@ -20,6 +21,9 @@ from .runtime import ahead, autocast, results
 
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
 _ATOMS_PER_BATCH = 2048
+# Products of few rows are summed in another order, and the last bit would hang on what else is embedded: molecules
+# without atoms fill up.
+_MOLECULES_MULTIPLE = 32
 _PROFILES_PER_BATCH = 4096
 _ROWS_PER_CHUNK = 1024
 
@@ -107,8 +111,11 @@ def embed_graphs(
     network.eval()
     parts = [torch.empty(0, network.width)]
     for rows in _batches_by_atoms(graphs):
+        graph = graphs.take(rows).to(device).collate()
+        lengths = F.pad(graph.atoms_per_molecule, (0, -len(rows) % _MOLECULES_MULTIPLE))
         with autocast(device, precision):
-            parts.append(network(graphs.take(rows).to(device).collate()).float().cpu())
+            z = network(replace(graph, atoms_per_molecule=lengths))[: len(rows)]
+        parts.append(z.float().cpu())
     return torch.cat(parts).numpy()
 
 

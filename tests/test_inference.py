@@ -134,6 +134,12 @@ def test_duplicates_are_embedded_once(model, monkeypatch):
     assert not np.allclose(z[0], z[1])
 
 
+def test_an_embedding_is_bit_equal_whatever_else_is_embedded(model, smiles):
+    z, _ = embed(model, smiles)
+    for rows in ([3], [0, 7, 20], range(33)):
+        np.testing.assert_array_equal(embed(model, [smiles[i] for i in rows])[0], z[list(rows)])
+
+
 def test_one_molecule_written_in_two_ways(model):
     z, _ = embed(model, ["OCC", "CCO", "[CH3][CH2][OH]", Chem.AddHs(Chem.MolFromSmiles("CCO")), "CC[OH2+].[Cl-]"])
     np.testing.assert_allclose(z, np.repeat(z[:1], 5, axis=0), rtol=1e-5, atol=1e-5)
