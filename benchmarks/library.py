@@ -3,7 +3,7 @@
     python benchmarks/library.py               up to a million molecules: about five minutes, 4 GB of output
     python benchmarks/library.py --quick
 
-JUMP's structures where they are, else RDKit's NCI structures, repeated in ever other order. Memory is that of this
+JUMP's structures where they are, else RDKit's NCI structures, repeated in random order. Memory is that of this
 process and its workers which is no file's, sampled ten times a second; what it was before an embedding, and the array
 that the embedding is returned in, are subtracted. The workers have started and embedded before.
 """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -16,6 +18,16 @@ STYLE = {"svg.hashsalt": "mocop", "svg.fonttype": "none", "font.size": 9}
 COLOURS = ["#444444", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#999999"]
 
 
+@contextmanager
+def _picture(path: Path, **options: Any) -> Iterator[Any]:
+    """Yield axes, as ``pyplot.subplots`` makes them, and write the picture when they are drawn."""
+    with mpl.rc_context(STYLE):
+        figure, axes = plt.subplots(layout="constrained", **options)
+        yield axes
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+
+
 def _fractions(axes: plt.Axes, fractions: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_xticks(list(fractions), [f"{100 * f:g} %" for f in fractions])
@@ -26,8 +38,7 @@ def _fractions(axes: plt.Axes, fractions: Sequence[float]) -> None:
 
 def learning_curves(means: pd.DataFrame, title: str, ylabel: str, path: Path) -> None:
     """One line per arm, of its mean over the sets at each training fraction."""
-    with mpl.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    with _picture(path, figsize=(7.2, 4.2)) as axes:
         for i, (label, row) in enumerate(means.iterrows()):
             style = "--" if "forest" in str(label) else "-"
             axes.plot(row.index, row, style, marker="o", ms=3, color=COLOURS[i % len(COLOURS)], label=str(label))
@@ -35,14 +46,11 @@ def learning_curves(means: pd.DataFrame, title: str, ylabel: str, path: Path) ->
         axes.set_ylabel(ylabel)
         axes.set_title(title)
         axes.legend(fontsize=7, frameon=False)
-        figure.savefig(path, metadata={"Date": None})
-        plt.close(figure)
 
 
 def paired_differences(found: Mapping[str, pd.DataFrame], title: str, ylabel: str, path: Path) -> None:
     """Differences to one reference at each training fraction, with their intervals."""
-    with mpl.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    with _picture(path, figsize=(7.2, 3.8)) as axes:
         for i, (label, rows) in enumerate(found.items()):
             x = rows.index.to_numpy(float) * 1.06 ** (i - (len(found) - 1) / 2)
             error = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
@@ -54,17 +62,13 @@ def paired_differences(found: Mapping[str, pd.DataFrame], title: str, ylabel: st
         axes.set_ylabel(ylabel)
         axes.set_title(title)
         axes.legend(fontsize=7, frameon=False)
-        figure.savefig(path, metadata={"Date": None})
-        plt.close(figure)
 
 
 def rates(panels: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Bars of items per second, a panel for each kind of work; ours are coloured."""
-    with mpl.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            len(panels), figsize=(7.2, 0.9 + 0.28 * sum(map(len, panels.values()))), layout="constrained",
-            height_ratios=[len(rows) + 1 for rows in panels.values()],
-        )  # fmt: skip
+    size = (7.2, 0.9 + 0.28 * sum(map(len, panels.values())))
+    heights = [len(rows) + 1 for rows in panels.values()]
+    with _picture(path, nrows=len(panels), figsize=size, height_ratios=heights) as axes:
         for ax, (title, rows) in zip(axes, panels.items(), strict=True):
             names = list(rows)[::-1]
             colours = [COLOURS[1] if name.startswith("mocop") else "#bbbbbb" for name in names]
@@ -72,5 +76,3 @@ def rates(panels: Mapping[str, Mapping[str, float]], path: Path) -> None:
             ax.set_title(title, loc="left")
             ax.set_xticks([])
             ax.spines[["top", "right", "bottom"]].set_visible(False)
-        figure.savefig(path, metadata={"Date": None})
-        plt.close(figure)

@@ -96,7 +96,7 @@ def library(figures: dict[str, Any]) -> list[str]:
         provenance(figures),
         "",
         f"The paper's network, {figures['n_jobs']} processes; {figures['distinct']:,} structures of "
-        f"{figures['source']}, repeated in ever other order. Memory of all processes that is no file's, at its peak, "
+        f"{figures['source']}, repeated in random order. Memory of all processes that is no file's, at its peak, "
         "less what there was before, and less the array of 1,024 float32 per molecule that is returned.",
         "",
         *table(["molecules", "per second", "output, MiB", "memory beyond it, MiB"], rows),

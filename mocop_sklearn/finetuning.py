@@ -290,11 +290,9 @@ class FineTuned(BaseEstimator):
         """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are no molecules."""
         check_is_fitted(self)
         values = check_molecules(X)
-        # in one order whatever that of the rows, on which the last bit of products would hang
-        order = sorted(range(len(values)), key=lambda row: str(as_text(values[row])))
-        ordered, reasons = embed_molecules(
+        outputs, reasons = embed_molecules(
             self._torch_module(),
-            [values[row] for row in order],
+            values,
             featurizer=self._architecture.featurizer,
             standardize=self._standardize,
             invalid=self.invalid,
@@ -302,9 +300,7 @@ class FineTuned(BaseEstimator):
             precision=self.precision,
             n_jobs=self.n_jobs,
         )
-        report_invalid(values, {order[i]: reason for i, reason in reasons.items()}, self.invalid)
-        outputs = np.empty_like(ordered)
-        outputs[order] = ordered
+        report_invalid(values, reasons, self.invalid)
         members = outputs.reshape(len(values), *self._shift.shape).swapaxes(0, 1)
         return members * self._scale[:, None] + self._shift[:, None]
 

@@ -33,7 +33,7 @@ def linear_head(
     scaler = StandardScaler().fit(features)
     X = scaler.transform(features)
     if objective == "multiclass":
-        outputs, W, b = _classes(X, targets, weights)
+        outputs, W, b = _logistic(X, weights * targets)
     else:
         outputs, W, b = _columns(objective, X, targets, weights)
     W = W / scaler.scale_
@@ -47,19 +47,17 @@ def _columns(
     outputs, coefficients, intercepts = [], [], []
     for output in range(targets.shape[1]):
         known = weights[:, output] > 0
-        x, y, w = X[known], targets[known, output], _summing_to(known.sum(), weights[known, output])
+        x, y, w = X[known], targets[known, output], weights[known, output]
         if objective == "regression":
             if not len(y):
                 continue
-            model = Ridge(alpha=_ALPHA).fit(x, y, w)
+            model = Ridge(alpha=_ALPHA).fit(x, y, _summing_to(len(y), w))
             coefficient, intercept = model.coef_, model.intercept_
-        else:  # where replicates disagree, y is a probability: a row of each class
-            x, w = np.concatenate([x, x]), np.concatenate([w * (1 - y), w * y])
-            label = np.repeat([0, 1], len(y))
-            if len(np.unique(label[w > 0])) < 2:
+        else:  # where replicates disagree, y is a probability
+            found, W, b = _logistic(x, np.stack([w * (1 - y), w * y], axis=1))
+            if not len(found):
                 continue
-            fitted = LogisticRegression(C=_C, max_iter=300).fit(x[w > 0], label[w > 0], w[w > 0])
-            coefficient, intercept = fitted.coef_[0], fitted.intercept_[0]
+            coefficient, intercept = W[1] - W[0], b[1] - b[0]
         outputs.append(output)
         coefficients.append(coefficient)
         intercepts.append(intercept)
@@ -67,20 +65,19 @@ def _columns(
     return np.array(outputs, dtype=int), W, np.array(intercepts, dtype=float)
 
 
-def _summing_to(n_molecules: int, weights: np.ndarray) -> np.ndarray:
-    """Weights scaled such that the regularisation is that of so many molecules."""
-    return weights * n_molecules / max(weights.sum(), np.finfo(float).tiny)
-
-
-def _classes(X: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One model of all classes."""
-    mass = weights * targets  # (n, n_classes)
+def _logistic(X: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One model of the classes that occur, on a row of X for each; ``mass`` is (n, n_classes). None of a single one."""
     row, label = np.nonzero(mass)
     found = np.unique(label)
     if len(found) < 2:
         return found[:0], np.zeros((0, X.shape[1])), np.zeros(0)
-    share = _summing_to(len(np.unique(row)), mass[row, label])
-    model = LogisticRegression(C=_C, max_iter=300).fit(X[row], label, share)
+    weights = _summing_to(len(np.unique(row)), mass[row, label])
+    model = LogisticRegression(C=_C, max_iter=300).fit(X[row], label, weights)
     if len(found) == 2:  # a single logit, of the second class
         return found, np.concatenate([-model.coef_, model.coef_]) / 2, np.array([-0.5, 0.5]) * model.intercept_
     return found, model.coef_, model.intercept_
+
+
+def _summing_to(n_molecules: int, weights: np.ndarray) -> np.ndarray:
+    """Weights scaled such that the regularisation is that of so many molecules."""
+    return weights * n_molecules / weights.sum()

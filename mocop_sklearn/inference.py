@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,11 +57,10 @@ def embed_molecules(
     def is_in_vain() -> bool:
         return invalid == "raise" and bool(reasons)
 
-    featurize_rows = partial(_featurize_rows, featurizer=featurizer, standardize=standardize)
-    embed_rows = partial(_embed_rows, network, featurize_rows, invalid=invalid, precision=precision)
+    work = partial(_work, featurizer=featurizer, standardize=standardize, invalid=invalid, precision=precision)
     starts = range(0, len(values), _ROWS_PER_CHUNK)
     jobs = (
-        delayed(embed_rows if on_cpu and not is_in_vain() else featurize_rows)(values[start : start + _ROWS_PER_CHUNK])
+        delayed(work)(values[start : start + _ROWS_PER_CHUNK], network if on_cpu and not is_in_vain() else None)
         for start in starts
     )
     done = results(jobs, n_jobs)
@@ -77,22 +76,18 @@ def embed_molecules(
     return embedding, reasons
 
 
-def _featurize_rows(
-    values: Sequence[Any], featurizer: str, standardize: Standardize
-) -> tuple[FeaturizedMolecules, None]:
-    with parallel_config("sequential"):
-        return featurize(values, featurizer, standardize), None
-
-
-def _embed_rows(
-    network: SideBySide,
-    featurize_rows: Callable[[Sequence[Any]], tuple[FeaturizedMolecules, None]],
+def _work(
     values: Sequence[Any],
+    network: SideBySide | None,
+    featurizer: str,
+    standardize: Standardize,
     invalid: str,
     precision: str,
 ) -> tuple[FeaturizedMolecules, np.ndarray | None]:
-    found, _ = featurize_rows(values)
-    if found.reasons and invalid == "raise":
+    """Featurise and, with a network, embed: what one process does with its rows."""
+    with parallel_config("sequential"):
+        found = featurize(values, featurizer, standardize)
+    if network is None or (found.reasons and invalid == "raise"):
         return found, None
     z = embed_graphs(network, found.graphs, torch.device("cpu"), precision)
     return replace(found, graphs=found.graphs.take(torch.arange(0))), z  # the graphs have done their work

@@ -153,12 +153,18 @@ def train_supervised(
         if encoder_weights is not None:
             network.molecule_encoder.load_state_dict(encoder_weights)
         network.to(device)
-        if recipe.head_init == "linear" and resume_from is None:
-            _start_head(network, training, device, recipe)
         optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), weight_decay=recipe.weight_decay, fused=True)
         training = training.to(device)
-        z = _representations(network, training.graphs, device, recipe)
-        z_validation = None if validation is None else _representations(network, validation.graphs, device, recipe)
+        frozen, start_head = recipe.freeze == "encoder", recipe.head_init == "linear" and resume_from is None
+        # what a frozen encoder makes of all molecules, once for all epochs
+        z = _representations(network, training.graphs, device, recipe) if frozen or start_head else None
+        z_validation = None
+        if frozen and validation is not None:
+            z_validation = _representations(network, validation.graphs, device, recipe)
+        if start_head:
+            assert z is not None
+            _start_head(network, z, training, recipe.objective)
+            z = z if frozen else None
 
         state = resume_from or TrainingState(network.state_dict(), {}, _copy(network))
         if resume_from is not None:
@@ -203,14 +209,10 @@ def train_supervised(
 
 
 @torch.no_grad()
-def _start_head(
-    network: PredictionNetwork, training: LabelledMolecules, device: torch.device, recipe: SupervisedRecipe
-) -> None:
+def _start_head(network: PredictionNetwork, z: Tensor, training: LabelledMolecules, objective: str) -> None:
     """Set the last layer to a regularised linear model of what enters it."""
-    encoder = SideBySide([network.molecule_encoder], network.head.in_features)
-    z = np.tanh(embed_graphs(encoder, training.graphs, device, recipe.precision))
-    targets, weights = training.targets.numpy(), training.weights.numpy()
-    outputs, coefficients, intercepts = linear_head(recipe.objective, z, targets, weights)
+    features, targets, weights = (a.cpu().numpy() for a in (z, training.targets, training.weights))
+    outputs, coefficients, intercepts = linear_head(objective, np.tanh(features), targets, weights)
     network.head.weight[outputs] = torch.from_numpy(coefficients).to(network.head.weight)
     network.head.bias[outputs] = torch.from_numpy(intercepts).to(network.head.bias)
 
@@ -240,10 +242,8 @@ def _parameter_groups(network: PredictionNetwork, recipe: SupervisedRecipe) -> l
 
 def _representations(
     network: PredictionNetwork, graphs: MoleculeGraphs, device: torch.device, recipe: SupervisedRecipe
-) -> Tensor | None:
-    """What a frozen encoder makes of all molecules, once for all epochs; None when it is trained."""
-    if recipe.freeze != "encoder":
-        return None
+) -> Tensor:
+    """What the encoder makes of molecules, shape (n_molecules, embedding_dim)."""
     encoder = SideBySide([network.molecule_encoder], network.head.in_features)
     return torch.from_numpy(embed_graphs(encoder, graphs, device, recipe.precision)).to(device)
 

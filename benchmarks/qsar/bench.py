@@ -21,7 +21,7 @@ from mocop_sklearn.runtime import once
 from qsar import corpora, tasks
 from qsar.arms import Arm, Room, arms
 from qsar.features import Lookup
-from qsar.runner import Unit, remaining, run, units
+from qsar.runner import Unit, in_one_thread, remaining, run, units
 
 # Chosen by cross-validation within the training parts of the published splits of twelve TDC sets, none of whose
 # molecules were in pretraining: docs/method.md has what was tried. No part is held out to choose an epoch. The probe
@@ -80,7 +80,7 @@ class Encoders:
     def prepare(self, todo: Sequence[Unit], n_jobs: int) -> None:
         """Pretrain what these fits need, in parallel: else processes would wait for each other's encoders."""
         asked = dict.fromkeys((u.arm.corpus, u.arm.objective, u.seed) for u in todo if u.arm.objective != "-")
-        joblib.Parallel(n_jobs)(joblib.delayed(_prepare)(self, *key) for key in asked)
+        joblib.Parallel(n_jobs)(joblib.delayed(in_one_thread)(self, *key) for key in asked)
 
     def _make(self, corpus: str, objective: str, seed: int) -> PretrainedModel:
         if objective == "untrained":
@@ -95,11 +95,6 @@ class Encoders:
             flush=True,
         )
         return model
-
-
-def _prepare(encoders: Encoders, corpus: str, objective: str, seed: int) -> None:
-    torch.set_num_threads(1)
-    encoders(corpus, objective, seed)
 
 
 def main(

@@ -143,12 +143,13 @@ def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], 
 
 def _results(todo: Sequence[Unit], room: Room, protocol: Callable[[Arm], str], n_jobs: int) -> Iterator[dict[str, Any]]:
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    return parallel(joblib.delayed(_in_one_thread)(unit, room, protocol(unit.arm)) for unit in todo)
+    return parallel(joblib.delayed(in_one_thread)(run_unit, unit, room, protocol(unit.arm)) for unit in todo)
 
 
-def _in_one_thread(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
+def in_one_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function in a process that is one of several."""
     torch.set_num_threads(1)
-    return run_unit(unit, room, protocol)
+    return function(*args)
 
 
 def _end_cut_line(path: Path) -> None:
