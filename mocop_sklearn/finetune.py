@@ -50,23 +50,23 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     layer_decay : float, default=1.0
         The learning rate of each layer is this factor times that of the layer above it; the last linear layer
         has ``learning_rate``, and the encoder's linear layer comes next.
-    head_init : {"random", "linear"}, default="random"
+    head_init : {"auto", "random", "linear"}, default="auto"
         Where the last linear layer starts: at random, or at a ridge or logistic regression of what the encoder makes
-        of the training molecules, as in linear probing before fine-tuning [2]_. For few molecules and a pretrained
-        encoder, with few epochs.
+        of the training molecules, as in linear probing before fine-tuning [2]_. ``"auto"``: linear with
+        ``pretrained``, else random.
     class_weight : {"balanced", None} or dict, default=None
         As in scikit-learn: ``"balanced"`` makes the classes of each task weigh the same; a dict maps classes to
         weights, 1 for those that it does not name.
     missing : number, str or None, default=nan
         The label of what was not measured, beside NaN and None, which always are.
-    max_epochs : int, default=100
-        An epoch is one pass over the distinct molecules.
-    batch_size : int, default=128
-    learning_rate : float, default=1e-4
-        Constant.
+    max_epochs : int or "auto", default="auto"
+        An epoch is one pass over the distinct molecules. ``"auto"``: 30 with ``pretrained``, else 60.
+    batch_size : int, default=32
+    learning_rate : float or "auto", default="auto"
+        Constant. ``"auto"``: 1e-4 with ``pretrained`` and fewer than 200 molecules, else 3e-4.
     weight_decay : float, default=0.0
         Of AdamW; 0 is Adam.
-    validation_fraction : float, default=0.1
+    validation_fraction : float, default=0.0
         Share of the groups of molecules that chooses the best epoch. With 0, or where either part would hold
         fewer than two groups, all ``max_epochs`` are run and the last is kept.
     validation_groups : {"molecule", "scaffold"}, default="molecule"
@@ -103,7 +103,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Epochs run, the most of any network.
     best_score_ : float
         Validation score of the kept weights, averaged over the networks: the mean average precision of the tasks (or
-        classes) with two classes among the validation molecules; NaN without any.
+        classes) with two classes among the validation molecules; NaN without any, as by default.
     weights_ : list of dict of ndarray
         Weights of each network, by name.
     model_ : PretrainedModel
@@ -158,14 +158,14 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         dropout: float = 0.1,
         freeze: str | int = "none",
         layer_decay: float = 1.0,
-        head_init: str = "random",
+        head_init: str = "auto",
         class_weight: Any = None,
         missing: Any = np.nan,
-        max_epochs: int = 100,
-        batch_size: int = 128,
-        learning_rate: float = 1e-4,
+        max_epochs: int | str = "auto",
+        batch_size: int = 32,
+        learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        validation_fraction: float = 0.1,
+        validation_fraction: float = 0.0,
         validation_groups: str = "molecule",
         patience: int | None = 20,
         n_estimators: int = 1,
@@ -440,14 +440,14 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     dropout : float, default=0.1
     freeze : {"none", "encoder"} or int, default="none"
     layer_decay : float, default=1.0
-    head_init : {"random", "linear"}, default="random"
+    head_init : {"auto", "random", "linear"}, default="auto"
     missing : number or None, default=nan
         The value of what was not measured, beside NaN and None, which always are.
-    max_epochs : int, default=100
-    batch_size : int, default=128
-    learning_rate : float, default=1e-4
+    max_epochs : int or "auto", default="auto"
+    batch_size : int, default=32
+    learning_rate : float or "auto", default="auto"
     weight_decay : float, default=0.0
-    validation_fraction : float, default=0.1
+    validation_fraction : float, default=0.0
     validation_groups : {"molecule", "scaffold"}, default="molecule"
     patience : int or None, default=20
     n_estimators : int, default=1

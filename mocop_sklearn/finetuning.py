@@ -52,6 +52,13 @@ _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", 
 _SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
 
 
+def _automatic(pretrained: bool, n_molecules: int) -> dict[str, Any]:
+    """What "auto" stands for; docs/method.md has the cross-validation that chose it."""
+    if not pretrained:
+        return {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4}
+    return {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4 if n_molecules < 200 else 3e-4}
+
+
 class FineTuned(BaseEstimator):
     """What the classifier and the regressor share: parameters, molecules, members, files."""
 
@@ -59,14 +66,18 @@ class FineTuned(BaseEstimator):
         **{
             name: MoCoPEmbedder._parameter_constraints[name]
             for name in (
-                "standardize invalid featurizer n_layers hidden_dim embedding_dim dropout max_epochs learning_rate "
-                "weight_decay validation_fraction patience device precision n_jobs checkpoint_dir resume random_state "
-                "verbose pretrained"
+                "standardize invalid featurizer n_layers hidden_dim embedding_dim dropout weight_decay "
+                "validation_fraction patience device precision n_jobs checkpoint_dir resume random_state verbose "
+                "pretrained"
             ).split()
         },
         "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
-        "head_init": [StrOptions({"random", "linear"})],
+        "head_init": [StrOptions({"auto", "random", "linear"})],
+        **{
+            name: [*MoCoPEmbedder._parameter_constraints[name], StrOptions({"auto"})]
+            for name in ("max_epochs", "learning_rate")
+        },
         "missing": [Real, str, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "validation_groups": [StrOptions({"molecule", "scaffold"})],
@@ -89,13 +100,13 @@ class FineTuned(BaseEstimator):
         dropout: float = 0.1,
         freeze: str | int = "none",
         layer_decay: float = 1.0,
-        head_init: str = "random",
+        head_init: str = "auto",
         missing: Any = np.nan,
-        max_epochs: int = 100,
-        batch_size: int = 128,
-        learning_rate: float = 1e-4,
+        max_epochs: int | str = "auto",
+        batch_size: int = 32,
+        learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        validation_fraction: float = 0.1,
+        validation_fraction: float = 0.0,
         validation_groups: str = "molecule",
         patience: int | None = 20,
         n_estimators: int = 1,
@@ -181,6 +192,8 @@ class FineTuned(BaseEstimator):
                 f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
                 f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
             )
+        auto = _automatic(start is not None, len(unique))
+        chosen = {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
         merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
         total = merge @ weights[rows]
         targets = merge @ (weights[rows] * targets[rows]) / np.where(total > 0, total, 1)
@@ -212,10 +225,10 @@ class FineTuned(BaseEstimator):
                         objective=objective,
                         freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
                         layer_decay=float(self.layer_decay),
-                        head_init=self.head_init,
-                        max_epochs=self.max_epochs,
+                        head_init=chosen["head_init"],
+                        max_epochs=chosen["max_epochs"],
                         batch_size=self.batch_size,
-                        learning_rate=float(self.learning_rate),
+                        learning_rate=float(chosen["learning_rate"]),
                         weight_decay=float(self.weight_decay),
                         patience=self.patience,
                         precision=self.precision,

@@ -359,8 +359,9 @@ def test_molecules_seen_are_known(smiles, labels, fitted):
 
 def test_layer_wise_rates(smiles, labels, fitted):
     # Adam's first step is as long as the rate, for each weight with a gradient
-    tuned = MoCoPClassifier(pretrained=fitted, layer_decay=0.1, learning_rate=1e-2, max_epochs=1, dropout=0.0)
-    weights = tuned.set_params(validation_fraction=0, random_state=0).fit(smiles, labels).weights_[0]
+    one_step = {"max_epochs": 1, "batch_size": len(smiles), "learning_rate": 1e-2, "dropout": 0.0}
+    tuned = MoCoPClassifier(pretrained=fitted, layer_decay=0.1, **one_step, random_state=0)
+    weights = tuned.fit(smiles, labels).weights_[0]
     steps = {
         part: max(np.abs(w - fitted.model_.weights[n]).max() for n, w in weights.items() if n.startswith(part))
         for part in ("molecule_encoder.readout", "molecule_encoder.layers.1", "molecule_encoder.layers.0")
@@ -423,6 +424,24 @@ def test_a_start_where_there_is_nothing_to_learn(smiles, labels, fitted):
         tuned.fit(smiles, np.stack([labels, np.full(40, 1), np.full(40, NAN)], axis=1))
     assert tuned.unscorable_tasks_ == [1, 2]
     assert np.isfinite(tuned.score(smiles, np.stack([labels, np.full(40, 1), np.full(40, NAN)], axis=1)))
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "n_molecules", "recipe"),
+    [
+        (False, 20, {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4}),
+        (True, 198, {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4}),
+        (True, 200, {"head_init": "linear", "max_epochs": 30, "learning_rate": 3e-4}),
+    ],
+)
+def test_the_recipe_follows_from_the_start_and_the_size(fitted, pretrained, n_molecules, recipe):
+    X = [length * "C" + end for length in range(1, n_molecules // 2 + 1) for end in "ON"]
+    y = np.tile([1, 0], n_molecules // 2)
+    shape = {} if pretrained else SHAPE
+    auto = MoCoPClassifier(pretrained=fitted.model_ if pretrained else None, **shape, random_state=0).fit(X, y)
+    assert same_weights(auto, clone(auto).set_params(**recipe).fit(X, y))
+    assert auto.n_iter_ == recipe["max_epochs"]
+    assert {auto.get_params()[name] for name in recipe} == {"auto"}
 
 
 def test_pretrained_may_be_a_file_a_model_or_an_embedder(smiles, labels, fitted, model_file):

@@ -63,11 +63,6 @@ class Arm:
     frozen: bool = False
 
     @property
-    def recipe(self) -> str:
-        """How a network is trained: "scratch", "fine-tuned" or "probe"."""
-        return "scratch" if self.objective == "-" else "probe" if self.frozen else "fine-tuned"
-
-    @property
     def label(self) -> str:
         """The name, with the corpus where there is one."""
         return label(self.name, self.corpus)
@@ -112,13 +107,13 @@ class Room:
         Features of all molecules.
     encoder : callable
         (corpus, objective, seed) → pretrained model.
-    network : dict of dict
-        Parameters of the networks that are trained on labels, by the recipe of an arm.
+    network : dict
+        Parameters of the networks that are trained on labels, where they are not the defaults.
     """
 
     lookup: Lookup
     encoder: Callable[[str, str, int], PretrainedModel]
-    network: dict[str, dict[str, Any]]
+    network: dict[str, Any]
 
     def features(self, arm: Arm, smiles: Sequence[str], seed: int) -> np.ndarray:
         """Features of an arm, side by side."""
@@ -171,7 +166,7 @@ def _network(
         standardize=None,
         freeze="encoder" if arm.frozen else "none",
         random_state=seed,
-        **room.network[arm.recipe],
+        **room.network,
     )
     if kind == "regression":
         return estimator.fit(smiles, labels).predict(test).reshape(len(test), -1)
