@@ -63,7 +63,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         An epoch is one pass over the distinct molecules. ``"auto"``: 30 with ``pretrained``, else 60.
     batch_size : int, default=32
     learning_rate : float or "auto", default="auto"
-        Constant. ``"auto"``: 1e-4 with ``pretrained`` and fewer than 200 molecules, else 3e-4.
+        Constant. ``"auto"``: 1e-4 with ``pretrained``, else 3e-4; the regressor's are 3e-4 and 1e-3.
     weight_decay : float, default=0.0
         Of AdamW; 0 is Adam.
     validation_fraction : float, default=0.0

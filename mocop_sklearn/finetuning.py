@@ -52,11 +52,12 @@ _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", 
 _SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
 
 
-def _automatic(pretrained: bool, n_molecules: int) -> dict[str, Any]:
+def _automatic(pretrained: bool, objective: str) -> dict[str, Any]:
     """What "auto" stands for; docs/method.md has the cross-validation that chose it."""
+    regression = objective == "regression"  # a squared error bears, and wants, a higher rate than a cross-entropy
     if not pretrained:
-        return {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4}
-    return {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4 if n_molecules < 200 else 3e-4}
+        return {"head_init": "random", "max_epochs": 60, "learning_rate": 1e-3 if regression else 3e-4}
+    return {"head_init": "linear", "max_epochs": 30, "learning_rate": 3e-4 if regression else 1e-4}
 
 
 class FineTuned(BaseEstimator):
@@ -192,7 +193,7 @@ class FineTuned(BaseEstimator):
                 f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
                 f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
             )
-        auto = _automatic(start is not None, len(unique))
+        auto = _automatic(start is not None, objective)
         chosen = {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
         merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
         total = merge @ weights[rows]

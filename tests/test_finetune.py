@@ -427,19 +427,18 @@ def test_a_start_where_there_is_nothing_to_learn(smiles, labels, fitted):
 
 
 @pytest.mark.parametrize(
-    ("pretrained", "n_molecules", "recipe"),
+    ("cls", "pretrained", "recipe"),
     [
-        (False, 20, {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4}),
-        (True, 198, {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4}),
-        (True, 200, {"head_init": "linear", "max_epochs": 30, "learning_rate": 3e-4}),
+        (MoCoPClassifier, False, {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4}),
+        (MoCoPClassifier, True, {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4}),
+        (MoCoPRegressor, False, {"head_init": "random", "max_epochs": 60, "learning_rate": 1e-3}),
+        (MoCoPRegressor, True, {"head_init": "linear", "max_epochs": 30, "learning_rate": 3e-4}),
     ],
 )
-def test_the_recipe_follows_from_the_start_and_the_size(fitted, pretrained, n_molecules, recipe):
-    X = [length * "C" + end for length in range(1, n_molecules // 2 + 1) for end in "ON"]
-    y = np.tile([1, 0], n_molecules // 2)
+def test_the_recipe_follows_from_the_start_and_the_labels(smiles, labels, fitted, cls, pretrained, recipe):
     shape = {} if pretrained else SHAPE
-    auto = MoCoPClassifier(pretrained=fitted.model_ if pretrained else None, **shape, random_state=0).fit(X, y)
-    assert same_weights(auto, clone(auto).set_params(**recipe).fit(X, y))
+    auto = cls(pretrained=fitted.model_ if pretrained else None, **shape, random_state=0).fit(smiles, labels)
+    assert same_weights(auto, clone(auto).set_params(**recipe).fit(smiles, labels))
     assert auto.n_iter_ == recipe["max_epochs"]
     assert {auto.get_params()[name] for name in recipe} == {"auto"}
 

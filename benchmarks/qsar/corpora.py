@@ -138,9 +138,9 @@ CORPORA: dict[str, Callable[[Collection[str]], Corpus]] = {
 
 
 def without(corpus: Corpus, molecules: Collection[str]) -> Corpus:
-    """The corpus less what is no molecule, and less every molecule whose connectivity one of ``molecules`` has."""
+    """The corpus less what is no molecule or was not measured, and less whose connectivity one of ``molecules`` has."""
     canonical = canonical_smiles(corpus.smiles)
-    keep = np.flatnonzero([s is not None for s in canonical])
+    keep = np.flatnonzero([s is not None for s in canonical] & np.isfinite(corpus.profiles).any(axis=1))
     if molecules:
         keep = keep[~overlap(list(molecules), [canonical[row] for row in keep], standardize=None)]
     return Corpus(corpus.name, [str(canonical[row]) for row in keep], corpus.profiles[keep], corpus.binary)

@@ -51,10 +51,10 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
     hours = found["seconds"].sum() / 3600
     return [
         f"`python benchmarks/{name}.py`: {len(found)} fits on {found['set'].nunique()} task sets, {hours:.1f} hours of "
-        f"one core; {_number(rounds)} of split and seed a set. Networks are trained as [chosen by cross-validation]"
-        "(method.md#how-the-qsar-benchmarks-were-set), one recipe for all sets and fractions. Where a split "
-        "is published, it comes first; the others are random splits of whole Bemis-Murcko scaffolds with the same "
-        "share of test molecules. The seed draws the training fraction, the pretrained encoder and the model.",
+        f"one core; {_number(rounds)} of split and seed a set. Networks are `MoCoPClassifier` and `MoCoPRegressor` "
+        "with their default parameters, [chosen by cross-validation](method.md#how-the-qsar-benchmarks-were-set). "
+        "Where a split is published, it comes first; the others are random splits of whole Bemis-Murcko scaffolds with "
+        "the same share of test molecules. The seed draws the training fraction, the pretrained encoder and the model.",
         "",
         "Corpora, in brackets: `toxcast`, measured results of ToxCast's assays as a stand-in for the second view; "
         "`morphology`, measured Cell Painting profiles of about 1,200 structures; `bioassays`, ToxCast, the assays of "
