@@ -116,7 +116,7 @@ def loop(figures: dict[str, Any]) -> list[str]:
         for r in figures["runs"]
     ]
     return [
-        "## The pretraining loop",
+        f"## The pretraining loop on {'a GPU' if figures['machine']['gpu'] else 'a CPU'}",
         "",
         provenance(figures),
         "",
@@ -255,6 +255,7 @@ def main() -> None:
         "throughput": throughput,
         "library": library,
         "loop": loop,
+        "gpu": loop,
         "finetuning_speed": finetuning_speed,
         "scale": scale,
         "simulated": simulated,
