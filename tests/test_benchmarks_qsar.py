@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,12 @@ from mocop_sklearn.model_selection import scaffold_groups
 NAN = float("nan")
 
 
-def task_set(smiles, labels, kind="classification", name="made-up"):
+def task_set(smiles, labels, kind="classification", name="made-up", **spec):
     n = len(smiles)
     order = np.random.default_rng(0).permutation(n)
     splits = [(f"split {i}", np.roll(order, i)[: n // 2], np.roll(order, i)[n // 2 :]) for i in range(2)]
     names = [f"task {i}" for i in range(labels.shape[1])]
-    return tasks.TaskSet(name, kind, list(smiles), labels, names, splits, (0.5, 1.0))
+    return tasks.TaskSet(name, tasks.Spec(kind, fractions=(0.5, 1.0), **spec), list(smiles), labels, names, splits)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -138,7 +137,7 @@ def test_rounds_take_a_new_split_and_a_new_seed_first(smiles, labels):
     [("published", [(0, 0), (0, 1)]), ("diagonal", [(0, 0), (1, 1)]), ("one", [(0, 0)])],
 )
 def test_large_sets_have_fewer_pairs(smiles, labels, pairs, expected):
-    made_up = replace(task_set(smiles, np.asarray(labels, float)[:, None]), pairs=pairs)
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None], pairs=pairs)
     found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1])
     assert [(u.split, u.seed) for u in found[::2]] == expected
 
@@ -149,7 +148,8 @@ def test_arms_have_pairs_and_sets_have_arms(smiles, labels):
     found = runner.units([made_up], {one: "all", other: "diagonal"}, [0, 1])
     assert [(u.split, u.seed) for u in found if u.arm == other][::2] == [(0, 0), (1, 1)]
     assert sum(u.arm == one for u in found) == 8
-    found = runner.units([replace(made_up, arms=(other.label,))], {one: "all", other: "all"}, [0])
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None], arms=(other.label,))
+    found = runner.units([made_up], {one: "all", other: "all"}, [0])
     assert {u.arm for u in found} == {other}
 
 

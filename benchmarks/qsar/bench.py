@@ -113,6 +113,10 @@ def main(
         epochs = dict.fromkeys(PRETRAINING_EPOCHS, 2)
         n_splits, seeds, fractions = 1, range(1), fractions or (0.1, 1.0)
         specs = {set_name: spec for set_name, spec in specs.items() if set_name in quick_sets}
+    if arguments.arms:
+        specs = {set_name: replace(spec, arms=()) for set_name, spec in specs.items()}
+    if fractions:
+        specs = {set_name: _with_fractions(spec, fractions) for set_name, spec in specs.items()}
 
     # every test molecule of the whole benchmark stays out of pretraining, also when only some sets are run
     every = [t for set_name, spec in specs.items() for t in tasks.load(set_name, spec, n_splits, cache)]
@@ -124,10 +128,6 @@ def main(
         print(f"skipped: no task set of {name} is in {DATA}")
         return
     chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora))
-    if arguments.arms:
-        sets = [replace(t, arms=()) for t in sets]
-    if fractions:
-        sets = [_with_fractions(t, fractions) for t in sets]
     for t in sets:
         parts = ", ".join(f"{split} {len(train)}/{len(test)}" for split, train, test in t.splits)
         print(f"{t.name}: {len(t.smiles)} molecules ({t.n_dropped} dropped), {len(t.tasks)} tasks; {parts}")
@@ -159,8 +159,8 @@ def _chosen_arms(own: Mapping[str, str], names: Sequence[str], only: Sequence[st
     return {arm: own.get(arm.label, "all") for arm in found if not only or arm.corpus in (*only, "-")}
 
 
-def _with_fractions(t: tasks.TaskSet, fractions: Sequence[float]) -> tasks.TaskSet:
-    return replace(t, fractions=tuple(f for f in t.fractions if f in fractions) or (1.0,))
+def _with_fractions(spec: tasks.Spec, fractions: Sequence[float]) -> tasks.Spec:
+    return replace(spec, fractions=tuple(f for f in spec.fractions if f in fractions) or (1.0,))
 
 
 def _names(text: str | None) -> list[str]:

@@ -58,10 +58,10 @@ def units(sets: Sequence[TaskSet], arms: Mapping[Arm, str], seeds: Sequence[int]
         Unit(tasks, arm, fraction, split, seed)
         for split, seed in rounds
         for tasks in sets
-        if split < len(tasks.splits) and PAIRS[tasks.pairs](split, seed)
+        if split < len(tasks.splits) and PAIRS[tasks.spec.pairs](split, seed)
         for arm, pairs in arms.items()
-        if PAIRS[pairs](split, seed) and (not tasks.arms or arm.label in tasks.arms)
-        for fraction in tasks.fractions
+        if PAIRS[pairs](split, seed) and (not tasks.spec.arms or arm.label in tasks.spec.arms)
+        for fraction in tasks.spec.fractions
     ]
 
 
@@ -100,10 +100,10 @@ def run_unit(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
             predicted = predict(unit.arm, room, unit.tasks, rows, test, unit.seed)
     except ValueError as error:
         return line | {"error": str(error)[:200], "seconds": round(time.perf_counter() - started, 3)}
-    figures = score(unit.tasks.kind, labels[test], predicted, unit.tasks.tasks)
+    figures = score(unit.tasks.spec.kind, labels[test], predicted, unit.tasks.tasks)
     if "cliff" in unit.tasks.extra:
         cliff = unit.tasks.extra["cliff"][test]
-        on_cliffs = score(unit.tasks.kind, labels[test][cliff], predicted[cliff], unit.tasks.tasks)["mean"]
+        on_cliffs = score(unit.tasks.spec.kind, labels[test][cliff], predicted[cliff], unit.tasks.tasks)["mean"]
         figures["mean"] |= {f"{name}_cliff": value for name, value in on_cliffs.items()}
     if len(unit.tasks.tasks) > MAX_TASKS_PER_LINE:
         figures = figures | {"tasks": {}, "skipped": {"": f"{len(figures['skipped'])} tasks"}}

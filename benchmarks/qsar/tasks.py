@@ -54,14 +54,11 @@ class TaskSet:
     """
 
     name: str
-    kind: str
+    spec: Spec
     smiles: list[str]
     labels: np.ndarray
     tasks: list[str]
     splits: list[tuple[str, np.ndarray, np.ndarray]]
-    fractions: tuple[float, ...]
-    pairs: str = "all"
-    arms: tuple[str, ...] = ()
     n_dropped: int = 0
     extra: dict[str, np.ndarray] = field(default_factory=dict)  # further columns, such as activity cliffs
 
@@ -107,19 +104,7 @@ def _task_set(name: str, frame: pd.DataFrame, spec: Spec, n_splits: int, cache: 
         splits = [(n, a, b[~np.isin(np.array(smiles)[b], np.array(smiles)[a])]) for n, a, b in splits]
     splits = (splits + scaffold_splits(smiles, splits, n_splits - len(splits)))[:n_splits]
     extra = {"cliff": frame["cliff_mol"].to_numpy() > 0} if "cliff_mol" in frame else {}
-    return TaskSet(
-        name,
-        spec.kind,
-        smiles,
-        labels,
-        tasks,
-        splits,
-        spec.fractions,
-        spec.pairs,
-        spec.arms,
-        int((~valid).sum()),
-        extra,
-    )
+    return TaskSet(name, spec, smiles, labels, tasks, splits, int((~valid).sum()), extra)
 
 
 def published_splits(frame: pd.DataFrame, prefix: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
