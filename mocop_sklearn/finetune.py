@@ -60,10 +60,10 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     missing : number, str or None, default=nan
         The label of what was not measured, beside NaN and None, which always are.
     max_epochs : int or "auto", default="auto"
-        An epoch is one pass over the distinct molecules. ``"auto"``: 30 with ``pretrained``, else 60.
+        An epoch is one pass over the distinct molecules. ``"auto"``: 30 for a classifier with ``pretrained``, else 60.
     batch_size : int, default=32
     learning_rate : float or "auto", default="auto"
-        Constant. ``"auto"``: 1e-4 with ``pretrained``, else 3e-4; the regressor's are 3e-4 and 1e-3.
+        Constant. ``"auto"``: 1e-4 with ``pretrained``, else 3e-4; for a regressor, 3e-4 and 1e-3.
     weight_decay : float, default=0.0
         Of AdamW; 0 is Adam.
     validation_fraction : float, default=0.0

@@ -54,10 +54,12 @@ _SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
 
 def _automatic(pretrained: bool, objective: str) -> dict[str, Any]:
     """What "auto" stands for; docs/method.md has the cross-validation that chose it."""
-    regression = objective == "regression"  # a squared error bears, and wants, a higher rate than a cross-entropy
-    if not pretrained:
-        return {"head_init": "random", "max_epochs": 60, "learning_rate": 1e-3 if regression else 3e-4}
-    return {"head_init": "linear", "max_epochs": 30, "learning_rate": 3e-4 if regression else 1e-4}
+    head_init = "linear" if pretrained else "random"
+    if objective == "regression":
+        return {"head_init": head_init, "max_epochs": 60, "learning_rate": 3e-4 if pretrained else 1e-3}
+    if pretrained:
+        return {"head_init": head_init, "max_epochs": 30, "learning_rate": 1e-4}
+    return {"head_init": head_init, "max_epochs": 60, "learning_rate": 3e-4}
 
 
 class FineTuned(BaseEstimator):

@@ -432,7 +432,7 @@ def test_a_start_where_there_is_nothing_to_learn(smiles, labels, fitted):
         (MoCoPClassifier, False, {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4}),
         (MoCoPClassifier, True, {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4}),
         (MoCoPRegressor, False, {"head_init": "random", "max_epochs": 60, "learning_rate": 1e-3}),
-        (MoCoPRegressor, True, {"head_init": "linear", "max_epochs": 30, "learning_rate": 3e-4}),
+        (MoCoPRegressor, True, {"head_init": "linear", "max_epochs": 60, "learning_rate": 3e-4}),
     ],
 )
 def test_the_recipe_follows_from_the_start_and_the_labels(smiles, labels, fitted, cls, pretrained, recipe):
