@@ -102,6 +102,11 @@ def test_test_molecules_leave_the_corpus_whatever_their_form():
     assert corpora.without(corpus, set()).smiles == ["C[C@H](N)C(=O)O", "CCO", "CCN"]
 
 
+def test_what_was_not_measured_leaves_the_corpus():
+    corpus = corpora.Corpus("c", ["CCO", "CCN", "CCC"], np.array([[1.0, NAN], [NAN, NAN], [NAN, 0.0]]), True)
+    assert corpora.without(corpus, set()).smiles == ["CCO", "CCC"]
+
+
 @pytest.mark.parametrize(
     ("assay", "genes", "related"),
     [

@@ -138,23 +138,21 @@ class Room:
 
 def predict(arm: Arm, room: Room, tasks: TaskSet, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
     """Scores of the test rows, shape (n_test, n_tasks); NaN for a task that cannot be learned."""
-    smiles = np.array(tasks.smiles, dtype=object)
+    smiles, kind = np.array(tasks.smiles, dtype=object), tasks.spec.kind
     if arm.model == "network":
-        return _network(
-            arm, room, tasks.spec.kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed
-        )
+        return _network(arm, room, kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
     if arm.model == "chemprop":
-        return peers.chemprop(tasks.spec.kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
+        return peers.chemprop(kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
     features = room.features(arm, [*smiles[train], *smiles[test]], seed)
     X, X_test, Y = features[: len(train)], features[len(train) :], tasks.labels[train]
     predicted = np.full((len(test), Y.shape[1]), np.nan)
     for task, y in enumerate(Y.T):
         known = ~np.isnan(y)
         classes = len(np.unique(y[known]))
-        if classes < 1 or (tasks.spec.kind == "classification" and classes < 2):
+        if classes < 1 or (kind == "classification" and classes < 2):
             continue
-        model = _model(arm.model, tasks.spec.kind, seed).fit(X[known], y[known])
-        scores = model.predict_proba(X_test)[:, 1] if tasks.spec.kind == "classification" else model.predict(X_test)
+        model = _model(arm.model, kind, seed).fit(X[known], y[known])
+        scores = model.predict_proba(X_test)[:, 1] if kind == "classification" else model.predict(X_test)
         predicted[:, task] = scores
     return predicted
 
