@@ -52,7 +52,7 @@ _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", 
 _SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
 
 
-def _automatic(pretrained: bool, objective: str) -> dict[str, Any]:
+def automatic(pretrained: bool, objective: str) -> dict[str, Any]:
     """What "auto" stands for; docs/method.md has the cross-validation that chose it."""
     head_init = "linear" if pretrained else "random"
     if objective == "regression":
@@ -195,7 +195,7 @@ class FineTuned(BaseEstimator):
                 f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
                 f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
             )
-        auto = _automatic(start is not None, objective)
+        auto = automatic(start is not None, objective)
         chosen = {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
         merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
         total = merge @ weights[rows]

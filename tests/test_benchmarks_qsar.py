@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 from qsar import arms, bench, corpora, features, runner, scores, section, summary, tasks
 
+from mocop_sklearn import MoCoPRegressor
 from mocop_sklearn.model_selection import scaffold_groups
 
 NAN = float("nan")
@@ -171,7 +172,7 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
 
     def run(protocol="p"):
         calls.clear()
-        runner.run(runner.remaining(todo, path, lambda arm: protocol), None, path, lambda arm: protocol)
+        runner.run(runner.remaining(todo, path, lambda unit: protocol), None, path, lambda unit: protocol)
         return len(calls)
 
     assert run() == 8
@@ -182,6 +183,16 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
     assert same == [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in whole]
     assert run() == 0
     assert run("another protocol") == 8
+
+
+@pytest.mark.parametrize(("name", "objective"), [("scratch", "-"), ("fine-tuned", "contrastive")])
+def test_a_network_is_known_by_how_it_is_trained(smiles, name, objective):
+    arm = arms.Arm(name, "toxcast", objective)
+    known = arms.recipe(arm, "regression")
+    model = None if objective == "-" else corpora.untrained(0)
+    auto = MoCoPRegressor(pretrained=model, random_state=0).fit(smiles[:8], np.arange(8.0))
+    explicit = MoCoPRegressor(pretrained=model, random_state=0, **known).fit(smiles[:8], np.arange(8.0))
+    np.testing.assert_array_equal(auto.predict(smiles[8:]), explicit.predict(smiles[8:]))
 
 
 def test_many_tasks_leave_their_means_only(smiles, monkeypatch):

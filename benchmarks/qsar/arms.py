@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.checkpoint import PretrainedModel
+from mocop_sklearn.finetuning import automatic
 from qsar import peers
 from qsar.features import Lookup, cell_counts, descriptors, ecfp
 from qsar.tasks import TaskSet
@@ -136,6 +137,17 @@ class Room:
         return np.hstack(blocks)
 
 
+def recipe(arm: Arm, kind: str) -> dict[str, Any]:
+    """How a network of this arm is trained by default: what docs/method.md chose by cross-validation."""
+    given = _estimator(kind)().get_params()
+    fixed = {name: given[name] for name in ("batch_size", "validation_fraction")}
+    return automatic(arm.objective != "-", kind) | fixed
+
+
+def _estimator(kind: str) -> type[MoCoPClassifier | MoCoPRegressor]:
+    return MoCoPClassifier if kind == "classification" else MoCoPRegressor
+
+
 def predict(arm: Arm, room: Room, tasks: TaskSet, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
     """Scores of the test rows, shape (n_test, n_tasks); NaN for a task that cannot be learned."""
     smiles, kind = np.array(tasks.smiles, dtype=object), tasks.spec.kind
@@ -161,7 +173,7 @@ def _network(
     arm: Arm, room: Room, kind: str, smiles: list[str], labels: np.ndarray, test: list[str], seed: int
 ) -> np.ndarray:
     start = None if arm.objective == "-" else room.encoder(arm.corpus, arm.objective, seed)
-    estimator = (MoCoPClassifier if kind == "classification" else MoCoPRegressor)(
+    estimator = _estimator(kind)(
         pretrained=start,
         standardize=None,
         freeze="encoder" if arm.frozen else "none",

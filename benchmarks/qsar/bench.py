@@ -19,7 +19,7 @@ from rdkit import RDLogger
 from mocop_sklearn.checkpoint import PretrainedModel
 from mocop_sklearn.runtime import once
 from qsar import corpora, tasks
-from qsar.arms import Arm, Room, arms
+from qsar.arms import Arm, Room, arms, recipe
 from qsar.features import Lookup
 from qsar.runner import Unit, in_one_thread, remaining, run, units
 
@@ -63,7 +63,9 @@ class Encoders:
         """Return the model; an untrained encoder has the default shape and random weights."""
         asked = (corpus, objective, seed)
         if asked not in self._models:
-            key = joblib.hash([self._digest, asked, self.epochs.get((corpus, objective)), corpora.RECIPE])
+            key = joblib.hash(
+                [self._digest, asked, self.epochs.get((corpus, objective)), corpora.RECIPE.get(objective)]
+            )
             self._models[asked] = once(self.cache, f"encoder-{key}", self._make, *asked)
         return self._models[asked]
 
@@ -132,12 +134,15 @@ def main(
         parts = ", ".join(f"{split} {len(train)}/{len(test)}" for split, train, test in t.splits)
         print(f"{t.name}: {len(t.smiles)} molecules ({t.n_dropped} dropped), {len(t.tasks)} tasks; {parts}")
 
-    digest = joblib.hash([sorted(removed), sorted(names_of_tasks), corpora.RECIPE])
+    digest = joblib.hash([sorted(removed), sorted(names_of_tasks)])
 
-    def protocol(arm: Arm) -> str:
-        recipe = network if arm.model == "network" else None
-        unseen = None if arm.corpus == "-" else [digest, epochs[arm.corpus, arm.objective]]
-        return str(joblib.hash([recipe, unseen])[:12])
+    def protocol(unit: Unit) -> str:
+        arm, trained, pretrained = unit.arm, None, None
+        if arm.model == "network":
+            trained = recipe(arm, unit.tasks.spec.kind) | network
+        if arm.corpus != "-":
+            pretrained = [digest, epochs[arm.corpus, arm.objective], corpora.RECIPE[arm.objective]]
+        return str(joblib.hash([trained, pretrained])[:12])
 
     encoders = Encoders(removed, names_of_tasks, cache, epochs)
     room = Room(Lookup([s for t in sets for s in t.smiles], cache), encoders, network)

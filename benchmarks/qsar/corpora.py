@@ -149,7 +149,7 @@ def without(corpus: Corpus, molecules: Collection[str]) -> Corpus:
 # Chosen without any downstream molecule in pretraining, on cross-validation of downstream training parts
 RECIPE: dict[str, dict[str, Any]] = {
     "contrastive": {},
-    "multitask": {"learning_rate": 1e-3, "patience": None},
+    "multitask": {"learning_rate": 1e-3, "batch_size": 128, "validation_fraction": 0.1, "patience": None},
 }
 
 
@@ -163,14 +163,7 @@ def pretrain(corpus: Corpus, objective: str, seed: int, epochs: int) -> Pretrain
     """
     if objective == "multitask":
         learner = MoCoPClassifier if corpus.binary else MoCoPRegressor
-        tuned = learner(
-            max_epochs=epochs,
-            batch_size=128,
-            validation_fraction=0.1,
-            standardize=None,
-            random_state=seed,
-            **RECIPE["multitask"],
-        )
+        tuned = learner(max_epochs=epochs, standardize=None, random_state=seed, **RECIPE["multitask"])
         return tuned.fit(corpus.smiles, corpus.profiles).model_
     # what was not measured is 0: between inactive, -1, and active, 1, or the mean of a whitened profile
     transformer = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)

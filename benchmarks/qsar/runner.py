@@ -116,18 +116,18 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def remaining(units: Sequence[Unit], path: Path, protocol: Callable[[Arm], str]) -> list[Unit]:
+def remaining(units: Sequence[Unit], path: Path, protocol: Callable[[Unit], str]) -> list[Unit]:
     """Units that have no line yet.
 
-    ``protocol`` is a digest of all that decides the result of an arm, beside the arm and this code.
+    ``protocol`` is a digest of all that decides a result, beside the unit and this code.
     """
     finished = done(read_lines(path))
-    todo = [unit for unit in units if (*unit.key, protocol(unit.arm)) not in finished]
+    todo = [unit for unit in units if (*unit.key, protocol(unit)) not in finished]
     print(f"{path.name}: {len(finished)} units there, {len(todo)} of {len(units)} to do", flush=True)
     return todo
 
 
-def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], str], n_jobs: int = 1) -> None:
+def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Unit], str], n_jobs: int = 1) -> None:
     """Do these units, appending a line for each."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _end_cut_line(path)
@@ -141,9 +141,11 @@ def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Arm], 
                 print(f"{i} of {len(todo)} units, {minutes:.1f} min; last: {line['set']}, {line['arm']}", flush=True)
 
 
-def _results(todo: Sequence[Unit], room: Room, protocol: Callable[[Arm], str], n_jobs: int) -> Iterator[dict[str, Any]]:
+def _results(
+    todo: Sequence[Unit], room: Room, protocol: Callable[[Unit], str], n_jobs: int
+) -> Iterator[dict[str, Any]]:
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    return parallel(joblib.delayed(in_one_thread)(run_unit, unit, room, protocol(unit.arm)) for unit in todo)
+    return parallel(joblib.delayed(in_one_thread)(run_unit, unit, room, protocol(unit)) for unit in todo)
 
 
 def in_one_thread(function: Callable[..., Any], *args: Any) -> Any:
