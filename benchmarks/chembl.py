@@ -8,27 +8,10 @@ A killed run goes on where it ended. Results are JSON lines in benchmarks/result
 
 from __future__ import annotations
 
+from qsar.arms import FURTHER, MAIN
 from qsar.bench import main, parser
 from qsar.tasks import Spec
 
-MAIN = (
-    "scratch",
-    "fine-tuned [toxcast]",
-    "ECFP + forest",
-    "descriptors + forest",
-    "embedding + forest [toxcast]",
-    "embedding ⧺ ECFP + forest [toxcast]",
-)
-FURTHER = (
-    "untrained + forest",
-    "cell count + linear",
-    "embedding + linear [toxcast]",
-    "linear probe [toxcast]",
-    "fine-tuned (multitask) [toxcast]",
-    "embedding (multitask) + forest [toxcast]",
-    "fine-tuned [morphology]",
-    "embedding + forest [morphology]",
-)
 # of hundreds of tasks, for which forests take long
 WIDE = (
     "scratch",
@@ -45,7 +28,7 @@ SETS = {
     "bio_moshkov250": Spec("classification", fractions=(1.0,), pairs="diagonal", arms=WIDE),
     "ace_moleculeace25": Spec("regression", label="y", by="meta_target", fractions=(1.0,), pairs="one", arms=MAIN),
 }
-ARMS = dict.fromkeys(MAIN, "all") | dict.fromkeys(FURTHER, "diagonal")
+ARMS = dict.fromkeys(MAIN, "all") | dict.fromkeys((*FURTHER, "untrained + forest", "cell count + linear"), "diagonal")
 QUICK = ["bio_chembl2k"]
 
 if __name__ == "__main__":

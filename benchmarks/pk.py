@@ -9,6 +9,7 @@ A killed run goes on where it ended. Results are JSON lines in benchmarks/result
 
 from __future__ import annotations
 
+from qsar.arms import FURTHER, MAIN
 from qsar.bench import main, parser
 from qsar.tasks import Spec
 
@@ -24,35 +25,24 @@ CURVES = {
     "tdc_half_life_obach": Spec("regression", log10=True),
     "tdc_clearance_microsome_az": Spec("regression"),
 }
-MAIN = (
-    "scratch",
-    "fine-tuned [toxcast]",
-    "ECFP + forest",
-    "descriptors + forest",
-    "untrained + forest",
-    "embedding + forest [toxcast]",
-    "embedding ⧺ ECFP + forest [toxcast]",
-)
-FURTHER = (
-    "embedding ⧺ descriptors + forest [toxcast]",
-    "embedding + linear [toxcast]",
-    "embedding + boosting [toxcast]",
-    "linear probe [toxcast]",
-    "fine-tuned (multitask) [toxcast]",
-    "embedding (multitask) + forest [toxcast]",
-    "fine-tuned [morphology]",
-    "embedding + forest [morphology]",
-)
+UNTRAINED = "untrained + forest"
 # Larger sets, and sets of several tasks: all training molecules of the published split only
 PUBLISHED = {
     name: Spec(
-        "regression", fractions=(1.0,), pairs="published", arms=MAIN, log10="pk_" in name, drop_overlap="pk_" in name
+        "regression",
+        fractions=(1.0,),
+        pairs="published",
+        arms=(*MAIN, UNTRAINED),
+        log10="pk_" in name,
+        drop_overlap="pk_" in name,
     )
     for name in (
         "tdc_lipophilicity_astrazeneca tdc_ppbr_az adme_biogen6 adme_fang_HLM adme_fang_Sol pk_human5_lombardo"
     ).split()
 }
-ARMS = dict.fromkeys(MAIN, "all") | dict.fromkeys(FURTHER, "diagonal")
+ARMS = dict.fromkeys((*MAIN, UNTRAINED), "all") | dict.fromkeys(
+    (*FURTHER, "embedding ⧺ descriptors + forest [toxcast]", "embedding + boosting [toxcast]"), "diagonal"
+)
 QUICK = ["tdc_hia_hou", "tdc_herg", "tdc_caco2_wang"]
 
 if __name__ == "__main__":

@@ -37,6 +37,24 @@ HEADS = (
     ("forest", "ecfp", "descriptors"),
 )
 
+# What both benchmarks compare by default, by label: on all pairs of split and seed, and on fewer of them
+MAIN = (
+    "scratch",
+    "fine-tuned [toxcast]",
+    "ECFP + forest",
+    "descriptors + forest",
+    "embedding + forest [toxcast]",
+    "embedding ⧺ ECFP + forest [toxcast]",
+)
+FURTHER = (
+    "embedding + linear [toxcast]",
+    "linear probe [toxcast]",
+    "fine-tuned (multitask) [toxcast]",
+    "embedding (multitask) + forest [toxcast]",
+    "fine-tuned [morphology]",
+    "embedding + forest [morphology]",
+)
+
 
 @dataclass(frozen=True)
 class Arm:
