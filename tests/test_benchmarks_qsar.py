@@ -27,6 +27,17 @@ def task_set(smiles, labels, kind="classification", name="made-up", **spec):
     return tasks.TaskSet(name, tasks.Spec(kind, fractions=(0.5, 1.0), **spec), list(smiles), labels, names, splits)
 
 
+def test_features_made_in_several_processes_are_the_same(smiles, tmp_path):
+    lookup = features.Lookup(smiles, tmp_path)
+    lookup.prepare("ecfp", features.ecfp, 2)
+
+    def never(smiles):
+        raise AssertionError("made again")
+
+    rows = features.Lookup(smiles, tmp_path).rows("ecfp", never, smiles[::-1])
+    np.testing.assert_array_equal(rows, features.ecfp(smiles[::-1]))
+
+
 # ---------------------------------------------------------------------------------------------
 # scores and intervals
 # ---------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.checkpoint import PretrainedModel
 from mocop_sklearn.finetuning import automatic
 from qsar import peers
-from qsar.features import Lookup, cell_counts, descriptors, ecfp
+from qsar.features import FIXED, Lookup
 from qsar.tasks import TaskSet
 
 N_TREES = 100
@@ -138,20 +138,18 @@ class Room:
         """Features of an arm, side by side."""
         blocks = []
         for name in arm.features:
-            if name == "ecfp":
-                blocks.append(self.lookup.rows("ecfp", ecfp, smiles))
-            elif name == "descriptors":
-                blocks.append(self.lookup.rows("descriptors", descriptors, smiles))
-            elif name == "cell count":
-                counts = self.lookup.rows("cell count", cell_counts, smiles)
-                known = np.isfinite(counts)
-                if known.mean() < 0.5:
-                    raise ValueError("fewer than half of the molecules have a cell count")
-                blocks.append(np.where(known, counts, np.median(counts[known])))
-            else:
+            if name == "embedding":
                 model = self.encoder(arm.corpus, arm.objective, seed)
                 embedder = MoCoPEmbedder(pretrained=model).fit(smiles[:1])
                 blocks.append(self.lookup.rows(f"embedding {model.digest}", embedder.transform, smiles))
+                continue
+            block = self.lookup.rows(name, FIXED[name], smiles)
+            if name == "cell count":
+                known = np.isfinite(block)
+                if known.mean() < 0.5:
+                    raise ValueError("fewer than half of the molecules have a cell count")
+                block = np.where(known, block, np.median(block[known]))
+            blocks.append(block)
         return np.hstack(blocks)
 
 

@@ -20,7 +20,7 @@ from mocop_sklearn.checkpoint import PretrainedModel
 from mocop_sklearn.runtime import once
 from qsar import corpora, tasks
 from qsar.arms import Arm, Room, arms, recipe
-from qsar.features import Lookup
+from qsar.features import FIXED, Lookup
 from qsar.runner import Unit, in_one_thread, remaining, run, units
 
 PRETRAINING_EPOCHS = {
@@ -149,6 +149,8 @@ def main(
     path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.jsonl"
     todo = remaining(units(sets, chosen, list(seeds)), path, protocol)
     encoders.prepare(todo, arguments.n_jobs)
+    for feature in dict.fromkeys(name for unit in todo for name in unit.arm.features if name in FIXED):
+        room.lookup.prepare(feature, FIXED[feature], arguments.n_jobs)
     run(todo, room, path, protocol, arguments.n_jobs)
     print(f"{machine()['processor']}; results in {path}")
 

@@ -47,6 +47,9 @@ def cell_counts(smiles: Sequence[str]) -> np.ndarray:
     return counts.reindex(keys).to_numpy(dtype=float)[:, None]
 
 
+FIXED: dict[str, Table] = {"ecfp": ecfp, "descriptors": descriptors, "cell count": cell_counts}
+
+
 class Lookup:
     """Rows of a feature matrix by SMILES, made for all molecules at once and kept in the cache.
 
@@ -64,9 +67,21 @@ class Lookup:
         self._digest = joblib.hash(self.smiles)
         self._tables: dict[str, np.ndarray] = {}
 
+    def prepare(self, name: str, make: Table, n_jobs: int) -> None:
+        """Make features in several processes, which would otherwise wait for the first that needs them."""
+        parts = np.array_split(np.array(self.smiles, dtype=object), 8 * n_jobs)
+
+        def in_parallel() -> np.ndarray:
+            made = joblib.Parallel(n_jobs)(joblib.delayed(make)(part.tolist()) for part in parts if len(part))
+            return np.concatenate(made)
+
+        once(self.cache, self._key(name), in_parallel)
+
     def rows(self, name: str, make: Table, smiles: Sequence[str]) -> np.ndarray:
         """Features ``name`` of ``smiles``, made by ``make`` on first use; ``name`` must tell all that decides them."""
         if name not in self._tables:
-            key = joblib.hash([name, self._digest])
-            self._tables[name] = once(self.cache, f"features-{key}", make, self.smiles)
+            self._tables[name] = once(self.cache, self._key(name), make, self.smiles)
         return self._tables[name][[self._row[s] for s in smiles]]
+
+    def _key(self, name: str) -> str:
+        return f"features-{joblib.hash([name, self._digest])}"
