@@ -27,17 +27,6 @@ def task_set(smiles, labels, kind="classification", name="made-up", **spec):
     return tasks.TaskSet(name, tasks.Spec(kind, fractions=(0.5, 1.0), **spec), list(smiles), labels, names, splits)
 
 
-def test_features_made_in_several_processes_are_the_same(smiles, tmp_path):
-    lookup = features.Lookup(smiles, tmp_path)
-    lookup.prepare("ecfp", features.ecfp, 2)
-
-    def never(smiles):
-        raise AssertionError("made again")
-
-    rows = features.Lookup(smiles, tmp_path).rows("ecfp", never, smiles[::-1])
-    np.testing.assert_array_equal(rows, features.ecfp(smiles[::-1]))
-
-
 # ---------------------------------------------------------------------------------------------
 # scores and intervals
 # ---------------------------------------------------------------------------------------------
@@ -135,6 +124,22 @@ def test_what_was_not_measured_leaves_the_corpus():
 )
 def test_assays_that_measure_a_task_are_known(assay, genes, related):
     assert corpora.is_related(assay, genes) is related
+
+
+# ---------------------------------------------------------------------------------------------
+# features
+# ---------------------------------------------------------------------------------------------
+
+
+def test_features_made_in_several_processes_are_the_same(smiles, tmp_path):
+    lookup = features.Lookup(smiles, tmp_path)
+    lookup.prepare("ecfp", features.ecfp, 2)
+
+    def never(smiles):
+        raise AssertionError("made again")
+
+    rows = features.Lookup(smiles, tmp_path).rows("ecfp", never, smiles[::-1])
+    np.testing.assert_array_equal(rows, features.ecfp(smiles[::-1]))
 
 
 # ---------------------------------------------------------------------------------------------
