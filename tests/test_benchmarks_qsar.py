@@ -1,6 +1,7 @@
 """The benchmarks' own logic: splits, overlap, resuming, scores, intervals; and a run on made-up data."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -276,6 +277,9 @@ def write_lines(path, scores):
     path.write_text("\n".join(lines) + "\n")
 
 
+HERG = [("tdc_herg", 1.0, i, i) for i in range(3)]
+
+
 def made_up_scores():
     rng = np.random.default_rng(0)
     cells = [(name, f, i, i) for name in ("tdc_herg", "tdc_dili") for f in (0.1, 1.0) for i in range(3)]
@@ -337,6 +341,9 @@ def test_the_report_has_tables_and_pictures(tmp_path):
     for part in ("### What pretraining is worth", "### Beside published results", "### Is the harness sound?"):
         assert part in text
     assert "ECFP + forest | 0.750 ± 0.000 | 0.789 ± 0.008 (forest)" in " ".join(text.split())
+    scores = made_up_scores()
+    herg = np.mean([scores["fine-tuned", "toxcast", *c] - scores["scratch", "-", *c] for c in HERG])
+    assert re.search(rf"\| tdc_herg +\| 1, 3 \|.*\| \+{herg:.3f} \[[^|]*\|$", text, re.MULTILINE)
     for picture in ("pk_curves.svg", "pk_differences.svg"):
         assert 1000 < (tmp_path / picture).stat().st_size < 150_000
         assert f"({picture})" in text

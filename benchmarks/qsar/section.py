@@ -35,6 +35,7 @@ def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
     curves = found[found["set"].isin(_sets_with_curves(found))]
     lines += _fractions(curves, name, title, docs)
     lines += _pretrained_less_scratch(curves, name, title, docs)
+    lines += _where_it_helps(found)
     lines += _beside_published(found)
     lines += _harness(found)
     lines += _seen(found, frame(results / f"{name}_seen.jsonl"))
@@ -143,21 +144,37 @@ def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: P
         ("ECFP + forest", embedded),
     ):
         if reference in every and arms:
-            lines += [f"Less *{reference}*, main score.", "", *_difference_table(found, arms, reference, "main")]
+            paired = {arm: differences(found, arm, reference) for arm in arms}
+            lines += [f"Less *{reference}*, main score.", "", *_difference_table("arm", paired, "main")]
     if "scratch" not in every or not networks:
         return lines
     if "auprc" in found:
         lines += ["Less *scratch*, change of the mean AUPRC of the classification sets in percent of it.", ""]
-        lines += _difference_table(found, networks + embedded, "scratch", "auprc")
+        paired = {arm: differences(found, arm, "scratch", "auprc") for arm in networks + embedded}
+        lines += _difference_table("arm", paired, "auprc")
     path = docs / f"{name}_differences.svg"
     shown = {arm: differences(found, arm, "scratch") for arm in networks if arm.startswith("fine-tuned")}
     pictures.paired_differences(shown, f"{title}: pretrained less scratch", "difference of the mean score", path)
     return [*lines, f"![paired differences]({path.name})", ""]
 
 
-def _difference_table(found: pd.DataFrame, arms: list[str], reference: str, metric: str) -> list[str]:
-    paired = {arm: differences(found, arm, reference, metric) for arm in arms}
-    paired = {arm: own for arm, own in paired.items() if len(own)}
+def _where_it_helps(found: pd.DataFrame) -> list[str]:
+    """The fine-tuned arm of most fits beside the network from scratch, set by set, the large ones too."""
+    fits = found["label"].value_counts()
+    arms = [arm for arm in fits.index if arm.startswith("fine-tuned")]
+    if not arms or "scratch" not in fits:
+        return []
+    sets = found.groupby(_merged(found)["set"], sort=False)
+    paired = {str(name): differences(own, arms[0], "scratch") for name, own in sets}
+    return [
+        f"*{arms[0]}* less *scratch*, set by set: AUROC, or Spearman's correlation where there is no AUROC.",
+        "",
+        *_difference_table("set", paired, "main"),
+    ]
+
+
+def _difference_table(of: str, paired: dict[str, pd.DataFrame], metric: str) -> list[str]:
+    paired = {name: own for name, own in paired.items() if len(own)}
     fractions = sorted({f for own in paired.values() for f in own.index})
 
     def cell(own: pd.DataFrame, fraction: float) -> str:
@@ -169,10 +186,10 @@ def _difference_table(found: pd.DataFrame, arms: list[str], reference: str, metr
         return interval(row["relative"], row["relative_low"], row["relative_high"], 1) + " %"
 
     rows = [
-        [arm, f"{own['n_sets'].max():.0f}, {own['n'].max():.0f}", *(cell(own, fraction) for fraction in fractions)]
-        for arm, own in paired.items()
+        [name, f"{own['n_sets'].max():.0f}, {own['n'].max():.0f}", *(cell(own, fraction) for fraction in fractions)]
+        for name, own in paired.items()
     ]
-    return [*table(["arm", "over", *map(_percent, fractions)], rows), ""]
+    return [*table([of, "over", *map(_percent, fractions)], rows), ""]
 
 
 def _merged(found: pd.DataFrame) -> pd.DataFrame:
