@@ -54,12 +54,12 @@ _SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
 
 def automatic(pretrained: bool, objective: str) -> dict[str, Any]:
     """What "auto" stands for; docs/method.md has the cross-validation that chose it."""
-    head_init = "linear" if pretrained else "random"
     if objective == "regression":
-        return {"head_init": head_init, "max_epochs": 60, "learning_rate": 3e-4 if pretrained else 1e-3}
-    if pretrained:
-        return {"head_init": head_init, "max_epochs": 30, "learning_rate": 1e-4}
-    return {"head_init": head_init, "max_epochs": 60, "learning_rate": 3e-4}
+        max_epochs, learning_rate = 60, 3e-4 if pretrained else 1e-3
+    else:
+        max_epochs, learning_rate = (30, 1e-4) if pretrained else (60, 3e-4)
+    head_init = "linear" if pretrained else "random"
+    return {"head_init": head_init, "max_epochs": max_epochs, "learning_rate": learning_rate}
 
 
 class FineTuned(BaseEstimator):

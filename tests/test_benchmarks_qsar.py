@@ -277,9 +277,6 @@ def write_lines(path, scores):
     path.write_text("\n".join(lines) + "\n")
 
 
-HERG = [("tdc_herg", 1.0, i, i) for i in range(3)]
-
-
 def made_up_scores():
     rng = np.random.default_rng(0)
     cells = [(name, f, i, i) for name in ("tdc_herg", "tdc_dili") for f in (0.1, 1.0) for i in range(3)]
@@ -335,14 +332,15 @@ def test_a_repeated_unit_counts_once_and_the_last_time(tmp_path):
 
 
 def test_the_report_has_tables_and_pictures(tmp_path):
-    write_lines(tmp_path / "pk.jsonl", made_up_scores())
+    aurocs = made_up_scores()
+    write_lines(tmp_path / "pk.jsonl", aurocs)
     lines = section.section("Pharmacokinetics", "pk", tmp_path, tmp_path)
     text = "\n".join(lines)
     for part in ("### What pretraining is worth", "### Beside published results", "### Is the harness sound?"):
         assert part in text
     assert "ECFP + forest | 0.750 ± 0.000 | 0.789 ± 0.008 (forest)" in " ".join(text.split())
-    scores = made_up_scores()
-    herg = np.mean([scores["fine-tuned", "toxcast", *c] - scores["scratch", "-", *c] for c in HERG])
+    cells = [("tdc_herg", 1.0, i, i) for i in range(3)]
+    herg = np.mean([aurocs["fine-tuned", "toxcast", *cell] - aurocs["scratch", "-", *cell] for cell in cells])
     assert re.search(rf"\| tdc_herg +\| 1, 3 \|.*\| \+{herg:.3f} \[[^|]*\|$", text, re.MULTILINE)
     for picture in ("pk_curves.svg", "pk_differences.svg"):
         assert 1000 < (tmp_path / picture).stat().st_size < 150_000

@@ -141,9 +141,9 @@ class Room:
             if name == "embedding":
                 model = self.encoder(arm.corpus, arm.objective, seed)
                 embedder = MoCoPEmbedder(pretrained=model).fit(smiles[:1])
-                blocks.append(self.lookup.rows(f"embedding {model.digest}", embedder.transform, smiles))
-                continue
-            block = self.lookup.rows(name, FIXED[name], smiles)
+                block = self.lookup.rows(f"embedding {model.digest}", embedder.transform, smiles)
+            else:
+                block = self.lookup.rows(name, FIXED[name], smiles)
             if name == "cell count":
                 known = np.isfinite(block)
                 if known.mean() < 0.5:

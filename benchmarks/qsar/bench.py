@@ -63,11 +63,13 @@ class Encoders:
         """Return the model; an untrained encoder has the default shape and random weights."""
         asked = (corpus, objective, seed)
         if asked not in self._models:
-            key = joblib.hash(
-                [self._digest, asked, self.epochs.get((corpus, objective)), corpora.RECIPE.get(objective)]
-            )
+            key = joblib.hash([asked, self.recipe(corpus, objective)])
             self._models[asked] = once(self.cache, f"encoder-{key}", self._make, *asked)
         return self._models[asked]
+
+    def recipe(self, corpus: str, objective: str) -> list[Any]:
+        """All that decides an encoder beside its seed."""
+        return [self._digest, self.epochs.get((corpus, objective)), corpora.RECIPE.get(objective)]
 
     def prepare(self, todo: Sequence[Unit], n_jobs: int) -> None:
         """Pretrain what these fits need, in parallel: else processes would wait for each other's encoders."""
@@ -134,17 +136,14 @@ def main(
         parts = ", ".join(f"{split} {len(train)}/{len(test)}" for split, train, test in t.splits)
         print(f"{t.name}: {len(t.smiles)} molecules ({t.n_dropped} dropped), {len(t.tasks)} tasks; {parts}")
 
-    digest = joblib.hash([sorted(removed), sorted(names_of_tasks)])
+    encoders = Encoders(removed, names_of_tasks, cache, epochs)
 
     def protocol(unit: Unit) -> str:
-        arm, trained, pretrained = unit.arm, None, None
-        if arm.model == "network":
-            trained = recipe(arm, unit.tasks.spec.kind) | network
-        if arm.corpus != "-":
-            pretrained = [digest, epochs[arm.corpus, arm.objective], corpora.RECIPE[arm.objective]]
+        arm = unit.arm
+        trained = recipe(arm, unit.tasks.spec.kind) | network if arm.model == "network" else None
+        pretrained = encoders.recipe(arm.corpus, arm.objective) if arm.corpus != "-" else None
         return str(joblib.hash([trained, pretrained])[:12])
 
-    encoders = Encoders(removed, names_of_tasks, cache, epochs)
     room = Room(Lookup([s for t in sets for s in t.smiles], cache), encoders, network)
     path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.jsonl"
     todo = remaining(units(sets, chosen, list(seeds)), path, protocol)
