@@ -31,7 +31,8 @@ def main(model, library, out, n_parts=2, address=None):
         table = dd.read_parquet(library).repartition(npartitions=int(n_parts))
         names = MoCoPEmbedder.load(model).get_feature_names_out()
         meta = pd.concat([table._meta, pd.DataFrame(columns=names, index=table._meta.index, dtype="float32")], axis=1)
-        table.map_partitions(embed, str(model), meta=meta).to_parquet(out)
+        embedded = table.map_partitions(embed, str(model), meta=meta)
+        embedded.to_parquet(out, name_function="part-{:07}.parquet".format)  # Dask's names sort 10 before 2
 
 
 if __name__ == "__main__":
