@@ -67,7 +67,7 @@ def read_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], 
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{str(path)!r} is not a readable safetensors file ({error}). It is truncated or of another kind: "
-            "copy it again, or pass a file written by MoCoPEmbedder.save."
+            "copy it again, or name another file."
         ) from error
     if _KEY not in metadata:
         raise ValueError(f"{str(path)!r} is a safetensors file, but not one written by mocop_sklearn.")
@@ -97,6 +97,11 @@ def content_digest(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         sha.update(f"{name}:{a.dtype.str}:{a.shape}".encode())
         sha.update(np.ascontiguousarray(a).data if a.size else b"")
     return sha.hexdigest()
+
+
+def plain_value(value: Any) -> Any:
+    """A numpy scalar as the Python number that it is, which JSON can hold; anything else as it came."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def library_versions() -> dict[str, str]:

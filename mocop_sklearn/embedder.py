@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from . import __version__
-from .checkpoint import PretrainedModel, describe_callable
+from .checkpoint import PretrainedModel, describe_callable, plain_value
 from .encoders import TwoTower
 from .inference import embed_molecules, embed_profiles
 from .metrics import retrieval_score
@@ -712,8 +712,7 @@ def _matching_columns(n_columns: int, names: list[str] | None, model: Pretrained
 
 def _as_plain(value: Any) -> Any:
     """A parameter as it is recorded in model files: plain data, or its repr."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain_value(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (tuple, list)) and all(isinstance(item, (Real, str)) for item in value):

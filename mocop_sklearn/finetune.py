@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -56,7 +57,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         ``pretrained``, else random.
     class_weight : {"balanced", None} or dict, default=None
         As in scikit-learn: ``"balanced"`` makes the classes of each task weigh the same; a dict maps classes to
-        weights, 1 for those that it does not name.
+        weights, 1 for those that it does not name. In batches of any size.
     missing : number, str or None, default=nan
         The label of what was not measured, beside NaN and None, which always are.
     max_epochs : int or "auto", default="auto"
@@ -96,7 +97,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         For several tasks, their numbers, as scikit-learn has it for multilabel problems.
     unscorable_tasks_ : list of int
         Tasks with fewer than two classes in ``fit``. They are not trained on: the one class there is is
-        predicted, or NaN where nothing was measured, and ``score`` leaves them out.
+        predicted, or NaN where nothing was measured; with several tasks, ``score`` leaves them out.
     history_ : list of dict
         One row per network and epoch: estimator, epoch, loss, validation_loss, validation_score, seconds.
     n_iter_ : int
@@ -218,7 +219,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured, nor is
             what a sparse matrix does not store. One column is one task, as if it were one-dimensional.
         sample_weight : array-like of float, shape (n_samples,), default=None
-            A row of weight 0 is as good as absent.
+            A row of weight 0 is as good as absent, once it is checked. The loss of a batch is the weighted mean over
+            its labels, as in scikit-learn's MLPClassifier, so weights of very different size call for large batches.
 
         Returns
         -------
@@ -231,37 +233,36 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             with labels remain.
         """
         values, labels, measured, weight = self._check_fit(X, y, sample_weight)
-        self._tasks_shape = list(labels.shape[1:])
         known = plain_labels(labels[measured])
         if len(known):
             check_classification_targets(known)
         if labels.ndim == 2:
-            if not set(np.unique(known).tolist()) <= {0, 1}:
-                raise ValueError(
-                    f"y has {labels.shape[1]} columns, so each must hold 0, 1 and missing values, but got "
-                    f'{np.unique(known)[:10].tolist()}. For -1 as "not measured", set missing=-1.'
-                )
-            self.classes_, values_of_classes = np.arange(labels.shape[1]), np.array([0, 1])
-        else:
-            self.classes_ = values_of_classes = np.unique(known)
+            _check_tasks(known, labels.shape[1])
+        values_of_classes = np.array([0, 1]) if labels.ndim == 2 else np.unique(known)
         n_classes = len(values_of_classes)
         codes = np.full((len(values), math.prod(labels.shape[1:])), -1)  # number of the class, -1 where not measured
         codes[measured.reshape(codes.shape)] = np.searchsorted(values_of_classes, known)
         # weight of each class of each task, (n_tasks, n_classes)
         mass = np.stack([weight @ (codes == c) for c in range(max(1, n_classes))], axis=1)
         scorable = (mass > 0).sum(axis=1) > 1
+        factors = class_factors(self.class_weight, mass, values_of_classes)
+        present = weight[:, None] * scorable * (codes >= 0)
+        weights = present * sum(factors[:, c] * (codes == c) for c in range(mass.shape[1]))
+        if present.any() and not weights.any():
+            raise ValueError(f"class_weight={self.class_weight} leaves no label with a weight above 0.")
+        weights = weights * (present.sum() / (weights.sum() or 1))  # 1 on average
+        classes, objective = (np.arange(n_classes), "multiclass") if n_classes > 2 else (np.array([1]), "binary")
+        known_rows, targets = (codes >= 0).any(axis=1), (codes == classes).astype(float)
+        self._fit_members(values, known_rows, targets, weights, present, objective)
+        self._tasks_shape = list(labels.shape[1:])
+        self.classes_ = np.arange(labels.shape[1]) if labels.ndim == 2 else values_of_classes
         self.unscorable_tasks_ = np.flatnonzero(~scorable).tolist()
         self._constant = np.where(mass.any(axis=1), mass.argmax(axis=1), np.nan)
-        factors = class_factors(self.class_weight, mass, values_of_classes)
-        weights = weight[:, None] * scorable * sum(factors[:, c] * (codes == c) for c in range(mass.shape[1]))
-        classes, objective = (np.arange(n_classes), "multiclass") if n_classes > 2 else (np.array([1]), "binary")
-        self._fit_members(values, (codes >= 0).any(axis=1), (codes == classes).astype(float), weights, objective)
         if len(self.unscorable_tasks_):
-            columns = ", ".join(map(str, self.unscorable_tasks_[:10]))
             warnings.warn(
                 f"{len(self.unscorable_tasks_)} of {len(scorable)} tasks have fewer than two classes among the "
-                f"measured labels (columns {columns}{', ...' * (len(self.unscorable_tasks_) > 10)} of y). The one they "
-                "have is always predicted, and score leaves them out.",
+                f"measured labels (columns {_some(self.unscorable_tasks_)} of y). The one they have is always "
+                f"predicted{', and score leaves them out' if labels.ndim == 2 else ''}.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -395,16 +396,17 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         if not self._tasks_shape:
             defined = ~np.isnan(decision.reshape(len(labels), -1)).any(axis=1)
             check_same_shape(labels, defined)
-            rows = measured & defined
+            rows = measured & defined & (weight > 0)
             if not rows.any():
                 return float("nan")
             return float(
                 accuracy_score(plain_labels(labels[rows]), self._classes(decision[rows]), sample_weight=weight[rows])
             )
         check_same_shape(labels, decision)
+        _check_tasks(plain_labels(labels[measured]), labels.shape[1])
         scores = []
         for task in np.setdiff1d(np.arange(decision.shape[1]), self.unscorable_tasks_):
-            rows = measured[:, task] & ~np.isnan(decision[:, task])
+            rows = measured[:, task] & ~np.isnan(decision[:, task]) & (weight > 0)
             known = plain_labels(labels[rows, task])
             if len(np.unique(known)) == 2:
                 scores.append(roc_auc_score(known, decision[rows, task], sample_weight=weight[rows]))
@@ -423,7 +425,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     """Regressor that fine-tunes the molecule encoder on measured numbers, one target or many at once.
 
     As :class:`MoCoPClassifier` [1]_, with the squared error. Each target is scaled to mean 0 and variance 1 on the
-    training part, and predictions are scaled back.
+    training part, and predictions are scaled back. A target that is constant there is predicted as that constant, one
+    that was not measured as NaN.
 
     Parameters
     ----------
@@ -508,7 +511,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
             NaN, None and ``missing`` are not measured, nor is what a sparse matrix does not store. One column is one
             target, as if it were one-dimensional.
         sample_weight : array-like of float, shape (n_samples,), default=None
-            A row of weight 0 is as good as absent.
+            As in :class:`MoCoPClassifier`.
 
         Returns
         -------
@@ -521,10 +524,19 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
             targets remain.
         """
         values, labels, measured, weight = self._check_fit(X, y, sample_weight)
-        self._tasks_shape = list(labels.shape[1:])
         targets = numeric_labels(labels, measured).reshape(len(values), -1)
         measured = measured.reshape(targets.shape)
-        self._fit_members(values, measured.any(axis=1), targets, weight[:, None] * measured, "regression")
+        weights = weight[:, None] * measured
+        self._fit_members(values, measured.any(axis=1), targets, weights, weights, "regression")
+        self._tasks_shape = list(labels.shape[1:])
+        unmeasured = np.flatnonzero(np.isnan(self._shift[0]))
+        if len(unmeasured):
+            warnings.warn(
+                f"{len(unmeasured)} of {targets.shape[1]} targets were not measured in any row (columns "
+                f"{_some(unmeasured)} of y): predictions of them are NaN.",
+                UserWarning,
+                stacklevel=2,
+            )
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -578,7 +590,21 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         columns = (a.reshape(len(labels), -1).T for a in (numeric_labels(labels, measured), measured, predicted))
         scores = []
         for truth, known, prediction in zip(*columns, strict=True):
-            rows = known & ~np.isnan(prediction)
+            rows = known & ~np.isnan(prediction) & (weight > 0)
             if rows.any() and np.ptp(truth[rows]) > 0:
                 scores.append(r2_score(truth[rows], prediction[rows], sample_weight=weight[rows]))
         return float(np.mean(scores)) if scores else float("nan")
+
+
+def _check_tasks(known: np.ndarray, n_tasks: int) -> None:
+    """Raise ``ValueError`` unless the measured labels of several tasks are 0 and 1."""
+    if not set(np.unique(known).tolist()) <= {0, 1}:
+        raise ValueError(
+            f"y has {n_tasks} columns, so each must hold 0, 1 and missing values, but got "
+            f'{np.unique(known)[:10].tolist()}. For -1 as "not measured", set missing=-1.'
+        )
+
+
+def _some(columns: Sequence[int] | np.ndarray) -> str:
+    """The first ten of column numbers, for a message."""
+    return ", ".join(map(str, columns[:10])) + ", ..." * (len(columns) > 10)

@@ -27,6 +27,7 @@ from .checkpoint import (
     describe_callable,
     encode,
     library_versions,
+    plain_value,
     read_file,
     restore_standardize,
     write_file,
@@ -164,30 +165,38 @@ class FineTuned(BaseEstimator):
         return values, labels, measured & (weight > 0).reshape([-1] + [1] * (labels.ndim - 1)), weight
 
     def _fit_members(
-        self, values: list[Any], measured: Any, targets: np.ndarray, weights: np.ndarray, objective: str
+        self,
+        values: list[Any],
+        measured: Any,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        mass: np.ndarray,
+        objective: str,
     ) -> None:
         """Train ``n_estimators`` networks on rows, those of one molecule merged.
 
         The weighted mean of the labels of a molecule's rows has the same gradient as the rows. So rows may
-        come in any order, and a row of weight 2 is two rows.
+        come in any order, and a row of weight 2 is two rows. ``mass`` is the weights without those of the classes.
         """
         # MoCoPEmbedder knows what a pretrained model may be and which parameters contradict it
         shared = {name: getattr(self, name) for name in ("pretrained", "standardize", *_SHAPE)}
         start: PretrainedModel | None = MoCoPEmbedder(**shared)._load_pretrained()
         if start is None:
-            shape = {name: getattr(self, name) for name in _SHAPE}
+            shape = {name: plain_value(getattr(self, name)) for name in _SHAPE}
             architecture = Architecture(**shape, projection_dim=0, profile_dims=(), n_profile_features=0, dropout=0)
         else:
             architecture = start.architecture
-        self._architecture = replace(architecture, dropout=float(self.dropout))
-        self._standardize = start.standardize if start else self.standardize
+        architecture = replace(architecture, dropout=float(self.dropout))
+        standardize = start.standardize if start else self.standardize
         if not isinstance(self.freeze, str) and self.freeze > architecture.n_layers:
             raise ValueError(f"freeze={self.freeze}, but the encoder has {architecture.n_layers} convolutions.")
 
-        found = featurize(values, architecture.featurizer, self._standardize, identify=True, n_jobs=self.n_jobs)
+        found = featurize(values, architecture.featurizer, standardize, identify=True, n_jobs=self.n_jobs)
         report_invalid(values, found.reasons, self.invalid)
         graph_of_row = found.graph_of_value
         rows = np.flatnonzero((graph_of_row >= 0) & measured)
+        # Of several spellings of a molecule the first by alphabet gives the order of its atoms, whatever that of rows.
+        rows = np.array(sorted(rows, key=lambda row: as_text(values[row])), dtype=int)
         smiles = np.asarray(found.smiles, dtype=object)[graph_of_row[rows]]
         unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)
         if len(unique) < 2:
@@ -198,9 +207,10 @@ class FineTuned(BaseEstimator):
         auto = automatic(start is not None, objective)
         chosen = {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
         merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
-        total = merge @ weights[rows]
+        total, mass = merge @ weights[rows], merge @ mass[rows]
         targets = merge @ (weights[rows] * targets[rows]) / np.where(total > 0, total, 1)
-        total = total / (total.max() or 1)
+        largest = mass.max() or 1
+        total, mass = total / largest, mass / largest
         graphs = found.graphs.take(torch.from_numpy(graph_of_row[rows][first]))
         groups = keys = np.asarray(found.keys, dtype=str)[graph_of_row[rows][first]]
         if self.validation_groups == "scaffold":
@@ -212,18 +222,21 @@ class FineTuned(BaseEstimator):
         for member in range(self.n_estimators):
             member_seed = int(generator(seed, _MEMBER, member).integers(2**62))
             training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
-            shift, scale = (
-                weighted_moments(targets[training], total[training]) if objective == "regression" else (0.0, 1.0)
-            )
-            scaled = np.where(total > 0, (targets - shift) / scale, 0)
+            shift, scale = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
+            if objective == "regression":
+                shift, scale = weighted_moments(targets[training], total[training])
+                # what training cannot learn is predicted as the constant that is known of it
+                shift = np.where(np.isnan(shift), weighted_moments(targets, total)[0], shift)
+                scale = np.nan_to_num(scale)
+            scaled = np.where(total > 0, (targets - np.nan_to_num(shift)) / np.where(scale > 0, scale, 1), 0)
 
             def part(molecules: np.ndarray, scaled: np.ndarray = scaled) -> LabelledMolecules:
-                arrays = (torch.from_numpy(a[molecules].astype(np.float32)) for a in (scaled, total))
+                arrays = (torch.from_numpy(a[molecules].astype(np.float32)) for a in (scaled, total, mass))
                 return LabelledMolecules(graphs.take(torch.from_numpy(molecules)), *arrays)
 
             results.append(
                 train_supervised(
-                    self._architecture,
+                    architecture,
                     SupervisedRecipe(
                         objective=objective,
                         freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
@@ -246,9 +259,10 @@ class FineTuned(BaseEstimator):
                     verbose=bool(self.verbose),
                 )
             )
-            shifts.append(np.broadcast_to(shift, targets.shape[1]))
-            scales.append(np.broadcast_to(scale, targets.shape[1]))
-        self._shift, self._scale = np.array(shifts, dtype=float), np.array(scales, dtype=float)
+            shifts.append(shift)
+            scales.append(scale)
+        self._architecture, self._standardize = architecture, standardize
+        self._shift, self._scale = np.array(shifts), np.array(scales)
         self.weights_ = [result.weights for result in results]
         self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
         self.n_iter_ = max(len(result.history) for result in results)
@@ -279,8 +293,9 @@ class FineTuned(BaseEstimator):
         """Seed of the fit, and the states of the networks that a killed run left."""
         paths = {member: self._state_path(key, member) for member in range(self.n_estimators if self.resume else 0)}
         found = {member: read_state(path) for member, path in paths.items() if path.exists()}
-        seed = found[0][0] if found else base_seed(self.random_state)
-        return seed, {member: state for member, (_, state) in found.items()}
+        seed = found[0][0] if 0 in found else base_seed(self.random_state)
+        # a state of another seed is of an earlier run, which a later one has replaced in part
+        return seed, {member: state for member, (own_seed, state) in found.items() if own_seed == seed}
 
     @property
     def model_(self) -> PretrainedModel:
@@ -351,14 +366,15 @@ class FineTuned(BaseEstimator):
         arrays: dict[str, np.ndarray] = {}
         own = ("_shift", "_scale", "_tasks_shape", "_constant")
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in own}
-        plain = {n: v for n, v in self.get_params(deep=False).items() if isinstance(v, (bool, int, float, str))}
+        parameters = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
+        plain = (bool, int, float, str, type(None))
         header = {
             "estimator": type(self).__name__,
             "versions": library_versions(),
             "architecture": self._architecture.as_dict(),
             "vocabulary": FEATURIZERS[self._architecture.featurizer].vocabulary(),
             "standardize": describe_callable(self._standardize),
-            "parameters": {name: value for name, value in plain.items() if name != "pretrained"},
+            "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n != "pretrained"},
             "fitted": encode(fitted, arrays, "fitted", strict=True),
         }
         write_file(path, _KIND, header, arrays)

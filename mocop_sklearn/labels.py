@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,12 @@ def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     if sp.issparse(y):
         y = _stored(y)
+    if y is None:
+        raise ValueError("y must hold labels, but it is None.")
     try:
         labels = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+        if labels.dtype.kind in "US" and not isinstance(y, np.ndarray):
+            labels = np.asarray(y, dtype=object)  # else NaN and numbers among strings are strings, too
     except ValueError as error:
         raise ValueError(f"y must be a vector or a matrix, but its rows have different lengths: {error}") from error
     if labels.ndim not in (1, 2) or not labels.shape[-1]:
@@ -27,7 +32,6 @@ def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.dtype.kind == "f":
-        assert_all_finite(labels, allow_nan=True, input_name="y")
         measured = ~np.isnan(labels)
     elif labels.dtype.kind == "O":
         known = [not (v is None or is_scalar_nan(v) or is_pandas_na(v)) for v in labels.ravel()]
@@ -35,8 +39,13 @@ def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
     else:
         measured = np.ones(labels.shape, dtype=bool)
     if missing is not None and not is_scalar_nan(missing):
-        marked = [value == missing for value in labels[measured].tolist()]
+        marker = missing
+        if labels.dtype.kind == "f" and isinstance(missing, Real):
+            marker = float(labels.dtype.type(missing))  # a marker is rounded as the labels are
+        marked = [value == marker for value in labels[measured].tolist()]
         measured[measured] = ~np.array(marked, dtype=bool)
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels[measured], input_name="y")
     return labels, measured
 
 
@@ -61,11 +70,18 @@ def check_same_shape(labels: np.ndarray, predicted: np.ndarray) -> None:
 
 def plain_labels(labels: np.ndarray) -> np.ndarray:
     """Objects as the numbers or strings that they are."""
-    return np.array(labels.tolist()) if labels.dtype.kind == "O" else labels
+    if labels.dtype.kind != "O":
+        return labels
+    plain = np.array(labels.tolist())
+    if plain.dtype.kind == "U" and (other := [v for v in labels if not isinstance(v, str)]):
+        raise ValueError(f"y mixes strings with other labels, as {other[0]!r}. Make them all strings or all numbers.")
+    return plain
 
 
 def numeric_labels(labels: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """Targets in double precision, 0 where not measured."""
+    if labels.dtype.kind in "cmM":
+        raise ValueError(f"y must hold real numbers, got the type {labels.dtype}.")
     numbers = np.zeros(labels.shape)
     try:
         numbers[measured] = labels[measured].astype(np.float64)
@@ -76,12 +92,13 @@ def numeric_labels(labels: np.ndarray, measured: np.ndarray) -> np.ndarray:
 
 
 def weighted_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of each column; 0 and 1 where there is nothing to take them from."""
-    total = np.maximum(weights.sum(axis=0), np.finfo(float).tiny)
+    """Weighted mean and standard deviation of each column; 0 for a constant, NaN where there is nothing."""
+    total = weights.sum(axis=0)
+    total = np.where(total > 0, total, np.nan)
     mean = (weights * targets).sum(axis=0) / total
     scale = np.sqrt((weights * (targets - mean) ** 2).sum(axis=0) / total)
     # a constant leaves nothing but rounding
-    return mean, np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
+    return mean, np.where(scale <= 1e-12 * np.abs(mean), 0.0, scale)
 
 
 def class_factors(class_weight: Any, mass: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -100,6 +117,9 @@ def class_factors(class_weight: Any, mass: np.ndarray, classes: np.ndarray) -> n
     ndarray of float64, shape (n_tasks, n_classes)
     """
     if isinstance(class_weight, Mapping):
+        bad = {c: w for c, w in class_weight.items() if not (isinstance(w, Real) and 0 <= float(w) < np.inf)}
+        if bad:
+            raise ValueError(f"The weights in class_weight must be finite numbers and not negative, got {bad}.")
         unknown = [c for c in class_weight if c not in classes.tolist()]
         if unknown:
             raise ValueError(f"class_weight names {unknown}, but the classes are {classes.tolist()}.")

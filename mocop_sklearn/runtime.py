@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_memory
 
 _T = TypeVar("_T")
 _UMASK_LOCK = threading.Lock()
+_TORCH_SEED_LOCK = threading.RLock()
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -69,8 +70,8 @@ def generator(seed: int, *key: int) -> np.random.Generator:
 
 @contextlib.contextmanager
 def torch_seed(device: torch.device) -> Iterator[None]:
-    """Leave torch's global random state as it was found."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    """Leave torch's global random state as it was found; one thread at a time, for there is only one."""
+    with _TORCH_SEED_LOCK, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 
 

@@ -53,18 +53,22 @@ class LabelledMolecules:
         Labels, finite everywhere; probabilities where replicates disagree.
     weights : Tensor of float32, shape (n_molecules, n_outputs), or (n_molecules, 1) for one softmax
         0 where nothing was measured.
+    mass : Tensor of float32, of the shape of ``weights``
+        The weights without those of the classes.
     """
 
     graphs: MoleculeGraphs
     targets: Tensor
     weights: Tensor
+    mass: Tensor
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def to(self, device: torch.device) -> LabelledMolecules:
         """Return these molecules on ``device``."""
-        return LabelledMolecules(self.graphs.to(device), self.targets.to(device), self.weights.to(device))
+        tensors = (tensor.to(device) for tensor in (self.targets, self.weights, self.mass))
+        return LabelledMolecules(self.graphs.to(device), *tensors)
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,18 @@ class SupervisedResult:
     best_score: float
 
 
-def supervised_loss(objective: str, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over the measured labels of the cross-entropy or the squared error.
+def supervised_loss(objective: str, outputs: Tensor, targets: Tensor, weights: Tensor, mass: Tensor) -> Tensor:
+    """Mean over the measured labels of the cross-entropy or the squared error, with class weights as factors.
+
+    Divided by the weights with those of the classes, a batch without the rare class would count as much as any other,
+    and the class weights would act within batches only.
 
     Parameters
     ----------
     objective : {"binary", "multiclass", "regression"}
     outputs, targets : Tensor, shape (n, n_outputs)
-    weights : Tensor, shape (n, n_outputs), or (n, 1) for "multiclass"
+    weights, mass : Tensor, shape (n, n_outputs), or (n, 1) for "multiclass"
+        As in ``LabelledMolecules``.
 
     Returns
     -------
@@ -96,7 +104,7 @@ def supervised_loss(objective: str, outputs: Tensor, targets: Tensor, weights: T
         losses = -(targets * outputs.log_softmax(dim=1)).sum(dim=1, keepdim=True)
     else:
         losses = (outputs - targets).square()
-    return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+    return (weights * losses).sum() / mass.sum().clamp(min=torch.finfo(mass.dtype).tiny)
 
 
 def supervised_score(objective: str, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> float:
@@ -184,7 +192,8 @@ def train_supervised(
             for batch in torch.from_numpy(rng.permutation(len(training))).to(device).split(recipe.batch_size):
                 with autocast(device, recipe.precision):
                     outputs = network(training.graphs.take(batch).collate()) if z is None else network.predict(z[batch])
-                loss = supervised_loss(recipe.objective, outputs, training.targets[batch], training.weights[batch])
+                known = (t[batch] for t in (training.targets, training.weights, training.mass))
+                loss = supervised_loss(recipe.objective, outputs, *known)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -264,7 +273,7 @@ def _validate(
         outputs = network.predict(z).cpu()
     targets, weights = validation.targets, validation.weights
     return {
-        "validation_loss": float(supervised_loss(recipe.objective, outputs, targets, weights)),
+        "validation_loss": float(supervised_loss(recipe.objective, outputs, targets, weights, validation.mass)),
         "validation_score": supervised_score(recipe.objective, outputs.numpy(), targets.numpy(), weights.numpy()),
     }
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
@@ -138,20 +139,22 @@ def test_losses_are_weighted_means_over_what_was_measured():
     weights = torch.tensor([[1.0, 0.0, 2.0], [0.0, 0.0, 1.0]])
     p = expit(outputs.numpy())
     expected = (-np.log(p[0, 0]) - 2 * np.log(p[0, 2]) - np.log(1 - p[1, 2])) / 4
-    assert float(supervised_loss("binary", outputs, targets, weights)) == pytest.approx(expected)
-    assert float(supervised_loss("regression", outputs, targets, weights)) == pytest.approx((0.49 + 2 + 0.25) / 4)
+    assert float(supervised_loss("binary", outputs, targets, weights, weights)) == pytest.approx(expected)
+    assert float(supervised_loss("regression", outputs, targets, weights, weights)) == pytest.approx(
+        (0.49 + 2 + 0.25) / 4
+    )
     onehot, row_weights = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]), torch.tensor([[1.0], [3.0]])
     q = np.exp(outputs.numpy()) / np.exp(outputs.numpy()).sum(axis=1, keepdims=True)
     expected = (-np.log(q[0, 2]) - 3 * np.log(q[1, 0])) / 4
-    assert float(supervised_loss("multiclass", outputs, onehot, row_weights)) == pytest.approx(expected)
-    assert float(supervised_loss("binary", outputs, targets, torch.zeros(2, 3))) == 0
+    assert float(supervised_loss("multiclass", outputs, onehot, row_weights, row_weights)) == pytest.approx(expected)
+    assert float(supervised_loss("binary", outputs, targets, torch.zeros(2, 3), torch.zeros(2, 3))) == 0
 
 
 def test_a_task_has_no_gradient_where_it_was_not_measured():
     network = PredictionNetwork(Architecture("paper", 1, 75, 8, 0, (), 0, 0.0), 2)
     z = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
     weights = torch.tensor([[1.0, 0.0]] * 5)
-    supervised_loss("binary", network.predict(z), torch.ones(5, 2), weights).backward()
+    supervised_loss("binary", network.predict(z), torch.ones(5, 2), weights, weights).backward()
     assert network.head.weight.grad[0].abs().min() > 0
     assert network.head.weight.grad[1].abs().max() == 0
 
@@ -289,6 +292,23 @@ def test_the_order_of_rows_does_not_matter(smiles, tasks, sizes, labels):
     parameters = QUICK | {"validation_fraction": 0.2}
     for cls, y in ((MoCoPClassifier, tasks), (MoCoPClassifier, labels), (MoCoPRegressor, sizes)):
         assert same_weights(cls(**parameters).fit(X, y), cls(**parameters).fit(X[order], y[order]))
+
+
+def test_the_order_of_spellings_does_not_matter(smiles, sizes):
+    written_otherwise = [Chem.MolToSmiles(Chem.MolFromSmiles(s), canonical=False, rootedAtAtom=1) for s in smiles[:20]]
+    X = np.array([*smiles[:20], *written_otherwise, *(f"{s}.Cl" for s in smiles[:10])])
+    y = np.concatenate([sizes[:20], sizes[:20] + 1, sizes[:10]])
+    fitted = MoCoPRegressor(**QUICK).fit(X, y)
+    assert same_weights(fitted, MoCoPRegressor(**QUICK).fit(X[::-1], y[::-1]))
+
+
+def test_fits_in_threads_are_fits(smiles, labels):
+    before = torch.get_rng_state()
+    alone = MoCoPClassifier(**QUICK).fit(smiles, labels)
+    with ThreadPoolExecutor(4) as threads:
+        fits = list(threads.map(lambda _: MoCoPClassifier(**QUICK).fit(smiles, labels), range(4)))
+    assert all(same_weights(alone, fitted) for fitted in fits)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_replicates_weights_and_repeats_are_one(smiles, labels, sizes):
@@ -515,6 +535,24 @@ def test_a_killed_run_goes_on(smiles, labels, sizes, fitted, tmp_path, monkeypat
     assert not same_weights(run.fit(smiles, y[::-1]), whole)
 
 
+def test_a_killed_run_does_not_take_networks_of_the_run_before(smiles, labels, tmp_path, monkeypatch):
+    parameters = QUICK | {"n_estimators": 2, "random_state": None, "checkpoint_dir": tmp_path}
+    before = MoCoPClassifier(**parameters).fit(smiles, labels)
+    written = finetuning.write_state
+
+    def killed(path, seed, state):
+        written(path, seed, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetuning, "write_state", killed)
+    with pytest.raises(KeyboardInterrupt):
+        MoCoPClassifier(**parameters).fit(smiles, labels)
+    monkeypatch.undo()
+    resumed = MoCoPClassifier(**parameters, resume=True).fit(smiles, labels)
+    for a, b in zip(before.weights_, resumed.weights_, strict=True):
+        assert not np.array_equal(a["head.weight"], b["head.weight"])
+
+
 def test_resuming_needs_a_folder_and_parameters_that_can_be_told_apart(smiles, labels, tmp_path):
     with pytest.raises(ValueError, match="resume=True needs checkpoint_dir"):
         MoCoPClassifier(**QUICK, resume=True).fit(smiles, labels)
@@ -596,9 +634,11 @@ def test_ensembles(smiles, labels, tasks, sizes, regressor):
 def test_several_targets_with_gaps(smiles, sizes):
     Y = np.stack([sizes, 1000 - 3 * sizes, np.full(40, NAN)], axis=1)
     Y[::3, 0] = NAN
-    fitted = MoCoPRegressor(**LEARN).fit(smiles, Y)
+    with pytest.warns(UserWarning, match=r"1 of 3 targets were not measured in any row \(columns 2 of y\)"):
+        fitted = MoCoPRegressor(**LEARN).fit(smiles, Y)
     predicted = fitted.predict(smiles)
     assert predicted.shape == (40, 3)
+    assert np.isnan(predicted[:, 2]).all()
     known = ~np.isnan(Y[:, 0])
     expected = np.mean([r2_score(Y[known, 0], predicted[known, 0]), r2_score(Y[:, 1], predicted[:, 1])])
     assert fitted.score(smiles, Y) == pytest.approx(expected)
@@ -613,8 +653,76 @@ def test_class_weights(smiles):
     by_hand = MoCoPClassifier(**QUICK, class_weight={0: 40 / 70, 1: 4.0}).fit(smiles, y)
     balanced = MoCoPClassifier(**QUICK, class_weight="balanced").fit(smiles, y)
     np.testing.assert_allclose(by_hand.predict_proba(smiles), balanced.predict_proba(smiles), rtol=1e-4)
-    as_sample_weight = MoCoPClassifier(**QUICK).fit(smiles, y, sample_weight=np.where(y, 4.0, 40 / 70))
+    one_batch = QUICK | {"batch_size": 40}
+    balanced = MoCoPClassifier(**one_batch, class_weight="balanced").fit(smiles, y)
+    as_sample_weight = MoCoPClassifier(**one_batch).fit(smiles, y, sample_weight=np.where(y, 4.0, 40 / 70))
     np.testing.assert_allclose(as_sample_weight.predict_proba(smiles), balanced.predict_proba(smiles), rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 40])
+def test_class_weights_act_across_batches(smiles, batch_size):
+    y = np.zeros(40, dtype=int)
+    y[[3, 17, 29, 36]] = 1
+    probe = {"freeze": "encoder", "dropout": 0.0, "max_epochs": 40, "batch_size": batch_size, "learning_rate": 1e-3}
+    p = MoCoPClassifier(**QUICK | probe, class_weight="balanced").fit(smiles, y).predict_proba(smiles)[:, 1]
+    assert (p[y == 0].mean() + p[y == 1].mean()) / 2 == pytest.approx(0.5, abs=0.05)
+
+
+def test_labels_that_were_not_measured_are_no_class_of_strings(smiles, labels):
+    words = ["yes" if label else "no" for label in labels]
+    present = MoCoPClassifier(**QUICK).fit(smiles[2:], words[2:])
+    for unknown, missing in ((NAN, NAN), (None, NAN), ("NA", "NA")):
+        fitted = MoCoPClassifier(**QUICK, missing=missing).fit(smiles, [unknown, unknown, *words[2:]])
+        assert fitted.classes_.tolist() == ["no", "yes"]
+        assert same_weights(fitted, present)
+    numbers = MoCoPClassifier(**QUICK, missing="NA").fit(smiles, ["NA", "NA", *labels[2:].tolist()])
+    assert numbers.classes_.tolist() == [0, 1]
+    assert same_weights(numbers, present)
+
+
+@pytest.mark.parametrize("marker", [-999.9, np.inf])
+def test_a_marker_is_rounded_as_the_labels_are(smiles, sizes, marker):
+    y = sizes.astype(np.float32)
+    y[:5] = marker
+    fitted = MoCoPRegressor(**QUICK, missing=marker).fit(smiles, y)
+    assert same_weights(fitted, MoCoPRegressor(**QUICK).fit(smiles[5:], sizes[5:]))
+
+
+def test_rows_of_no_weight_are_not_scored(smiles, sizes, multitask, tasks):
+    weight = np.where(tasks[:, 0] == 1, 0.0, 1.0)
+    rows = weight > 0
+    assert multitask.score(smiles, tasks, weight) == multitask.score(np.array(smiles)[rows], tasks[rows])
+    Y = np.stack([sizes, np.arange(40) == 0], axis=1)
+    weight = np.arange(40) > 0
+    fitted = MoCoPRegressor(**QUICK).fit(smiles, Y)
+    assert fitted.score(smiles, Y, weight) == pytest.approx(fitted.score(smiles[1:], Y[1:]))
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(smiles, labels):
+    fitted = MoCoPClassifier(**QUICK).fit(smiles, labels)
+    before = fitted.predict(smiles)
+    with pytest.raises(ValueError, match="at least two different molecules"):
+        fitted.fit(smiles[:1], ["other"])
+    np.testing.assert_array_equal(fitted.predict(smiles), before)
+
+
+def test_numpy_parameters_and_none_come_back_from_a_file(smiles, labels, tmp_path):
+    parameters = {"hidden_dim": np.int64(16), "max_epochs": np.int64(2), "dropout": np.float32(0.25), "patience": None}
+    fitted = MoCoPClassifier(**QUICK | parameters | {"standardize": None, "missing": None}).fit(smiles, labels)
+    fitted.save(tmp_path / "model")
+    loaded = MoCoPClassifier.load(tmp_path / "model")
+    assert loaded.get_params() == fitted.get_params()
+    assert same_weights(loaded.fit(smiles, labels), fitted)
+
+
+def test_targets_without_variance_are_predicted_as_they_are(smiles, sizes):
+    single = np.full(40, NAN)
+    single[11] = 5e-9
+    Y = np.stack([sizes, np.full(40, 1e-9), single], axis=1)
+    parameters = QUICK | {"validation_fraction": 0.2, "n_estimators": 3}
+    mean, std = MoCoPRegressor(**parameters).fit(smiles, Y).predict(smiles, return_std=True)
+    np.testing.assert_allclose(mean[:, 1:], np.broadcast_to([1e-9, 5e-9], (40, 2)), rtol=1e-6)
+    assert (std[:, 1:] < 1e-20).all()
 
 
 # ---------------------------------------------------------------------------------------------
@@ -815,19 +923,24 @@ BAD_CLASSES = {
         ValueError,
         r"got \[-1, 0, 1\].*set missing=-1",
     ),
+    "mixed": (lambda f, X, y: f(X, [0, "a"] * 20), ValueError, "y mixes strings with other labels, as 0"),
     "text tasks": (lambda f, X, y: f(X, [["a", "b"]] * 40), ValueError, r"each must hold 0, 1 and missing values"),
 }
-BAD_PARAMETERS = {
-    "freeze": (4, "freeze=4, but the encoder has 2 convolutions"),
-    "layer_decay": (1.5, "layer_decay"),
-    "head_init": ("probe", "head_init"),
-    "n_estimators": (0, "n_estimators"),
-    "validation_groups": ("cluster", "validation_groups"),
-    "pretrained": ("nowhere", "No model file"),
-    "class_weight": ({7: 1.0}, r"class_weight names \[7\], but the classes are \[0, 1\]"),
-    "device": ("tpu", "device must be"),
-    "learning_rate": (1e30, "The loss became"),
-}
+BAD_PARAMETERS = [
+    ("freeze", 4, "freeze=4, but the encoder has 2 convolutions"),
+    ("layer_decay", 1.5, "layer_decay"),
+    ("head_init", "probe", "head_init"),
+    ("n_estimators", 0, "n_estimators"),
+    ("validation_groups", "cluster", "validation_groups"),
+    ("pretrained", "nowhere", "No model file"),
+    ("class_weight", {7: 1.0}, r"class_weight names \[7\], but the classes are \[0, 1\]"),
+    ("class_weight", {0: -1.0}, r"finite numbers and not negative, got \{0: -1.0\}"),
+    ("class_weight", {0: NAN}, r"finite numbers and not negative, got \{0: nan\}"),
+    ("class_weight", {0: "heavy"}, r"finite numbers and not negative, got \{0: 'heavy'\}"),
+    ("class_weight", {0: 0, 1: 0}, "leaves no label with a weight above 0"),
+    ("device", "tpu", "device must be"),
+    ("learning_rate", 1e30, "The loss became"),
+]
 
 
 @pytest.mark.parametrize("case", [*BAD, *BAD_CLASSES])
@@ -844,9 +957,8 @@ def test_bad_targets(smiles, labels, case):
         do(MoCoPRegressor(**QUICK).fit, smiles, labels)
 
 
-@pytest.mark.parametrize("name", BAD_PARAMETERS)
-def test_bad_parameters(smiles, labels, name):
-    value, message = BAD_PARAMETERS[name]
+@pytest.mark.parametrize(("name", "value", "message"), BAD_PARAMETERS)
+def test_bad_parameters(smiles, labels, name, value, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         MoCoPClassifier(**QUICK | {name: value}).fit(smiles, labels)
 
@@ -854,6 +966,13 @@ def test_bad_parameters(smiles, labels, name):
 def test_further_errors(smiles, labels, fitted, classifier, multitask, regressor):
     with pytest.raises(ValueError, match="y must hold numbers"):
         MoCoPRegressor(**QUICK).fit(smiles, np.where(labels, "a", "b"))
+    for y in (np.full(40, 1j), np.full(40, np.datetime64("2020-01-01"))):
+        with pytest.raises(ValueError, match="y must hold real numbers, got the type"):
+            MoCoPRegressor(**QUICK).fit(smiles, y)
+    with pytest.raises(ValueError, match="y must hold labels, but it is None"):
+        classifier.score(smiles, None)
+    with pytest.raises(ValueError, match=r"each must hold 0, 1 and missing values, but got \[0, 2\]"):
+        multitask.score(smiles, np.tile([[0, 2, 0]], (40, 1)))
     with pytest.raises(ValueError, match="n_layers=5 contradicts the pretrained model, which has 2"):
         MoCoPClassifier(pretrained=fitted, n_layers=5).fit(smiles, labels)
     with pytest.warns(UserWarning, match="40 of 40 rows"), pytest.raises(ValueError, match="but X holds 0"):
