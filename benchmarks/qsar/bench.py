@@ -124,7 +124,7 @@ def main(
 
     # every test molecule of the whole benchmark stays out of pretraining, also when only some sets are run
     every = [t for set_name, spec in specs.items() for t in tasks.load(set_name, spec, n_splits, cache)]
-    removed = set() if arguments.seen else set().union(*(t.test_molecules for t in every))
+    removed = set() if arguments.seen else set().union(*(t.held_out for t in every))
     names_of_tasks = {task for t in every for task in t.tasks}
     wanted = _names(arguments.sets)
     sets = [t for t in every if not wanted or any(part in t.name for part in wanted)]

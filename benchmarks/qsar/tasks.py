@@ -11,7 +11,7 @@ import pandas as pd
 from common import DATA
 from sklearn.model_selection import GroupShuffleSplit
 
-from mocop_sklearn.model_selection import scaffold_groups
+from mocop_sklearn.model_selection import molecule_groups, scaffold_groups
 from mocop_sklearn.molecules import canonical_smiles
 from mocop_sklearn.runtime import once
 
@@ -37,7 +37,7 @@ class Spec:
     fractions: tuple[float, ...] = FRACTIONS
     pairs: str = "all"  # of split and seed; a key of PAIRS
     arms: tuple[str, ...] = ()  # the only ones by default, by label; all of a benchmark's when empty
-    drop_overlap: bool = False  # test rows whose molecule is in training leave the test part
+    drop_overlap: bool = False  # test rows of a connectivity that is in training leave the test part
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class TaskSet:
     labels : ndarray of float, shape (n_molecules, n_tasks)
         NaN where not measured.
     splits : list of (name, training rows, test rows)
+    held_out : frozenset of str
+        All molecules that the files have in the test part of any split, also those that ``drop_overlap`` takes out.
     """
 
     name: str
@@ -59,13 +61,9 @@ class TaskSet:
     labels: np.ndarray
     tasks: list[str]
     splits: list[tuple[str, np.ndarray, np.ndarray]]
+    held_out: frozenset[str]
     n_dropped: int = 0
     extra: dict[str, np.ndarray] = field(default_factory=dict)  # further columns, such as activity cliffs
-
-    @property
-    def test_molecules(self) -> set[str]:
-        """All molecules that are in the test part of any split."""
-        return {self.smiles[row] for _, _, test in self.splits for row in test}
 
 
 def label_columns(frame: pd.DataFrame) -> list[str]:
@@ -100,11 +98,13 @@ def _task_set(name: str, frame: pd.DataFrame, spec: Spec, n_splits: int, cache: 
     if spec.log10:
         labels = np.log10(np.where(labels > 0, labels, np.nan))
     splits = published_splits(frame, spec.split)
-    if spec.drop_overlap:
-        splits = [(n, a, b[~np.isin(np.array(smiles)[b], np.array(smiles)[a])]) for n, a, b in splits]
     splits = (splits + scaffold_splits(smiles, splits, n_splits - len(splits)))[:n_splits]
+    held_out = frozenset(smiles[row] for _, _, test in splits for row in test)
+    if spec.drop_overlap:
+        molecule = molecule_groups(smiles, standardize=None)
+        splits = [(n, train, test[~np.isin(molecule[test], molecule[train])]) for n, train, test in splits]
     extra = {"cliff": frame["cliff_mol"].to_numpy() > 0} if "cliff_mol" in frame else {}
-    return TaskSet(name, spec, smiles, labels, tasks, splits, int((~valid).sum()), extra)
+    return TaskSet(name, spec, smiles, labels, tasks, splits, held_out, int((~valid).sum()), extra)
 
 
 def published_splits(frame: pd.DataFrame, prefix: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
