@@ -8,6 +8,7 @@ Groups are numbered by content: rows in another order get the same numbers in th
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -23,6 +24,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from rdkit.SimDivFilters import rdSimDivPickers
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils._missing import is_pandas_na
 
 from .molecules import (
     InvalidMolecule,
@@ -40,6 +42,7 @@ __all__ = ["cluster_groups", "molecule_groups", "overlap", "scaffold_groups", "t
 _CHUNK = 1024  # molecules a job
 _TILE = 2048  # molecules on each side of one block of similarities
 _MAX_BUTINA = 10_000  # distinct molecules for which method="auto" compares all pairs
+_UNLABELLED = 0  # the first label, of rows without any
 _ROUNDING = 1e-9  # far below the gap between two different Tanimoto distances
 
 
@@ -52,9 +55,9 @@ def molecule_groups(
 ) -> np.ndarray:
     """Group the rows that hold one molecule.
 
-    Salts, charge states, stereoisomers and isotopologues of a compound share a group. So do the
+    Salts, charge states, stereoisomers and isotopologues of a compound share a group. So do most
     tautomers that differ by a hydrogen on a heteroatom, which standard InChI treats as one; keto
-    and enol forms do not.
+    and enol forms do not, nor azo compounds and hydrazones.
 
     Parameters
     ----------
@@ -230,6 +233,8 @@ def cluster_groups(
     """
     _check_choice("method", method, ("auto", "butina", "leader"))
     check_scalar(threshold, "threshold", Real, min_val=0, max_val=1, include_boundaries="left")
+    if np.isnan(threshold):
+        raise ValueError("threshold is NaN, but must be a number from 0 to below 1.")
     check_scalar(radius, "radius", Integral, min_val=0)
     check_scalar(fp_size, "fp_size", Integral, min_val=1)
     values = check_molecules(X)
@@ -285,13 +290,14 @@ def training_fractions(
     ------
     ValueError
         When a fraction is out of range or none is given, when y has more than two dimensions or an
-        infinite value, or when groups has missing values or another length than y.
+        infinite value, or when groups has missing values, mixes types or has another length than y.
 
     Notes
     -----
     In the order, the k-th of the n rows of a label stands at about (k + 1/2) / n, and one row of
     each label stands at the very beginning: even the smallest set holds each label if it has room.
-    The class counts of a 1-D y are then within one of proportional. Where labels overlap, with several
+    The class counts of a 1-D y are then within one of proportional, but for the places that rare classes
+    take first from the others. Where labels overlap, with several
     tasks or with groups, they are placed from the rarest to the commonest, each filling the gaps that
     its rows placed before have left, in the manner of iterative stratification [1]_. With tens of
     tasks this is nearer to proportional than a random draw; with hundreds, the smallest sets trade
@@ -311,7 +317,7 @@ def training_fractions(
     {0.02: [1, 1], 0.1: [9, 1], 0.5: [45, 5]}
     """
     fractions = _check_fractions(fractions)
-    y = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite="allow-nan")
+    y = check_array(_without_na(y), dtype=None, ensure_2d=False, ensure_all_finite="allow-nan")
     rng = check_random_state(random_state)
     unit = np.arange(len(y)) if groups is None else _check_groups(groups, len(y))
     membership = sp.csr_array((np.ones(len(unit), dtype=np.int64), (unit, np.arange(len(unit)))))
@@ -385,6 +391,11 @@ def overlap(
             "pipeline, not the pipeline), or the pretraining molecules."
         )
     else:
+        if isinstance(pretraining, (str, os.PathLike)):
+            raise TypeError(
+                f"pretraining must be a fitted model or a collection of molecules, got the text {str(pretraining)!r}. "
+                "Open a model file with MoCoPEmbedder.load."
+            )
         known = check_molecules(pretraining)
         found, reasons = _describe(known, identity, standardize, invalid, n_jobs)
         _report_pretraining(reasons, len(known), invalid)
@@ -560,12 +571,28 @@ def _check_fractions(fractions: Any) -> list[float]:
 
 
 def _check_groups(groups: Any, n: int) -> np.ndarray:
-    groups = np.asarray(groups)
+    groups = _without_na(groups)
     if groups.shape != (n,):
         raise ValueError(f"groups must have one value for each of the {n} rows of y, got shape {groups.shape}.")
     if _missing(groups).any():
         raise ValueError("groups has missing values; give each such row a group of its own.")
-    return np.unique(groups, return_inverse=True)[1]
+    try:
+        return np.unique(groups, return_inverse=True)[1]
+    except TypeError as error:
+        raise ValueError(f"groups mixes values that have no order: {error}. Make them all strings.") from error
+
+
+def _without_na(values: Any) -> Any:
+    """An array, in which pandas' NA is None, for NumPy cannot compare NA; NaN among strings stays NaN."""
+    if sp.issparse(values):
+        return values
+    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        array = np.asarray(values, dtype=object)
+    if array.dtype == object and array.size:
+        array = array.copy()
+        array[np.vectorize(is_pandas_na, otypes=[bool])(array)] = None
+    return array
 
 
 def _missing(values: np.ndarray) -> np.ndarray:
@@ -575,11 +602,11 @@ def _missing(values: np.ndarray) -> np.ndarray:
 
 
 def _labels(y: np.ndarray) -> sp.csr_array:
-    """Which row has which (task, class or quantile) label; column 0 is for rows with nothing measured."""
+    """Which row has which (task, class or quantile) label; ``_UNLABELLED`` is of rows with nothing measured."""
     tasks = y.reshape(len(y), -1)
     measured = np.column_stack([~_missing(task) for task in tasks.T])
     rows = [np.flatnonzero(~measured.any(axis=1))]
-    columns = [np.zeros_like(rows[0])]
+    columns = [np.full_like(rows[0], _UNLABELLED)]
     n_labels = 1
     for task, known in zip(tasks.T, measured.T, strict=True):
         values, codes = np.unique(_strata(task[known], 10 if y.ndim == 1 else 2), return_inverse=True)
@@ -597,6 +624,8 @@ def _strata(values: np.ndarray, n_bins: int) -> np.ndarray:
             values = values.astype(float)
         except (TypeError, ValueError):
             return values.astype(str)
+        if not np.isfinite(values).all():
+            raise ValueError("y has an infinite value.")
     if values.dtype.kind not in "iuf":
         return values
     n_distinct = len(np.unique(values))
@@ -631,7 +660,7 @@ def _stratified_order(labels: sp.csr_array, rarest_first: bool, rng: np.random.R
             time[members[new]] = middle / totals[label]
             turn[members[new]] = i
         first = members[np.argmin(time[members])]
-        if time[first] > 0:
+        if time[first] > 0 and label != _UNLABELLED:
             time[first], turn[first] = 0, i
     return np.lexsort((turn, time))
 

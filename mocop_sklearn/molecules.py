@@ -21,6 +21,7 @@ _PLAIN_SMILES = re.compile(
     r"(?:[^\[\].\s]++|\[nH\]|\[C@@?H?\]"
     r"|\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O|(?<==)\[N\+\]\(\[O-\]\))+"
 )
+_ATOM_MAP = re.compile(r":\d+\]")
 _HYPERVALENT_ELEMENTS = re.compile("[PSI]")
 _MAX_ATOMS = np.iinfo(np.int16).max
 
@@ -97,7 +98,8 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
     """Return one standardised molecule.
 
     Every molecule passes through a SMILES string with canonically placed hydrogens, so that a
-    ``Mol``, a Kekulé SMILES and a bracketed SMILES of one compound give identical graphs.
+    ``Mol``, a Kekulé SMILES and a bracketed SMILES of one compound give identical graphs. Atom map
+    numbers are no part of a molecule and are left out.
 
     Parameters
     ----------
@@ -117,6 +119,9 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
     # Neutral single fragments, the bulk of any library, are their own parent: the text shows it at
     # a hundredth of the cost of running the standardiser.
     plain = _PLAIN_SMILES.fullmatch(smiles) and not _is_bracketed_otherwise(smiles, mol)
+    if not plain and _ATOM_MAP.search(smiles):
+        for atom in mol.GetAtoms():
+            atom.SetAtomMapNum(0)
     if callable(standardize):
         mol = _reread(_apply_callable(standardize, mol))
     elif not plain:

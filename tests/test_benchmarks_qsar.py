@@ -25,7 +25,8 @@ def task_set(smiles, labels, kind="classification", name="made-up", **spec):
     order = np.random.default_rng(0).permutation(n)
     splits = [(f"split {i}", np.roll(order, i)[: n // 2], np.roll(order, i)[n // 2 :]) for i in range(2)]
     names = [f"task {i}" for i in range(labels.shape[1])]
-    return tasks.TaskSet(name, tasks.Spec(kind, fractions=(0.5, 1.0), **spec), list(smiles), labels, names, splits)
+    spec = tasks.Spec(kind, fractions=(0.5, 1.0), **spec)
+    return tasks.TaskSet(name, spec, list(smiles), labels, names, splits, frozenset(smiles))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -83,6 +84,20 @@ def test_published_splits_come_first_and_others_keep_scaffolds_whole(tmp_path, m
     for _, train, test in found.splits[1:]:
         assert not set(groups[train]) & set(groups[test])
     assert tasks.load("absent", tasks.Spec("regression"), n_splits=1) == []
+
+
+def test_test_rows_of_training_molecules_leave_whatever_their_stereochemistry(tmp_path, monkeypatch):
+    (tmp_path / "bioactivity").mkdir()
+    smiles = ["C[C@H](N)C(=O)O", "CCO", "C[C@@H](N)C(=O)O", "CCN", "OCC"]
+    frame = pd.DataFrame({"smiles": smiles, "y": np.arange(5.0), "split": ["train", "train", "test", "test", "test"]})
+    frame.to_parquet(tmp_path / "bioactivity" / "made_up.parquet")
+    monkeypatch.setattr(tasks, "DATA", tmp_path)
+    (kept,) = tasks.load("made_up", tasks.Spec("regression"), n_splits=1)
+    (clean,) = tasks.load("made_up", tasks.Spec("regression", drop_overlap=True), n_splits=1)
+    assert kept.splits[0][2].tolist() == [2, 3, 4]
+    assert clean.splits[0][2].tolist() == [3]
+    # no test molecule of the file is pretrained on, whether or not it is tested on
+    assert clean.held_out == kept.held_out == {"C[C@@H](N)C(=O)O", "CCN", "CCO"}
 
 
 def test_folds_are_splits():
@@ -150,7 +165,7 @@ def test_features_made_in_several_processes_are_the_same(smiles, tmp_path):
 
 def test_rounds_take_a_new_split_and_a_new_seed_first(smiles, labels):
     made_up = task_set(smiles, np.asarray(labels, float)[:, None])
-    found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1])
+    found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1], 3)
     assert [(u.split, u.seed, u.fraction) for u in found[::2]] == [(0, 0, 0.5), (1, 1, 0.5), (1, 0, 0.5), (0, 1, 0.5)]
     assert len({u.key for u in found}) == len(found) == 8
 
@@ -161,18 +176,18 @@ def test_rounds_take_a_new_split_and_a_new_seed_first(smiles, labels):
 )
 def test_large_sets_have_fewer_pairs(smiles, labels, pairs, expected):
     made_up = task_set(smiles, np.asarray(labels, float)[:, None], pairs=pairs)
-    found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1])
+    found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1], 3)
     assert [(u.split, u.seed) for u in found[::2]] == expected
 
 
 def test_arms_have_pairs_and_sets_have_arms(smiles, labels):
     made_up = task_set(smiles, np.asarray(labels, float)[:, None])
     one, other = arms.Arm("scratch"), arms.Arm("fine-tuned", "toxcast", "contrastive")
-    found = runner.units([made_up], {one: "all", other: "diagonal"}, [0, 1])
+    found = runner.units([made_up], {one: "all", other: "diagonal"}, [0, 1], 3)
     assert [(u.split, u.seed) for u in found if u.arm == other][::2] == [(0, 0), (1, 1)]
     assert sum(u.arm == one for u in found) == 8
     made_up = task_set(smiles, np.asarray(labels, float)[:, None], arms=(other.label,))
-    found = runner.units([made_up], {one: "all", other: "all"}, [0])
+    found = runner.units([made_up], {one: "all", other: "all"}, [0], 3)
     assert {u.arm for u in found} == {other}
 
 
@@ -184,7 +199,7 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
         return np.random.default_rng(seed).random((len(test), made_up.labels.shape[1]))
 
     monkeypatch.setattr(runner, "predict", predict)
-    todo = runner.units([task_set(smiles, np.asarray(labels, float)[:, None])], {arms.Arm("scratch"): "all"}, [0, 1])
+    todo = runner.units([task_set(smiles, np.asarray(labels, float)[:, None])], {arms.Arm("scratch"): "all"}, [0, 1], 3)
     path = tmp_path / "results.jsonl"
 
     def run(protocol="p"):
@@ -199,7 +214,48 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
     same = [{k: v for k, v in line.items() if k != "seconds"} for line in runner.read_lines(path)]
     assert same == [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in whole]
     assert run() == 0
+    # the last line of a unit is the one that counts
     assert run("another protocol") == 8
+    assert run() == 8
+    assert run() == 0
+
+
+def test_fewer_splits_are_the_first_of_them(smiles, labels):
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None])
+    assert {u.split for u in runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1], 1)} == {0}
+
+
+def test_broken_lines_are_left_out(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(b'{"arm": "a"}\n3\n{"arm": "embedding \xe2\xa7\n\x00\x00\n{"arm": "b"}\n')
+    assert [line["arm"] for line in runner.read_lines(path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fractions", "0.3"], r"unknown fractions \['0.3'\]; there are \['0.01'"),
+        (["--fractions", "all"], r"unknown fractions \['all'\]"),
+        (["--corpora", "nowhere"], r"unknown corpora \['nowhere'\]; there are \['morphology'"),
+        (["--arms", "magic"], r"unknown arms \['magic'\]"),
+        (["--sets", "nothing"], r"no task set has one of \['nothing'\] in its name; there are \['made_up'\]"),
+    ],
+)
+def test_bad_arguments(arguments, message, smiles, tmp_path, monkeypatch):
+    (tmp_path / "bioactivity").mkdir()
+    frame = pd.DataFrame({"smiles": smiles, "y": 0.0, "split": np.resize(["train", "test"], len(smiles))})
+    frame.to_parquet(tmp_path / "bioactivity" / "made_up.parquet")
+    monkeypatch.setattr(tasks, "DATA", tmp_path)
+    options = bench.parser(None).parse_args([*arguments, "--cache", str(tmp_path)])
+    with pytest.raises(SystemExit, match=message):
+        bench.main("made_up", {"made_up": tasks.Spec("regression")}, {}, [], options)
+
+
+@pytest.mark.parametrize("name", ["splits", "seeds", "n-jobs"])
+def test_counts_are_one_or_more(name, capsys):
+    with pytest.raises(SystemExit):
+        bench.parser(None).parse_args([f"--{name}", "0"])
+    assert "must be 1 or more, got 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "objective"), [("scratch", "-"), ("fine-tuned", "contrastive")])
@@ -215,7 +271,7 @@ def test_a_network_is_known_by_how_it_is_trained(smiles, name, objective):
 def test_many_tasks_leave_their_means_only(smiles, monkeypatch):
     Y = np.random.default_rng(0).integers(0, 2, (len(smiles), runner.MAX_TASKS_PER_LINE + 1)).astype(float)
     monkeypatch.setattr(runner, "predict", lambda *a: np.random.default_rng(0).random((len(a[4]), Y.shape[1])))
-    line = runner.run_unit(runner.units([task_set(smiles, Y)], {arms.Arm("scratch"): "all"}, [0])[0], None, "p")
+    line = runner.run_unit(runner.units([task_set(smiles, Y)], {arms.Arm("scratch"): "all"}, [0], 3)[0], None, "p")
     assert line["tasks"] == {}
     assert line["n_scored"] == Y.shape[1]
     assert 0.3 < line["mean"]["auroc"] < 0.7
@@ -236,7 +292,7 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     monkeypatch.setattr(features, "DATA", tmp_path)
     monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(arms, "N_TREES", 5)
-    monkeypatch.setitem(sys.modules, "chemprop", None)
+    monkeypatch.setattr(bench.peers, "installed", lambda: False)
     specs = {
         "classes": tasks.Spec("classification"),
         "numbers": tasks.Spec("regression"),
@@ -248,17 +304,19 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     )
     bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
     lines = runner.read_lines(tmp_path / "results" / "made_up_quick.jsonl")
-    assert len(lines) == 2 * len(every)
+    n_units = 2 * (len(every) - 1)
+    printed = capsys.readouterr().out
+    assert "skipped: chemprop is not installed" in printed
+    assert "skipped: none" in printed
+    assert len(lines) == n_units
     assert {(line["arm"], line["error"]) for line in lines if "error" in line} == {
         ("cell count + linear", "fewer than half of the molecules have a cell count"),
-        ("chemprop", "chemprop is not installed"),
     }
     lines = [line for line in lines if "error" not in line]
     assert {arms.label(line["arm"], line["corpus"]) for line in lines} == {*every} - {"cell count + linear", "chemprop"}
     assert all(np.isfinite(list(line["mean"].values())).all() for line in lines)
-    assert "skipped: none" in capsys.readouterr().out
     bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
-    assert f"{2 * len(every)} units there, 0 of {2 * len(every)} to do" in capsys.readouterr().out
+    assert f"{n_units} units there, 0 of {n_units} to do" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------
@@ -348,4 +406,7 @@ def test_the_report_has_tables_and_pictures(tmp_path):
     before = (tmp_path / "pk_curves.svg").read_bytes()
     assert section.section("Pharmacokinetics", "pk", tmp_path, tmp_path) == lines
     assert (tmp_path / "pk_curves.svg").read_bytes() == before
+    assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []
+    failed = json.loads((tmp_path / "pk.jsonl").read_text().splitlines()[0]) | {"mean": {}, "error": "cannot work"}
+    (tmp_path / "chembl.jsonl").write_text(json.dumps(failed) + "\n")
     assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []

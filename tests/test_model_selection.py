@@ -424,7 +424,10 @@ def test_fractions_come_back_in_the_order_they_were_given():
         ({"groups": [[1, 2], [3, 4]]}, "one value for each of the 4 rows"),
         ({"groups": [1, 2, None, 3]}, "groups has missing values"),
         ({"groups": [1, 2, np.nan, 3]}, "groups has missing values"),
+        ({"groups": pd.Series(["a", pd.NA, "b", "c"], dtype="string")}, "groups has missing values"),
+        ({"groups": np.array([1, "a", 2, 3], dtype=object)}, "groups mixes values that have no order"),
         ({"y": [0, 1, np.inf, 0]}, "infinity"),
+        ({"y": np.array([0, 1, np.inf, 0], dtype=object)}, "infinite value"),
         ({"y": []}, "0 sample"),
         ({"y": np.zeros((2, 2, 2))}, "dim 3"),
     ],
@@ -432,6 +435,30 @@ def test_fractions_come_back_in_the_order_they_were_given():
 def test_bad_training_fractions(arguments, message):
     with pytest.raises(ValueError, match=message):
         training_fractions(**{"y": [0, 1, 0, 1]} | arguments)
+
+
+def test_rows_without_a_label_take_no_place_of_a_label():
+    y = np.r_[np.full(196, np.nan), [0, 0, 1, 1]]
+    subsets = training_fractions(y, (0.005, 0.01, 0.02), random_state=0)
+    assert sorted(y[subsets[0.01]]) == [0, 1]
+    assert len(subsets[0.005]) == 1
+    assert y[subsets[0.005]] in (0, 1)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series([1, pd.NA, 0] * 20, dtype="Int64"),
+        pd.Series(["a", pd.NA, "b"] * 20, dtype="string"),
+        pd.Series(["a", None, "b"] * 20, dtype=object),
+        ["a", float("nan"), "b"] * 20,
+    ],
+)
+def test_missing_labels_come_in_any_form(y):
+    expected = training_fractions(np.array([1.0, np.nan, 0.0] * 20), (0.1, 0.5), random_state=0)
+    for fraction, rows in training_fractions(y, (0.1, 0.5), random_state=0).items():
+        counts = [np.bincount(found % 3, minlength=3).tolist() for found in (rows, expected[fraction])]
+        assert counts[0] == counts[1]
 
 
 # Overlap
@@ -482,8 +509,8 @@ def test_overlap_with_nothing_in_common():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_array_equal(overlap(["no molecule"], ["CCO"], invalid="nan"), [False])
-    with pytest.raises(TypeError, match="single str"):
-        overlap("CCO", ["CCO"])
+    with pytest.raises(TypeError, match="pretraining must be a fitted model or a collection of molecules"):
+        overlap("model.safetensors", ["CCO"])
     with pytest.raises(ValueError, match="level must be one of 'connectivity', 'exact', got 'scaffold'"):
         overlap(["CCO"], ["CCO"], level="scaffold")
 

@@ -66,6 +66,12 @@ def test_parent(smiles, parent):
     assert parse(parent) == parent
 
 
+@pytest.mark.parametrize("standardize", ["parent", None, Chem.Mol])
+def test_atom_map_numbers_are_left_out(standardize):
+    assert parse("[CH3:1][c:2]1[cH:3]cccc1", standardize) == "Cc1ccccc1"
+    assert parse(Chem.MolFromSmiles("[13CH3:7][OH:2]"), standardize) == "[13CH3]O"
+
+
 @pytest.mark.parametrize(
     ("smiles", "kept"),
     [("CCN.Cl", "CCN.Cl"), ("CC(=O)[O-].[Na+]", "CC(=O)[O-].[Na+]"), ("C1=CC=CC=C1", "c1ccccc1"), ("OCC", "CCO")],

@@ -18,11 +18,12 @@ from rdkit import RDLogger
 
 from mocop_sklearn.checkpoint import PretrainedModel
 from mocop_sklearn.runtime import once
-from qsar import corpora, tasks
+from qsar import corpora, peers, tasks
 from qsar.arms import Arm, Room, arms, recipe
 from qsar.features import FIXED, Lookup
 from qsar.runner import Unit, in_one_thread, remaining, run, units
 
+SPLITS = 3
 PRETRAINING_EPOCHS = {
     ("toxcast", "contrastive"): 40,
     ("toxcast", "multitask"): 30,
@@ -41,9 +42,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     p.add_argument("--arms", help="arms, by name with or without [corpus], comma-separated; or all")
     p.add_argument("--corpora", help="only arms of these pretraining corpora, comma-separated")
     p.add_argument("--fractions", help="training fractions, comma-separated")
-    p.add_argument("--splits", type=int, default=3)
-    p.add_argument("--seeds", type=int, default=3)
-    p.add_argument("--n-jobs", type=int, default=os.cpu_count(), help="processes, one thread each (default: all cores)")
+    p.add_argument("--splits", type=_count, default=SPLITS, help="with --quick: 1")
+    p.add_argument("--seeds", type=_count, default=3, help="with --quick: 1")
+    p.add_argument(
+        "--n-jobs", type=_count, default=os.cpu_count(), help="processes, a thread each (default: all cores)"
+    )
     p.add_argument("--cache", default=os.environ.get("MOCOP_BENCHMARK_CACHE", "~/.cache/mocop_benchmarks"))
     p.add_argument("--seen", action="store_true", help="leave test molecules in pretraining, to show what that does")
     return p
@@ -110,27 +113,32 @@ def main(
     # networks are MoCoPClassifier and MoCoPRegressor with their default parameters
     network: dict[str, Any] = {}
     epochs = PRETRAINING_EPOCHS
-    n_splits, seeds = arguments.splits, range(arguments.seeds)
-    fractions = _numbers(arguments.fractions)
+    n_splits, n_loaded, seeds = arguments.splits, max(arguments.splits, SPLITS), range(arguments.seeds)
+    fractions = _fractions(arguments.fractions)
     if arguments.quick:
         network = {"max_epochs": 5}
         epochs = dict.fromkeys(PRETRAINING_EPOCHS, 2)
-        n_splits, seeds, fractions = 1, range(1), fractions or (0.1, 1.0)
+        n_splits, n_loaded, seeds, fractions = 1, 1, range(1), fractions or (0.1, 1.0)
         specs = {set_name: spec for set_name, spec in specs.items() if set_name in quick_sets}
     if arguments.arms:
         specs = {set_name: replace(spec, arms=()) for set_name, spec in specs.items()}
     if fractions:
-        specs = {set_name: _with_fractions(spec, fractions) for set_name, spec in specs.items()}
+        specs = {
+            set_name: replace(spec, fractions=tuple(f for f in spec.fractions if f in fractions))
+            for set_name, spec in specs.items()
+        }
 
-    # every test molecule of the whole benchmark stays out of pretraining, also when only some sets are run
-    every = [t for set_name, spec in specs.items() for t in tasks.load(set_name, spec, n_splits, cache)]
+    # every test molecule of the whole benchmark stays out of pretraining, also when only some sets or splits are run
+    every = [t for set_name, spec in specs.items() for t in tasks.load(set_name, spec, n_loaded, cache)]
     removed = set() if arguments.seen else set().union(*(t.held_out for t in every))
     names_of_tasks = {task for t in every for task in t.tasks}
     wanted = _names(arguments.sets)
     sets = [t for t in every if not wanted or any(part in t.name for part in wanted)]
-    if not sets:
+    if not every:
         print(f"skipped: no task set of {name} is in {DATA}")
         return
+    if not sets:
+        raise SystemExit(f"no task set has one of {wanted} in its name; there are {[t.name for t in every]}")
     chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora))
     for t in sets:
         parts = ", ".join(f"{split} {len(train)}/{len(test)}" for split, train, test in t.splits)
@@ -146,7 +154,7 @@ def main(
 
     room = Room(Lookup([s for t in sets for s in t.smiles], cache), encoders, network)
     path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.jsonl"
-    todo = remaining(units(sets, chosen, list(seeds)), path, protocol)
+    todo = remaining(units(sets, chosen, list(seeds), n_splits), path, protocol)
     encoders.prepare(todo, arguments.n_jobs)
     for feature in dict.fromkeys(name for unit in todo for name in unit.arm.features if name in FIXED):
         room.lookup.prepare(feature, FIXED[feature], arguments.n_jobs)
@@ -156,22 +164,34 @@ def main(
 
 def _chosen_arms(own: Mapping[str, str], names: Sequence[str], only: Sequence[str]) -> dict[Arm, str]:
     """Arms by label, in the order given, and their pairs; ``names`` may leave out the corpus, or be "all"."""
+    if strange := sorted(set(only) - set(corpora.CORPORA)):
+        raise SystemExit(f"unknown corpora {strange}; there are {list(corpora.CORPORA)}")
     every = arms(list(corpora.CORPORA))
     names = [arm.label for arm in every] if list(names) == ["all"] else names or list(own)
     found = [arm for name in names for arm in every if name in (arm.label, arm.name)]
     unknown = [name for name in names if not any(name in (arm.label, arm.name) for arm in every)]
     if unknown:
         raise SystemExit(f"unknown arms {unknown}; there are {[arm.label for arm in every]}")
+    if not peers.installed() and any(arm.model == "chemprop" for arm in found):
+        print('skipped: chemprop is not installed; pip install "mocop-sklearn[peers]"')
+        found = [arm for arm in found if arm.model != "chemprop"]
     return {arm: own.get(arm.label, "all") for arm in found if not only or arm.corpus in (*only, "-")}
-
-
-def _with_fractions(spec: tasks.Spec, fractions: Sequence[float]) -> tasks.Spec:
-    return replace(spec, fractions=tuple(f for f in spec.fractions if f in fractions) or (1.0,))
 
 
 def _names(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",")] if text else []
 
 
-def _numbers(text: str | None) -> tuple[float, ...]:
-    return tuple(float(number) for number in _names(text))
+def _fractions(text: str | None) -> tuple[float, ...]:
+    known = {f"{fraction:g}": fraction for fraction in tasks.FRACTIONS}
+    names = [name.removesuffix(".0") for name in _names(text)]
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"unknown fractions {unknown}; there are {list(known)}")
+    return tuple(known[name] for name in names)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number

@@ -1,7 +1,7 @@
 """Pretraining corpora, each of measured data, and the encoders that learn from them.
 
 No corpus holds a molecule of a test part (by the first block of the InChIKey), unless that is what a benchmark wants
-to show, nor an assay that measures what a downstream task measures.
+to show, nor an assay whose name says that it measures what a downstream task is named by.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Published figures on the same splits, for the tables that compare.
 
 Random forests on Morgan fingerprints, Chemprop and CheMeleon: CheMeleon's repository, five seeds. TDC leaders: June
-2024, as MiniMol's authors quote them. InfoAlign (ICLR 2025) and CHMR (AAAI 2026): their papers. The forests of the
-first two rows were computed for the data collection, because the published ones score hard predictions.
+2024, as MiniMol's authors quote them. InfoAlign (ICLR 2025) and CHMR (AAAI 2026): their papers. The forests on ChEMBL2K
+and Broad6K were computed for the data collection, because the published ones score hard predictions, as was the one in
+``FOREST`` on Biogen's tasks, which has learned from the validation part too, as ours do.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ FOREST = {
     "tdc_cyp3a4_substrate_carbonmangels": ("auroc", 0.654, 0.005),
     "adme_fang_HLM": ("mae", 0.443, 0.002),
     "adme_fang_Sol": ("mae", 0.446, 0.002),
-    "adme_biogen6": ("mae", 0.526, 0.002),
+    "adme_biogen6": ("mae", 0.516, float("nan")),
     "bio_chembl2k": ("auroc", 0.777, float("nan")),
     "bio_broad6k": ("auroc", 0.700, float("nan")),
     "ace_moleculeace25": ("rmse", 0.694, float("nan")),

@@ -45,13 +45,13 @@ class Unit:
         return self.tasks.name, arm.name, arm.corpus, arm.objective, self.fraction, split, self.seed
 
 
-def units(sets: Sequence[TaskSet], arms: Mapping[Arm, str], seeds: Sequence[int]) -> list[Unit]:
+def units(sets: Sequence[TaskSet], arms: Mapping[Arm, str], seeds: Sequence[int], n_splits: int) -> list[Unit]:
     """All units in rounds of one split and one seed each, so that a run cut short has something of everything.
 
     An arm comes with the pairs of split and seed that it is run on, a key of ``PAIRS``; a set has pairs of its own.
     The first rounds take a new split and a new seed each: (0, 0), (1, 1), (2, 2), then (0, 1) and so on.
     """
-    n_splits = max((len(tasks.splits) for tasks in sets), default=0)
+    n_splits = min(n_splits, max((len(tasks.splits) for tasks in sets), default=0))
     rounds = [((i + shift) % n_splits, seed) for shift in range(n_splits) for i, seed in enumerate(seeds)]
     rounds = list(dict.fromkeys(rounds + [(split, seed) for split in range(n_splits) for seed in seeds]))
     return [
@@ -66,21 +66,23 @@ def units(sets: Sequence[TaskSet], arms: Mapping[Arm, str], seeds: Sequence[int]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Results so far. A last line that a kill cut short is left out."""
+    """Results so far. A line that a kill cut short is left out."""
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text().splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
+            line = json.loads(text)
         except json.JSONDecodeError:
             continue
+        if isinstance(line, dict):
+            lines.append(line)
     return lines
 
 
-def done(lines: Iterable[dict[str, Any]]) -> set[tuple[Any, ...]]:
-    """Keys of the units that have a result, each with its protocol."""
-    return {(*(line[name] for name in KEY), line["protocol"]) for line in lines}
+def done(lines: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], str]:
+    """Keys of the units that have a result, and the protocol of the last, which is the one that is reported."""
+    return {tuple(line[name] for name in KEY): line["protocol"] for line in lines}
 
 
 def run_unit(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def remaining(units: Sequence[Unit], path: Path, protocol: Callable[[Unit], str]
     ``protocol`` is a digest of all that decides a result, beside the unit and this code.
     """
     finished = done(read_lines(path))
-    todo = [unit for unit in units if (*unit.key, protocol(unit)) not in finished]
+    todo = [unit for unit in units if finished.get(unit.key) != protocol(unit)]
     print(f"{path.name}: {len(finished)} units there, {len(todo)} of {len(units)} to do", flush=True)
     return todo
 

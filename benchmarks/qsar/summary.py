@@ -32,10 +32,9 @@ def frame(path: Path) -> pd.DataFrame:
 
 
 def main_metric(table: pd.DataFrame) -> pd.Series:
-    """AUROC of a classification set, Spearman's correlation of a regression set."""
-    if "auroc" not in table:
-        return table["spearman"]
-    return table["auroc"].fillna(table["spearman"]) if "spearman" in table else table["auroc"]
+    """AUROC of a classification set, Spearman's correlation of a regression set; NaN of an arm that failed."""
+    both = table.reindex(columns=["auroc", "spearman"])
+    return both["auroc"].fillna(both["spearman"])
 
 
 def shared_cells(table: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
