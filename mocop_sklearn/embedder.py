@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -25,7 +23,7 @@ from .molecules import as_text, canonical_smiles, check_molecules, report_invali
 from .pairs import PairedProfiles, average_by_group, open_pairs
 from .pretraining import Interrupted, Job, apply_transformer, pretrain
 from .profiles import ProfileScaler, check_profiles
-from .runtime import base_seed, of_first_rank, once, resolve_device
+from .runtime import base_seed, digest_of_pickle, of_first_rank, once, resolve_device
 from .training import Recipe
 
 _ARCHITECTURE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim", "projection_dim", "profile_dims", "dropout")
@@ -53,7 +51,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         made; ``X`` and ``y`` of ``fit`` are then only checked.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
-        to all. None is
+        to all. It sees arrays, without the names of their columns. None is
         ``ProfileScaler(n_components=64)``: impute, scale robustly, clip, drop constant columns, and keep 64
         whitened principal components (:class:`~mocop_sklearn.profiles.ProfileScaler`).
     standardize : {"parent", None} or callable, default="parent"
@@ -111,7 +109,8 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         the first embedding of some thousand molecules waits for them to start.
     memory : str, Path or joblib.Memory, default=None
         Cache of fits and embeddings, shared among processes. With ``random_state=None`` too, a fit
-        with the same inputs is taken from the cache.
+        with the same inputs is taken from the cache. A function among the parameters is known by its name, so
+        clear the cache after editing one.
     checkpoint_dir : str or Path, default=None
         Where the state of training is written after every epoch.
     resume : bool, default=False
@@ -330,7 +329,10 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             differ, or when fewer than two distinct molecules remain.
         """
         self._validate_params()
-        if any(not isinstance(d, Integral) or d < 1 for d in self.profile_dims) or not self.profile_dims:
+        if (
+            any(isinstance(d, bool) or not isinstance(d, Integral) or d < 1 for d in self.profile_dims)
+            or not self.profile_dims
+        ):
             raise ValueError(f"profile_dims must be a tuple of positive integers, got {self.profile_dims!r}.")
         if self.resume and self.checkpoint_dir is None:
             raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
@@ -415,7 +417,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                         f"{name}={mine!r} contradicts the pretrained model, which has {stored[name]!r}. Leave {name} "
                         "at its default, or pretrain anew."
                     )
-            mine, theirs = repr(self.profile_transformer), repr(model.profile_transformer)
+            mine, theirs = _plain_repr(self.profile_transformer), repr(model.profile_transformer)
             if mine not in ("None", theirs):
                 raise ValueError(
                     f"profile_transformer={mine} contradicts the pretrained model, which has {theirs}. Leave "
@@ -464,13 +466,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             for name, value in self.get_params(deep=True).items()
             if name not in skipped and not name.startswith("pretrained__")
         }
-        try:
-            return joblib.hash([__version__, source.digest, start and start.digest, parameters])
-        except (pickle.PicklingError, AttributeError, RuntimeError, TypeError) as error:
-            raise ValueError(
-                "memory and checkpoint_dir tell fits apart by pickling the parameters, and one of them cannot be "
-                f"pickled: {error.args[0]}. Use functions that are defined at the top level of a module."
-            ) from error
+        return digest_of_pickle([__version__, source.digest, start and start.digest, parameters])
 
     def _adopt(self, model: PretrainedModel) -> None:
         self.model_ = model
@@ -583,7 +579,9 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             embedding, reasons = embed(values)
         else:
             unique, inverse = unique_molecules(values)
-            key = joblib.hash([__version__, self.digest_, output, self.precision, self.invalid, *map(as_text, unique)])
+            standardize = self.model_.standardize
+            settings = [output, self.precision, self.invalid, standardize if callable(standardize) else None]
+            key = digest_of_pickle([__version__, self.digest_, *settings, *map(_text_or_repr, unique)])
             embedding, reasons = once(self.memory, f"embed-{key}", embed, unique)
             embedding = embedding[inverse]
             reasons = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
@@ -668,6 +666,19 @@ def _require_profile_network(model: PretrainedModel) -> None:
         )
 
 
+def _text_or_repr(value: Any) -> str:
+    text = as_text(value)
+    return text if isinstance(text, str) else f"{type(text).__name__}: {text!r}"
+
+
+def _plain_repr(transformer: Any) -> str:
+    """As ``repr``, numpy scalars among the parameters as the numbers that they are."""
+    if not hasattr(transformer, "get_params") or isinstance(transformer, type):
+        return repr(transformer)
+    numbers = {n: v.item() for n, v in transformer.get_params().items() if isinstance(v, np.generic)}
+    return repr(clone(transformer).set_params(**numbers) if numbers else transformer)
+
+
 def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:
     """Shape and dtype kind of what may be a matrix of profiles."""
     if y is None:
@@ -679,7 +690,7 @@ def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:
     if hasattr(y, "to_numpy"):
         y = y.to_numpy()
     try:
-        y = y if hasattr(y, "dtype") else np.asarray(y)
+        y = y if isinstance(getattr(y, "dtype", None), np.dtype) else np.asarray(y)
     except ValueError:  # rows of different lengths
         return (len(y),), "O"
     return y.shape, y.dtype.kind

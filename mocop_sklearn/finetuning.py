@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
-import joblib
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -41,7 +39,7 @@ from .model_selection import scaffold_groups
 from .molecules import as_text, check_molecules, report_invalid
 from .pairs import split_molecules
 from .resuming import read_state, write_state
-from .runtime import base_seed, generator, resolve_device
+from .runtime import base_seed, digest_of_pickle, generator, resolve_device
 from .supervised import LabelledMolecules, SupervisedRecipe, SupervisedResult, train_supervised
 from .training import TrainingState
 from .vocabulary import FEATURIZERS
@@ -278,13 +276,7 @@ class FineTuned(BaseEstimator):
             return ""
         parameters = {name: v for name, v in self.get_params(deep=False).items() if name not in _NO_EFFECT_ON_FIT}
         content = [__version__, type(self).__name__, start and start.digest, *map(as_text, values), *labels, parameters]
-        try:
-            return joblib.hash(content)
-        except (pickle.PicklingError, AttributeError, RuntimeError, TypeError) as error:
-            raise ValueError(
-                "checkpoint_dir tells fits apart by pickling the parameters, and one of them cannot be pickled: "
-                f"{error.args[0]}. Use functions that are defined at the top level of a module."
-            ) from error
+        return digest_of_pickle(content)
 
     def _state_path(self, key: str, member: int) -> Path:
         return Path(cast(Any, self.checkpoint_dir)) / f"{key}-{member}.safetensors"

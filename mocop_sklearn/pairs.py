@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain, compress
@@ -19,7 +20,7 @@ from .store import WELL_COLUMNS, Labels, Store, is_store, read_store
 from .tables import read_wells
 
 _SPLIT = 0
-_LOG_DOSE = "Metadata_Log10Dose"
+_LOG_DOSE = "Log10Dose"
 
 
 def split_molecules(keys: Sequence[str], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,10 +64,10 @@ class PairedProfiles:
         copied: leave it as it is afterwards. Of a DataFrame, ``Metadata_Source``, ``Metadata_Batch``,
         ``Metadata_Plate`` and ``Metadata_Well`` are kept.
     feature_names : sequence of str, default=None
-        Names of the columns, when ``profiles`` is no DataFrame.
+        Names of the columns, each its own, when ``profiles`` is no DataFrame.
     sample_weight : array-like of float, shape (n_rows,), default=None
-        Not negative. A molecule's share in the loss is the mean weight of its rows; where it is 0 the molecule
-        is left out.
+        Not negative. A row of weight 0 is left out; a molecule's share in the loss is the mean weight of its other
+        rows.
     doses : array-like of float, shape (n_rows,), default=None
         Of each row, in any unit, NaN where it is unknown.
 
@@ -105,9 +106,11 @@ class PairedProfiles:
         values = check_molecules(molecules)
         n = len(values)
         matrix, names = check_profiles(profiles, n)
-        self.feature_names = names if feature_names is None else list(feature_names)
+        self.feature_names = names if feature_names is None else [str(name) for name in feature_names]
         if self.feature_names is not None and len(self.feature_names) != matrix.shape[1]:
             raise ValueError(f"There are {len(self.feature_names)} feature_names for {matrix.shape[1]} features.")
+        if repeated := [name for name, n_times in Counter(self.feature_names).items() if n_times > 1]:
+            raise ValueError(f"feature_names holds {repeated[:10]} more than once.")
         matrix = matrix.view()
         matrix.flags.writeable = False
         self._matrix = matrix
@@ -400,7 +403,9 @@ class PairedProfiles:
 def _labels_of_frame(profiles: Any) -> dict[str, Labels]:
     """Source, batch, plate and well of the rows of a table."""
     columns = {name: f"Metadata_{name.title()}" for name in WELL_COLUMNS}
-    known = set(map(str, getattr(profiles, "columns", ())))
+    known = Counter(map(str, getattr(profiles, "columns", ())))
+    if repeated := [c for c in columns.values() if known[c] > 1]:
+        raise ValueError(f"profiles has more than one column of the names {repeated}. Rename or drop them.")
     return {name: Labels.of(np.asarray(profiles[c]).astype(str)) for name, c in columns.items() if c in known}
 
 

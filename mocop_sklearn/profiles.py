@@ -37,7 +37,7 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    center_, scale_ : ndarray of float32, shape (n_features_in_,)
+    center_, scale_ : ndarray, shape (n_features_in_,), of the type of X
         Median and robust standard deviation; 0 and 1 for columns that are dropped.
     kept_ : ndarray of bool, shape (n_features_in_,)
         Columns with at least two different finite values.
@@ -76,8 +76,8 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
             raise ValueError(f"n_components must be None or at least 1, got {self.n_components!r}.")
         X = validate_data(self, X, dtype=[np.float32, np.float64], ensure_all_finite=False, ensure_min_samples=2)
         n_features = X.shape[1]
-        self.center_ = np.zeros(n_features, dtype=np.float32)
-        self.scale_ = np.ones(n_features, dtype=np.float32)
+        self.center_ = np.zeros(n_features, dtype=X.dtype)
+        self.scale_ = np.ones(n_features, dtype=X.dtype)
         self.kept_ = np.zeros(n_features, dtype=bool)
         for columns in blocks(n_features, len(X)):
             block = np.where(np.isfinite(X[:, columns]), X[:, columns], np.nan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -158,6 +159,23 @@ def _umask() -> int:
         umask = os.umask(0o077)
         os.umask(umask)
     return umask
+
+
+def digest_of_pickle(content: Any) -> str:
+    """Digest of anything that can be pickled; of functions, by their names.
+
+    Raises
+    ------
+    ValueError
+        When a part of it cannot be pickled.
+    """
+    try:
+        return str(joblib.hash(content))
+    except (pickle.PicklingError, AttributeError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            "memory and checkpoint_dir tell fits apart by pickling the parameters, and one of them cannot be "
+            f"pickled: {error.args[0]}. Use functions that are defined at the top level of a module."
+        ) from error
 
 
 def once(memory: Any, key: str, function: Callable[..., Any], *args: Any) -> Any:

@@ -153,7 +153,7 @@ def train_supervised(
     Raises
     ------
     ValueError
-        When the loss is no longer finite.
+        When the loss or a weight is no longer finite.
     """
     with torch_seed(device):
         torch.manual_seed(int(generator(seed, _INITIAL_WEIGHTS).integers(2**62)))
@@ -201,6 +201,8 @@ def train_supervised(
             row = {"epoch": epoch + 1, "loss": float(torch.stack(losses).mean())}
             if not math.isfinite(row["loss"]):
                 raise ValueError(f"The loss became {row['loss']} in epoch {epoch + 1}. Lower learning_rate.")
+            if not all(bool(p.isfinite().all()) for p in network.parameters()):
+                raise ValueError(f"Weights became infinite or NaN in epoch {epoch + 1}. Lower learning_rate.")
             if validation is not None:
                 row |= _validate(network, validation, z_validation, device, recipe)
             best = state.history[state.best_epoch - 1] if state.best_epoch else None

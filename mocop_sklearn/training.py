@@ -154,6 +154,8 @@ def train(
                         f"The loss became {mean_loss} in epoch {epoch + 1}. Lower learning_rate, raise temperature, or "
                         "see to it that profile_transformer scales and clips."
                     )
+                if not all(bool(p.isfinite().all()) for p in model.parameters()):
+                    raise ValueError(f"Weights became infinite or NaN in epoch {epoch + 1}. Lower learning_rate.")
                 row = {
                     "epoch": epoch + 1,
                     "loss": mean_loss,

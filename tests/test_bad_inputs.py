@@ -346,6 +346,16 @@ CASES = {
         r"LogisticRegression\(\) is not a fitted estimator",
         lambda c: c.fit(pretrained=LogisticRegression()),
     ),
+    "profile_dims: bool": (
+        ValueError,
+        r"profile_dims must be a tuple of positive integers, got \(True,\)",
+        lambda c: c.fit(profile_dims=(True,)),
+    ),
+    "profiles: two columns of sources": (
+        ValueError,
+        r"profiles has more than one column of the names \['Metadata_Source'\]",
+        lambda c: c.fit(profiles=c.frame(Metadata_Source="a", b="b").rename(columns={"b": "Metadata_Source"})),
+    ),
     "pretrained: another shape": (
         ValueError,
         r"n_layers=4 contradicts the pretrained model, which has 2\. Leave n_layers at its default, or pretrain anew",

@@ -283,6 +283,12 @@ class TestRetrieve:
         assert hits["query"].tolist() == wells["Metadata_Well"].iloc[:7].repeat(4).tolist()
         assert hits["rank"].tolist() == [1, 2, 3, 4] * 7
 
+        # without --id a query is the number of its row, whatever index pandas has stored
+        wells.iloc[:7].set_axis([5, 5, 3, 2, 1, 0, 9]).to_parquet(tmp_path / "shuffled.parquet")
+        words = ["retrieve", path, str(tmp_path / "shuffled.parquet"), "-m", model, "-o", str(out), "-k", "4"]
+        assert main(words) == 0
+        assert pd.read_csv(out)["query"].tolist() == np.repeat(np.arange(7), 4).tolist()
+
         embedder = MoCoPEmbedder.load(model, output="projection")
         library = [i for i in range(len(MOLECULES)) if i not in BAD and MOLECULES[i] not in MOLECULES[:i]]
         queries = embedder.transform_profiles(wells.iloc[:7, -20:])

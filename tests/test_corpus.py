@@ -444,7 +444,12 @@ def test_going_on_with_other_columns(pairs, tiny, smiles):
 def test_with_dose_trains(pairs, tiny, smiles):
     embedder = MoCoPEmbedder(**tiny, pairs=pairs.with_dose()).fit(smiles)
     assert embedder.model_.n_profile_columns == pairs.n_features + 1
-    assert embedder.model_.profile_features[-1] == "Metadata_Log10Dose"
+    assert embedder.model_.profile_features[-1] == "Log10Dose"
+    view = pairs.with_dose()
+    table = pd.DataFrame(view.profiles, columns=view.feature_names)
+    np.testing.assert_array_equal(
+        embedder.transform_profiles(table[view.feature_names[::-1]]), embedder.transform_profiles(view.profiles)
+    )
 
 
 class Noted(TransformerMixin, BaseEstimator):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from rdkit import Chem
 from scipy.stats import rankdata
 from sklearn.base import clone
@@ -561,6 +562,55 @@ def test_a_cleared_cache_is_empty(smiles, profiles, tiny, tmp_path, monkeypatch)
     memory.clear(warn=False)
     with pytest.raises(pytest.fail.Exception):
         embedder.fit(smiles, profiles)
+
+
+class AddFluorine:
+    """A standardisation with a state."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __call__(self, mol):
+        grown = Chem.RWMol(mol)
+        for _ in range(self.n):
+            grown.AddAtom(Chem.Atom(9))
+        return grown.GetMol()
+
+
+def test_embeddings_are_cached_by_the_state_of_a_standardisation(smiles, profiles, tiny, tmp_path):
+    MoCoPEmbedder(**tiny, standardize=AddFluorine(0)).fit(smiles, profiles).save(tmp_path / "model")
+    for n in (0, 3):
+        again = {"path": tmp_path / "model", "standardize": AddFluorine(n)}
+        expected = MoCoPEmbedder.load(**again).transform(smiles)
+        cached = MoCoPEmbedder.load(**again, memory=tmp_path / "cache").transform(smiles)
+        np.testing.assert_array_equal(cached, expected)
+    with pytest.raises(ValueError, match="cannot be pickled"):
+        MoCoPEmbedder.load(tmp_path / "model", standardize=lambda mol: mol, memory=tmp_path / "cache").transform(smiles)
+
+
+def test_a_row_that_cannot_be_pickled_is_no_molecule_with_a_cache_either(fitted, tmp_path):
+    embedder = copy.deepcopy(fitted).set_params(memory=tmp_path, invalid="nan")
+    with pytest.warns(UserWarning, match="1 of 2 rows"):
+        Z = embedder.transform(["CC", lambda: 1])
+    assert np.isnan(Z).any(axis=1).tolist() == [False, True]
+
+
+def test_tensors_are_profiles(smiles, profiles, tiny):
+    tensor = torch.from_numpy(np.asarray(profiles, dtype=np.float32))
+    assert MoCoPEmbedder(**tiny).fit(smiles, tensor).digest_ == MoCoPEmbedder(**tiny).fit(smiles, profiles).digest_
+
+
+def test_weights_that_are_no_longer_finite_are_an_error(smiles, profiles, tiny):
+    wild = tiny | {"learning_rate": 1e38, "max_epochs": 1, "validation_fraction": 0, "batch_size": len(smiles)}
+    with pytest.raises(ValueError, match=r"Weights became infinite or NaN in epoch 1\. Lower learning_rate"):
+        MoCoPEmbedder(**wild).fit(smiles, profiles)
+
+
+def test_a_numpy_number_in_the_transformer_is_a_number(fitted, smiles):
+    transformer = clone(fitted.profile_transformer_)
+    transformer.set_params(n_components=np.int64(transformer.n_components))
+    same = MoCoPEmbedder(pretrained=fitted, profile_transformer=transformer).fit(smiles)
+    np.testing.assert_array_equal(same.transform(smiles), fitted.transform(smiles))
 
 
 def test_fits_are_cached_by_what_decides_them(smiles, profiles, tiny, tmp_path, monkeypatch):

@@ -309,6 +309,8 @@ def test_labels_come_from_any_kind_of_frame(frame):
         ({"sample_weight": [1.0, np.nan, 1.0]}, "sample_weight must be finite"),
         ({"sample_weight": [1.0, np.inf, 1.0]}, "sample_weight must be finite"),
         ({"sample_weight": [0, 0, 0]}, "not all 0"),
+        ({"feature_names": ["a"]}, "There are 1 feature_names for 3 features"),
+        ({"feature_names": ["a", "a", "b"]}, r"feature_names holds \['a'\] more than once"),
         ({"sample_weight": [1.0, 1.0]}, r"sample_weight has shape \(2,\) but there are 3 rows: pass one value per row"),
         ({"doses": [1.0]}, r"doses has shape \(1,\) but there are 3 rows"),
         ({"doses": np.eye(3)}, r"doses has shape \(3, 3\) but there are 3 rows"),
@@ -400,7 +402,7 @@ def test_rows_that_are_not_there(many, rows):
 
 def test_the_dose_is_the_last_feature(many):
     view = many.with_dose()
-    assert view.feature_names == [*many.feature_names, "Metadata_Log10Dose"]
+    assert view.feature_names == [*many.feature_names, "Log10Dose"]
     assert view.n_features == 5
     np.testing.assert_allclose(view.profiles[:, -1], np.log10(np.arange(1, 13)), rtol=1e-6)
     np.testing.assert_array_equal(view.profiles[:, :-1], many.profiles)

@@ -36,6 +36,14 @@ def test_agrees_with_robust_scaler_over_the_range_of_normal_data(profiles):
     np.testing.assert_allclose(scaler.scale_, unit_variance.scale_, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("offset", "unit"), [(1234567891.0, 1.0), (0.0, 1e-50)])
+def test_double_precision_is_kept(offset, unit):
+    x = np.random.default_rng(0).normal(size=(500, 1))
+    np.testing.assert_allclose(
+        ProfileScaler().fit_transform(offset + unit * x), ProfileScaler().fit_transform(x), atol=1e-5
+    )
+
+
 def test_normal_data_comes_out_standard():
     quantiles = norm.ppf((np.arange(2000) + 0.5) / 2000)[:, None]
     scaled = ProfileScaler().fit_transform(30 + 7 * quantiles)

@@ -148,7 +148,7 @@ def _queries(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
         say(f"{(~measured).sum():,} of {len(profiles):,} profiles hold no finite value and are left out")
     if not measured.any():
         raise ValueError(f"{args.profiles!r} holds no profiles.")
-    query = (profiles.index if args.id is None else profiles[args.id]).to_numpy()
+    query = np.arange(len(profiles)) if args.id is None else profiles[args.id].to_numpy()
     return query[measured], embedder.transform_profiles(matrix[measured])
 
 
