@@ -250,7 +250,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         weights = present * sum(factors[:, c] * (codes == c) for c in range(mass.shape[1]))
         if present.any() and not weights.any():
             raise ValueError(f"class_weight={self.class_weight} leaves no label with a weight above 0.")
-        weights = weights * (present.sum() / (weights.sum() or 1))  # 1 on average
+        weights = weights * (present.sum() / (weights.sum() or 1))  # class weights are 1 on average
         classes, objective = (np.arange(n_classes), "multiclass") if n_classes > 2 else (np.array([1]), "binary")
         known_rows, targets = (codes >= 0).any(axis=1), (codes == classes).astype(float)
         self._fit_members(values, known_rows, targets, weights, present, objective)

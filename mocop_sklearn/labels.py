@@ -22,9 +22,7 @@ def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
     if y is None:
         raise ValueError("y must hold labels, but it is None.")
     try:
-        labels = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
-        if labels.dtype.kind in "US" and not isinstance(y, np.ndarray):
-            labels = np.asarray(y, dtype=object)  # else NaN and numbers among strings are strings, too
+        labels = as_array(y)
     except ValueError as error:
         raise ValueError(f"y must be a vector or a matrix, but its rows have different lengths: {error}") from error
     if labels.ndim not in (1, 2) or not labels.shape[-1]:
@@ -47,6 +45,14 @@ def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
     if labels.dtype.kind == "f":
         assert_all_finite(labels[measured], input_name="y")
     return labels, measured
+
+
+def as_array(values: Any) -> np.ndarray:
+    """An array; of a list with strings, objects, for NumPy makes strings of the numbers and the NaN among them."""
+    array: np.ndarray = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        array = np.asarray(values, dtype=object)
+    return array
 
 
 def _stored(y: Any) -> np.ndarray:

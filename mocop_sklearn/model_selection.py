@@ -26,6 +26,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils._missing import is_pandas_na
 
+from .labels import as_array
 from .molecules import (
     InvalidMolecule,
     Standardize,
@@ -583,12 +584,10 @@ def _check_groups(groups: Any, n: int) -> np.ndarray:
 
 
 def _without_na(values: Any) -> Any:
-    """An array, in which pandas' NA is None, for NumPy cannot compare NA; NaN among strings stays NaN."""
+    """An array, in which pandas' NA is None, for NumPy cannot compare NA; a sparse matrix as it came."""
     if sp.issparse(values):
         return values
-    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
-    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
-        array = np.asarray(values, dtype=object)
+    array = as_array(values)
     if array.dtype == object and array.size:
         array = array.copy()
         array[np.vectorize(is_pandas_na, otypes=[bool])(array)] = None
