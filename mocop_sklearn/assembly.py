@@ -139,7 +139,8 @@ class _Gathered:
         if feature_filter is None:
             return names, {}
         n, mean, scatter, peak = self._moments[:, [self._place[name] for name in names]]
-        missing = 1 - n / sum(self.sizes)
+        n_rows = sum(self.sizes)
+        missing = (n_rows - n) / n_rows  # 1 - n / n_rows is above a limit that it should be equal to
         chosen = clone(feature_filter).fit_statistics(names, missing, mean, scatter / np.maximum(n, 1), peak)
         if not chosen.support_.any():
             raise ValueError("The feature_filter leaves no column.")

@@ -22,7 +22,7 @@ from .checkpoint import describe_callable
 from .molecules import Standardize, check_standardize
 from .normalization import ProfileNormalizer
 from .pairs import PairedProfiles
-from .plates import PlatePlan, identify, write_part
+from .plates import PlatePlan, identify, plain_text, write_part
 from .runtime import atomic_write
 from .selection import ProfileFilter
 
@@ -197,7 +197,7 @@ def build_pairs(
         if not path.exists():
             _check_resumed(partial / "recipe.json", recipe)
             parts = [partial / f"{i:06d}.npz" for i in range(len(files))]
-            pending = [i for i, part in enumerate(parts) if not part.exists()]
+            pending = [i for i, part in enumerate(parts) if not part.exists() or _is_newer(files[i], part)]
             jobs = (delayed(write_part)(plan, files[i], names[i], parts[i]) for i in pending)
             done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
             for _ in tqdm(done, "plates", len(files), initial=len(files) - len(pending), disable=not verbose):
@@ -209,7 +209,7 @@ def build_pairs(
         shutil.rmtree(partial)
         with suppress(PermissionError):  # Windows keeps what is open
             lock.unlink(missing_ok=True)
-    if pairs.recipe_ != recipe or not _same_sizes(pairs, names, files):
+    if pairs.recipe_ != recipe or not _same_files(path, pairs, names, files):
         raise ValueError(f"{str(path)!r} holds pairs of another build: remove it, or choose another path.")
     return pairs
 
@@ -255,7 +255,7 @@ def _names(files: Sequence[Any]) -> list[str]:
 
 
 def _texts(values: str | Sequence[Any]) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else tuple(map(str, values))
+    return (values,) if isinstance(values, str) else tuple(map(plain_text, values))
 
 
 def _local_tables(tables: Sequence[Any], folder: Path) -> tuple[str, ...]:
@@ -305,11 +305,27 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _same_sizes(pairs: PairedProfiles, names: list[str], files: Sequence[Any]) -> bool:
-    """Whether the files, where they are at hand, are as large as those that the pairs were made of."""
-    sizes = {name: file.stat().st_size for name, file in zip(names, files, strict=True)
-             if isinstance(file, Path) and file.exists()}  # fmt: skip
-    return all(sizes.get(file["name"], file["bytes"]) == file["bytes"] for file in pairs.files_)
+def _is_newer(file: Any, than: Path) -> bool:
+    return isinstance(file, Path) and file.exists() and file.stat().st_mtime_ns > than.stat().st_mtime_ns
+
+
+def _same_files(path: Path, pairs: PairedProfiles, names: list[str], files: Sequence[Any]) -> bool:
+    """Whether the files, where they are at hand, are those that the pairs were made of.
+
+    By their sizes; by their content, too, where they have been written since.
+    """
+    at_hand = {name: file for name, file in zip(names, files, strict=True) if isinstance(file, Path) and file.exists()}
+    for recorded in pairs.files_:
+        file = at_hand.get(recorded["name"])
+        if file is None:
+            continue
+        if file.stat().st_size != recorded["bytes"]:
+            return False
+        if _is_newer(file, path / "header.json"):
+            with open(file, "rb") as content:
+                if hashlib.file_digest(content, "sha256").hexdigest() != recorded["sha256"]:
+                    return False
+    return True
 
 
 def _check_resumed(path: Path, recipe: dict[str, Any]) -> None:

@@ -49,8 +49,9 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
         rows = slice(start, start + block)
         similarity = queries[rows] @ candidates.T
         own = np.einsum("ij,ij->i", queries[rows], candidates[rows])[:, None]
+        norms = np.linalg.norm(queries[rows], axis=1) * np.linalg.norm(candidates[rows], axis=1)
         # rounding, in float32 embeddings of equal things as well, must not break ties
-        tolerance = 1e-6 * (1 + np.abs(own))
+        tolerance = 1e-6 * (norms[:, None] + np.abs(own))
         above = (similarity > own + tolerance).sum(axis=1)
         tied = (np.abs(similarity - own) <= tolerance).sum(axis=1) - 1
         ranks[rows] = above + tied / 2
@@ -63,7 +64,10 @@ def normalized_rank(ranks: Any, n_candidates: int) -> float:
 
 
 def top_k_accuracy(ranks: Any, k: int) -> float:
-    """Share of queries whose own candidate is among the first ``k``; chance is k / n_candidates."""
+    """Share of queries whose own candidate is among the first ``k``, half of its ties before it.
+
+    Chance is k / n_candidates, where there are no ties.
+    """
     return float(np.mean(np.asarray(ranks) < k))
 
 

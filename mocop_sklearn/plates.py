@@ -126,11 +126,15 @@ def _joined(wells: Any, tables: Sequence[str]) -> Any:
 
 
 def _text(column: Any) -> np.ndarray:
-    """A column as text, empty where it is missing; whole numbers beside missing ones, which are read as floats, too."""
-    if column.dtype.kind == "f" and ((known := column.dropna()) % 1 == 0).all() and (known.abs() < 2**53).all():
-        column = column.astype("Int64")
+    """A column as text, empty where it is missing."""
     missing = column.isna().to_numpy()
-    return np.array(["" if gap else str(value) for value, gap in zip(column, missing, strict=True)], dtype=str)
+    return np.array(["" if gap else plain_text(value) for value, gap in zip(column, missing, strict=True)], dtype=str)
+
+
+def plain_text(value: Any) -> str:
+    """A label as text; whole numbers are without a point, for beside missing ones they are read as floats."""
+    is_whole = isinstance(value, (float, np.floating)) and value.is_integer() and abs(float(value)) < 2**53
+    return str(int(value) if is_whole else value)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -255,7 +259,7 @@ def _part(plan: PlatePlan, frame: Any, stem: str) -> tuple[dict[str, np.ndarray]
     labels = _labels(plan, wells, stem)
     mark("without_values", ~np.isfinite(X).any(axis=1))
     if (fate == "stored").any():
-        held_out = (fate == "held_out") & ~controls
+        held_out = np.isin(keys, plan.hold_out) & ~controls  # whatever else becomes of them
         X = np.where(held_out[:, None], np.nan, X) if held_out.any() else X
         X = _normalized(plan, X, labels, controls, labels["plate"][fate == "stored"])
         mark("without_controls", ~np.isfinite(X).any(axis=1))
@@ -339,8 +343,9 @@ def _labels(plan: PlatePlan, wells: Any, stem: str) -> dict[str, np.ndarray]:
     columns = plan.plate_columns or tuple(c for c in _PLATE_COLUMNS if c in wells.columns)
     parts = [_text(_column(wells, c)).tolist() for c in columns]
     ids = ["/".join(filter(None, row)) for row in zip(*parts, strict=True)] if parts else [stem] * len(wells)
-    if plan.normalizer is not None and "" in ids:
-        raise ValueError(f"has no plate in row {ids.index('')} (columns {list(columns)})")
+    named = parts[columns.index("Metadata_Plate")] if "Metadata_Plate" in columns else ids
+    if plan.normalizer is not None and "" in named:
+        raise ValueError(f"has no plate in row {named.index('')} (columns {list(columns)})")
     return labels | {"plate": np.array(ids, dtype=str)}
 
 

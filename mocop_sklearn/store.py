@@ -115,6 +115,12 @@ def read_store(path: Any) -> Store:
             wells = dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{str(path)!r} is damaged ({error}): build it anew.") from error
+    lacking = [
+        name for name in ("digest", "feature_names", "labels", "recipe", "files", "report") if name not in header
+    ]
+    lacking += [name for name in ("molecule", "smiles", "keys") if name not in wells]
+    if lacking:
+        raise ValueError(f"{str(path)!r} is damaged (without {lacking}): build it anew.")
     if profiles.shape != (len(wells["molecule"]), len(header["feature_names"])):
         raise ValueError(f"{str(path)!r} is damaged (a matrix of shape {profiles.shape}): build it anew.")
     smiles, keys = (bytes(wells[name]).decode().split("\n") for name in ("smiles", "keys"))

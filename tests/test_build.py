@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -28,6 +29,7 @@ from sklearn.base import clone
 from mocop_sklearn import PairedProfiles
 from mocop_sklearn.assembly import FATES
 from mocop_sklearn.build import build_pairs
+from mocop_sklearn.cli import main
 from mocop_sklearn.datasets import JUMP_POSITIVE_CONTROLS, make_paired_profiles
 from mocop_sklearn.normalization import ProfileNormalizer
 from mocop_sklearn.profiles import feature_columns
@@ -390,6 +392,68 @@ def test_plates_are_numbers_here_and_text_there(build, kinds):
     pairs = build(*plates, metadata=[well, tables["compound"]], plate_columns=["Metadata_Plate"])
     assert pairs.molecules == build(*whole).molecules
     assert set(pairs.plates) == {"17", "23"}
+
+
+def test_joined_numbers_are_whole_where_a_well_has_no_row(build):
+    frame = make_plate()
+    wells = frame["Metadata_Well"].tolist()
+    replicate = pd.DataFrame({"Metadata_Well": wells[:9], "Metadata_Rep": [1] * 4 + [1, 2, 1, 2, 1]})
+    pairs = build(frame, metadata=[replicate], exclude={"Metadata_Rep": [2]})
+    assert pairs.report_["fates"]["excluded"] == 2
+    compound = pd.DataFrame({"Metadata_Well": wells[:9], "Metadata_Cpd": [99] * 4 + list(range(5))})
+    structure = pd.DataFrame({"Metadata_Cpd": [99, *range(6)], "Metadata_SMILES": ["CS(C)=O", *MOLECULES]})
+    pairs = build(frame.drop(columns="Metadata_SMILES"), metadata=[compound, structure])
+    assert pairs.molecules == list(MOLECULES[:5])
+
+
+@pytest.mark.parametrize("values", [[10], [10.0], ["10"], np.array([10.0])])
+def test_numbers_are_chosen_in_any_form(build, values):
+    frame = make_plate(Metadata_Dose=[np.nan] * 4 + [2.5, 10.0] * 3)
+    assert build(frame, exclude={"Metadata_Dose": values}).report_["fates"]["excluded"] == 3
+    assert len(build(frame, keep={"Metadata_Dose": values})) == 3
+
+
+@pytest.mark.parametrize("choice", [{}, {"keep": {"Metadata_Dose": [2]}}, {"exclude": {"Metadata_Dose": [1]}}])
+def test_what_is_held_out_is_in_no_statistics_whatever_else_leaves(build, choice):
+    profiles = []
+    for value in (1.0, 50.0):
+        frame = make_plate(Metadata_Dose=[0] * 4 + [1, 2] * 3)
+        frame.loc[frame["Metadata_SMILES"] == MOLECULES[0], "Cells_f0"] = value
+        normalizer = ProfileNormalizer("standardize", control_column=None)
+        profiles.append(build(frame, normalizer=normalizer, hold_out=[MOLECULES[0]], **choice).profiles)
+    np.testing.assert_array_equal(*profiles)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--exclude", "Metadata_Dose=1", "--exclude", "Metadata_Dose=2"],
+        ["--exclude", "Metadata_Dose=1", "Metadata_Dose=2"],
+        ["--exclude", "Metadata_Dose=1,2"],
+        ["--keep", "Metadata_Dose=0", "--keep", "Metadata_Dose=3"],
+    ],
+)
+def test_options_add_up(tmp_path, options):
+    path = write(make_plate(Metadata_Dose=[0] * 4 + [1, 2, 3] * 2), tmp_path / "P1.parquet")
+    assert main(["build", str(path), "-o", str(tmp_path / "store"), "-q", *options]) == 0
+    assert PairedProfiles.open(tmp_path / "store").molecules == [MOLECULES[2], MOLECULES[5]]
+
+
+def test_a_row_without_a_plate_is_an_error_whatever_its_source(build):
+    frame = pd.concat([make_plate("P1"), make_plate("P2")], ignore_index=True)
+    frame.loc[3, "Metadata_Plate"] = None
+    with pytest.raises(ValueError, match="has no plate in row 3"):
+        build(frame)
+
+
+def test_a_filter_drops_what_it_drops_alone(build):
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    X[:5, 0] = np.nan  # exactly the share that may be missing
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    rule = ProfileFilter(max_missing=0.05)
+    wells = frame.assign(Metadata_SMILES=["C" * (i % 30 + 1) for i in range(100)])
+    pairs = build(wells, normalizer="passthrough", feature_filter=rule)
+    assert pairs.feature_names == rule.fit(frame).get_feature_names_out().tolist() == ["a", "b", "c"]
 
 
 def test_a_table_is_read_anew_when_it_has_changed(tmp_path):
@@ -929,6 +993,25 @@ def test_another_content_of_a_file_is_another_build(tmp_path):
     build_pairs(tmp_path / "store", [path])
     assert [file["bytes"] for file in PairedProfiles.open(tmp_path / "store").files_] == [path.stat().st_size]
     pd.concat([make_plate(), make_plate("P2")]).to_parquet(path)
+    with pytest.raises(ValueError, match="holds pairs of another build"):
+        build_pairs(tmp_path / "store", [path])
+
+
+def test_another_content_of_the_same_size_is_another_build(tmp_path):
+    path = tmp_path / "plate.csv"
+
+    def write_later(seed):
+        """All numbers have one width, and a file that is written again is newer."""
+        make_plate(seed=seed).to_csv(path, index=False, float_format="%+.6e")
+        written = path.stat()
+        os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns + 10**9))
+        return written.st_size
+
+    size = write_later(seed=0)
+    digest = build_pairs(tmp_path / "store", [path]).digest
+    assert write_later(seed=0) == size
+    assert build_pairs(tmp_path / "store", [path]).digest == digest
+    assert write_later(seed=1) == size
     with pytest.raises(ValueError, match="holds pairs of another build"):
         build_pairs(tmp_path / "store", [path])
 

@@ -63,6 +63,15 @@ def test_top_k_of_ties():
     assert top_k_accuracy([0, 0.5, 1, 1.5], 2) == 1.0
 
 
+def test_ranks_do_not_hang_on_the_scale():
+    rng = np.random.default_rng(0)
+    queries = rng.normal(size=(50, 8))
+    candidates = queries + 0.5 * rng.normal(size=(50, 8))
+    ranks = retrieval_ranks(queries, candidates)
+    for scale in (1e-6, 1e6):
+        np.testing.assert_array_equal(retrieval_ranks(scale * queries, scale * candidates), ranks)
+
+
 @pytest.mark.parametrize("n", [2, 3, 17, 400])
 def test_constant_embeddings_rank_at_chance(n):
     ranks = retrieval_ranks(np.ones((n, 3)), np.ones((n, 3)))

@@ -132,6 +132,7 @@ def text(content):
         (text(b"\xff\xfe\x00"), r"store' is damaged \(header.json"),
         (header_of(lambda h: h | {"format": "one"}), r"store' is damaged \(header.json"),
         (header_of(lambda h: h | {"format": 2}), r"has format 2, but this version of mocop-sklearn reads up to 1"),
+        (header_of(lambda h: {"format": 1}), r"store' is damaged \(without \['digest', 'feature_names'"),
         (header_of(lambda h: h | {"feature_names": ["a"]}), r"is damaged \(a matrix of shape \(6, 5\)\)"),
         (lambda path: np.save(path / "profiles.npy", np.zeros((7, 5), "f2")), r"damaged \(a matrix of shape \(7, 5\)"),
         (lambda path: (path / "profiles.npy").unlink(), r"store' is damaged \(.*No such file"),

@@ -12,29 +12,30 @@ from ._shared import count, print_report
 
 def build_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``build``."""
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     add = parser.add_argument
     parser.usage = "%(prog)s WELLS [WELLS ...] -o FOLDER [options]"
     add("wells", nargs="+", metavar="WELLS", help="tables with one row per well, of one plate or more: .parquet, .csv")
     add("-o", "--out", required=True, type=Path, metavar="FOLDER", help="the folder to make")
-    add("--metadata", nargs="+", default=(), metavar="TABLE",
+    add("--metadata", **several, metavar="TABLE",
         help="tables that are joined to the wells on the Metadata_* columns which they share")  # fmt: skip
     columns = parser.add_argument_group("columns of the wells")
     add = columns.add_argument
     add("--smiles", metavar="COLUMN", help="structures (default: Metadata_SMILES, Metadata_InChI or the like)")
-    add("--plate-columns", nargs="+", default=(), metavar="COLUMN",
+    add("--plate-columns", **several, metavar="COLUMN",
         help="what tells plates apart (default: Metadata_Source, _Batch, _Plate, those that there are)")  # fmt: skip
     add("--control-column", metavar="COLUMN",
         help="negative controls (default: Metadata_IsNegcon, or the wells with DMSO)")  # fmt: skip
-    add("--control-label", nargs="+", default=(), metavar="VALUE", help="values that mark a negative control")
+    add("--control-label", **several, metavar="VALUE", help="values that mark a negative control")
     add("--dose-column", metavar="COLUMN", help="doses, to keep")
     add("--weight-column", metavar="COLUMN", help="weights, to keep")
-    add("--features", nargs="+", default=(), metavar="COLUMN",
+    add("--features", **several, metavar="COLUMN",
         help="names or patterns like 'Cells_*' (default: every column but Metadata_*)")  # fmt: skip
     add("--columns", choices=("same", "intersection", "union"), default="same",
         help="files with different features: refuse them, take the common ones, or all (default: same)")  # fmt: skip
     wells = parser.add_argument_group("which wells are stored")
     add = wells.add_argument
-    assignment: dict[str, Any] = {"nargs": "+", "type": _assignment, "default": (), "metavar": "COLUMN=VALUE[,VALUE]"}
+    assignment: dict[str, Any] = several | {"type": _assignment, "metavar": "COLUMN=VALUE[,VALUE]"}
     add("--keep", **assignment, help="only wells with these values")
     add("--exclude", **assignment, help="no wells with these values")
     add("--controls", choices=("exclude", "keep"), default="exclude", help="negative controls (default: exclude)")
@@ -63,6 +64,14 @@ def _assignment(text: str) -> tuple[str, list[str]]:
     return column, values.split(",")
 
 
+def _merged(assignments: list[tuple[str, list[str]]]) -> dict[str, list[str]]:
+    """Values by column, those of all the options that name it."""
+    values: dict[str, list[str]] = {}
+    for column, own in assignments:
+        values.setdefault(column, []).extend(own)
+    return values
+
+
 def build(args: argparse.Namespace) -> None:
     """Normalise plates on their controls and store them as a corpus, one file in memory at a time.
 
@@ -88,8 +97,8 @@ def build(args: argparse.Namespace) -> None:
         args.out,
         args.wells,
         metadata=args.metadata,
-        keep=dict(args.keep),
-        exclude=dict(args.exclude),
+        keep=_merged(args.keep),
+        exclude=_merged(args.exclude),
         hold_out=hold_out,
         normalizer=normalizer,
         feature_filter=ProfileFilter.paper() if args.filter == "paper" else None,
