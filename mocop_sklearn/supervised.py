@@ -20,7 +20,7 @@ from .graphs import MoleculeGraphs
 from .heads import linear_head
 from .inference import embed_graphs
 from .runtime import autocast, generator, torch_seed
-from .training import TrainingState, out_of_patience
+from .training import TrainingState, check_weights, out_of_patience
 
 # Purposes of the random generators that hang on one seed.
 _INITIAL_WEIGHTS, _EPOCH = 1, 2
@@ -201,8 +201,7 @@ def train_supervised(
             row = {"epoch": epoch + 1, "loss": float(torch.stack(losses).mean())}
             if not math.isfinite(row["loss"]):
                 raise ValueError(f"The loss became {row['loss']} in epoch {epoch + 1}. Lower learning_rate.")
-            if not all(bool(p.isfinite().all()) for p in network.parameters()):
-                raise ValueError(f"Weights became infinite or NaN in epoch {epoch + 1}. Lower learning_rate.")
+            check_weights(network, epoch + 1)
             if validation is not None:
                 row |= _validate(network, validation, z_validation, device, recipe)
             best = state.history[state.best_epoch - 1] if state.best_epoch else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .corpus import Corpus
@@ -154,8 +154,7 @@ def train(
                         f"The loss became {mean_loss} in epoch {epoch + 1}. Lower learning_rate, raise temperature, or "
                         "see to it that profile_transformer scales and clips."
                     )
-                if not all(bool(p.isfinite().all()) for p in model.parameters()):
-                    raise ValueError(f"Weights became infinite or NaN in epoch {epoch + 1}. Lower learning_rate.")
+                check_weights(model, epoch + 1)
                 row = {
                     "epoch": epoch + 1,
                     "loss": mean_loss,
@@ -193,6 +192,12 @@ def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, n_steps - warmup)))
+
+
+def check_weights(model: nn.Module, epoch: int) -> None:
+    """Raise ``ValueError`` when a weight is no longer finite; the last step of an epoch shows in no loss."""
+    if not all(bool(p.isfinite().all()) for p in model.parameters()):
+        raise ValueError(f"Weights became infinite or NaN in epoch {epoch}. Lower learning_rate.")
 
 
 def out_of_patience(state: TrainingState, patience: int | None) -> bool:

@@ -7,35 +7,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ._shared import count, print_report
+from ._shared import SEVERAL, count, print_report
 
 
 def build_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``build``."""
-    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     add = parser.add_argument
     parser.usage = "%(prog)s WELLS [WELLS ...] -o FOLDER [options]"
     add("wells", nargs="+", metavar="WELLS", help="tables with one row per well, of one plate or more: .parquet, .csv")
     add("-o", "--out", required=True, type=Path, metavar="FOLDER", help="the folder to make")
-    add("--metadata", **several, metavar="TABLE",
+    add("--metadata", **SEVERAL, metavar="TABLE",
         help="tables that are joined to the wells on the Metadata_* columns which they share")  # fmt: skip
     columns = parser.add_argument_group("columns of the wells")
     add = columns.add_argument
     add("--smiles", metavar="COLUMN", help="structures (default: Metadata_SMILES, Metadata_InChI or the like)")
-    add("--plate-columns", **several, metavar="COLUMN",
+    add("--plate-columns", **SEVERAL, metavar="COLUMN",
         help="what tells plates apart (default: Metadata_Source, _Batch, _Plate, those that there are)")  # fmt: skip
     add("--control-column", metavar="COLUMN",
         help="negative controls (default: Metadata_IsNegcon, or the wells with DMSO)")  # fmt: skip
-    add("--control-label", **several, metavar="VALUE", help="values that mark a negative control")
+    add("--control-label", **SEVERAL, metavar="VALUE", help="values that mark a negative control")
     add("--dose-column", metavar="COLUMN", help="doses, to keep")
     add("--weight-column", metavar="COLUMN", help="weights, to keep")
-    add("--features", **several, metavar="COLUMN",
+    add("--features", **SEVERAL, metavar="COLUMN",
         help="names or patterns like 'Cells_*' (default: every column but Metadata_*)")  # fmt: skip
     add("--columns", choices=("same", "intersection", "union"), default="same",
         help="files with different features: refuse them, take the common ones, or all (default: same)")  # fmt: skip
     wells = parser.add_argument_group("which wells are stored")
     add = wells.add_argument
-    assignment: dict[str, Any] = several | {"type": _assignment, "metavar": "COLUMN=VALUE[,VALUE]"}
+    assignment: dict[str, Any] = SEVERAL | {"type": _assignment, "metavar": "COLUMN=VALUE[,VALUE]"}
     add("--keep", **assignment, help="only wells with these values")
     add("--exclude", **assignment, help="no wells with these values")
     add("--controls", choices=("exclude", "keep"), default="exclude", help="negative controls (default: exclude)")

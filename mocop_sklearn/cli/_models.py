@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from ._parameters import parameter_arguments
-from ._shared import megabytes, output, print_report, print_table
+from ._shared import SEVERAL, megabytes, output, print_report, print_table
 
 
 def pretrain_arguments(parser: argparse.ArgumentParser, with_parameters: bool) -> None:
@@ -25,7 +25,7 @@ def pretrain_arguments(parser: argparse.ArgumentParser, with_parameters: bool) -
     )
     add("-o", "--out", required=True, type=output(), metavar="MODEL", help="the model file to write")
     add("--smiles", metavar="COLUMN", help="column of structures (default: Metadata_SMILES or the like)")
-    add("--features", nargs="+", action="extend", default=[], metavar="COLUMN",
+    add("--features", **SEVERAL, metavar="COLUMN",
         help="names or patterns like 'Cells_*' (default: every numeric column but Metadata_*)")  # fmt: skip
     add("--columns", choices=("same", "intersection"), default="same",
         help="files with different features: refuse them (same), or take the features that all have")  # fmt: skip

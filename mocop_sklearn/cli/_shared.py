@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# Options that take several values, and more when they are given again
+SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+
 
 def say(message: str) -> None:
     """Print a message on stderr."""
