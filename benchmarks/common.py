@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mocop_sklearn.checkpoint import library_versions
-from mocop_sklearn.runtime import atomic_write
+from mocop_sklearn.model_file._model import library_versions
+from mocop_sklearn.utils._files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -31,8 +31,8 @@ from mocop_sklearn.datasets import make_paired_profiles, planted_retrieval
 from mocop_sklearn.display import RetrievalDisplay, TrainingHistoryDisplay
 from mocop_sklearn.metrics import retrieval_report
 from mocop_sklearn.model_selection import molecule_groups
-from mocop_sklearn.normalization import ProfileNormalizer
-from mocop_sklearn.pairs import average_by_group
+from mocop_sklearn.pairs._pairs import average_by_group
+from mocop_sklearn.profiles import ProfileNormalizer
 
 OUTPUT = Path("demo_output")
 

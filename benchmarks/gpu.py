@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from common import print_table, save
 
-from mocop_sklearn.corpus import Batch, Corpus
 from mocop_sklearn.datasets import make_paired_profiles
-from mocop_sklearn.encoders import Architecture, TwoTower
-from mocop_sklearn.featurize import featurize
-from mocop_sklearn.step import accumulate_gradients
+from mocop_sklearn.molecules._featurize import featurize
+from mocop_sklearn.nn._encoders import Architecture, TwoTower
+from mocop_sklearn.training._batches import Batch, Corpus
+from mocop_sklearn.training._step import accumulate_gradients
 
 N_STRUCTURES = 4000
 REPLICATES = 5

@@ -98,10 +98,9 @@ def make(folder: Path, scale: float, n_jobs: int) -> dict[str, Any]:
 
 def build(folder: Path, n_jobs: int) -> dict[str, Any]:
     """Build the store."""
-    from mocop_sklearn.build import build_pairs
+    from mocop_sklearn import build_pairs
     from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS
-    from mocop_sklearn.normalization import ProfileNormalizer
-    from mocop_sklearn.selection import ProfileFilter
+    from mocop_sklearn.profiles import ProfileFilter, ProfileNormalizer
 
     files = json.loads((folder / "plates.json").read_text())
     shutil.rmtree(folder / "jump.pairs", ignore_errors=True)

@@ -22,13 +22,12 @@ import numpy as np
 from common import mean_std, print_table, save
 from scale import make_plates
 
-from mocop_sklearn import MoCoPEmbedder, PairedProfiles
-from mocop_sklearn.build import build_pairs
+from mocop_sklearn import MoCoPEmbedder, PairedProfiles, build_pairs
 from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS, jump_like_retrieval
 from mocop_sklearn.metrics import retrieval_report
 from mocop_sklearn.model_selection import molecule_groups
 from mocop_sklearn.molecules import canonical_smiles
-from mocop_sklearn.normalization import ProfileNormalizer
+from mocop_sklearn.profiles import ProfileNormalizer
 
 POOLS = ("all", "source", "plate", "mixed plates")
 

@@ -25,10 +25,10 @@ from rdkit import Chem, RDConfig, rdBase
 from torch import Tensor, nn
 
 from mocop_sklearn import MoCoPEmbedder
-from mocop_sklearn.encoders import Architecture, TwoTower
-from mocop_sklearn.featurize import featurize
-from mocop_sklearn.graphs import GraphBatch
-from mocop_sklearn.losses import contrastive_logits, info_nce
+from mocop_sklearn.molecules._featurize import featurize
+from mocop_sklearn.molecules._graphs import GraphBatch
+from mocop_sklearn.nn._encoders import Architecture, TwoTower
+from mocop_sklearn.nn._losses import contrastive_logits, info_nce
 
 N_PADDED = 250  # atoms per molecule in the authors' layout
 N_FEATURES = 1000

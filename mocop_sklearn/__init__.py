@@ -1,31 +1,24 @@
 """Molecular embeddings learned from cells: MoCoP pretraining as a scikit-learn transformer."""
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from ._version import __version__
+from .utils._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .classifier import MoCoPClassifier
     from .embedder import MoCoPEmbedder
-    from .finetune import MoCoPClassifier, MoCoPRegressor
-    from .pairs import PairedProfiles
+    from .pairs import PairedProfiles, build_pairs
+    from .regressor import MoCoPRegressor
 
-__all__ = ["MoCoPClassifier", "MoCoPEmbedder", "MoCoPRegressor", "PairedProfiles", "__version__"]
-
-_ROOM = {
-    "MoCoPClassifier": "finetune",
-    "MoCoPEmbedder": "embedder",
-    "MoCoPRegressor": "finetune",
-    "PairedProfiles": "pairs",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import the public classes, and torch with them, when they are first asked for."""
-    if name not in _ROOM:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_ROOM[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = ["MoCoPClassifier", "MoCoPEmbedder", "MoCoPRegressor", "PairedProfiles", "__version__", "build_pairs"]
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "MoCoPClassifier": "classifier",
+        "MoCoPEmbedder": "embedder",
+        "MoCoPRegressor": "regressor",
+        "PairedProfiles": "pairs",
+        "build_pairs": "pairs",
+    },
+)

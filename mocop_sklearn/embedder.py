@@ -14,17 +14,20 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from . import __version__
-from .checkpoint import PretrainedModel, describe_callable, plain_value
-from .encoders import TwoTower
-from .inference import embed_molecules, embed_profiles
+from ._version import __version__
 from .metrics import retrieval_score
-from .molecules import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
-from .pairs import PairedProfiles, average_by_group, open_pairs
-from .pretraining import Interrupted, Job, apply_transformer, pretrain
-from .profiles import ProfileScaler, check_profiles
-from .runtime import base_seed, digest_of_pickle, of_first_rank, once, resolve_device
-from .training import Recipe
+from .model_file._model import PretrainedModel, describe_callable, plain_value
+from .molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
+from .nn._encoders import TwoTower
+from .pairs._pairs import PairedProfiles, average_by_group, open_pairs
+from .profiles._scaler import ProfileScaler, check_profiles
+from .training._contrastive import Recipe
+from .training._inference import embed_molecules, embed_profiles
+from .training._pretraining import Interrupted, Job, apply_transformer, pretrain
+from .utils._cache import digest_of_pickle, once
+from .utils._device import resolve_device
+from .utils._distributed import of_first_rank
+from .utils._random import base_seed
 
 _ARCHITECTURE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim", "projection_dim", "profile_dims", "dropout")
 # Parameters that change where and how loudly a fit runs, but not what comes out of it.
@@ -268,7 +271,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Return an embedder with the recipe of the paper (arXiv 2305.09790).
 
         Its 1,000 epochs are meant for 112,000 molecules, and its profiles for plates that were scaled on
-        their own controls before (:class:`~mocop_sklearn.normalization.ProfileNormalizer`). The authors'
+        their own controls before (:class:`~mocop_sklearn.profiles.ProfileNormalizer`). The authors'
         release leaves the projection heads untrained by mistake; here they are trained, and
         ``train_heads=False`` reproduces the release.
 

@@ -421,7 +421,7 @@ CASES = {
     ),
     "save: foreign class": (
         TypeError,
-        r"profile_transformer is a test_bad_inputs\.Foreign, which .* without pickle",
+        r"profile_transformer is a tests\.test_bad_inputs\.Foreign, which .* without pickle",
         lambda c: c.fit_pairs(profile_transformer=Foreign()).save(c.folder / "model"),
     ),
     "transformer that returns NaN": (

@@ -25,8 +25,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, RobustScaler
 
 import mocop_sklearn
-from mocop_sklearn import MoCoPEmbedder, PairedProfiles, featurize, inference, training
+from mocop_sklearn import MoCoPEmbedder, PairedProfiles
+from mocop_sklearn.molecules import _featurize as featurize
 from mocop_sklearn.profiles import ProfileScaler
+from mocop_sklearn.training import _contrastive as training
+from mocop_sklearn.training import _inference as inference
 
 # ---------------------------------------------------------------------------------------------
 # what molecules may come in
@@ -310,10 +313,12 @@ def test_history(validated):
 def held_out(validated, smiles, profiles, monkeypatch):
     """Rows of the molecules that ``validated`` held out."""
     splits = []
-    split = mocop_sklearn.pretraining.split_molecules
+    split = mocop_sklearn.training._pretraining.split_molecules
     with monkeypatch.context() as patched:
         patched.setattr(
-            mocop_sklearn.pretraining, "split_molecules", lambda *args: splits.append(split(*args)) or splits[0]
+            mocop_sklearn.training._pretraining,
+            "split_molecules",
+            lambda *args: splits.append(split(*args)) or splits[0],
         )
         clone(validated).set_params(max_epochs=1).fit(smiles, profiles)
     # molecules are numbered by their canonical SMILES
@@ -615,8 +620,8 @@ def test_a_numpy_number_in_the_transformer_is_a_number(fitted, smiles):
 
 def test_fits_are_cached_by_what_decides_them(smiles, profiles, tiny, tmp_path, monkeypatch):
     runs = []
-    train = mocop_sklearn.pretraining.train
-    monkeypatch.setattr(mocop_sklearn.pretraining, "train", lambda *a, **k: runs.append(1) or train(*a, **k))
+    train = mocop_sklearn.training._pretraining.train
+    monkeypatch.setattr(mocop_sklearn.training._pretraining, "train", lambda *a, **k: runs.append(1) or train(*a, **k))
     embedder = MoCoPEmbedder(**tiny, memory=tmp_path)
     first = embedder.fit(smiles, profiles).digest_
     for parameters in ({"verbose": 0}, {"output": "projection"}, {"n_jobs": 1}):
@@ -709,10 +714,12 @@ def test_foreign_checkpoints_are_left_alone(killed, checkpoints, smiles, profile
 
 
 def test_resuming_without_a_seed_goes_on_with_the_old_one(smiles, profiles, tiny, tmp_path, monkeypatch):
-    split = mocop_sklearn.pretraining.split_molecules
+    split = mocop_sklearn.training._pretraining.split_molecules
     held_out = []
     monkeypatch.setattr(
-        mocop_sklearn.pretraining, "split_molecules", lambda *args: held_out.append(split(*args)[1]) or split(*args)
+        mocop_sklearn.training._pretraining,
+        "split_molecules",
+        lambda *args: held_out.append(split(*args)[1]) or split(*args),
     )
     embedder = MoCoPEmbedder(**tiny | {"random_state": None}, checkpoint_dir=tmp_path, resume=True)
     first = embedder.fit(smiles, profiles)

@@ -4,13 +4,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import top_k_accuracy_score
 
 from mocop_sklearn import metrics
-from mocop_sklearn.metrics import (
-    normalized_rank,
-    retrieval_ranks,
-    retrieval_report,
-    retrieval_score,
-    top_k_accuracy,
-)
+from mocop_sklearn.metrics import normalized_rank, retrieval_ranks, retrieval_report, retrieval_score, top_k_accuracy
 
 
 @pytest.fixture

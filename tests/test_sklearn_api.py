@@ -14,7 +14,6 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from fronts import NumericRows
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from sklearn import config_context
@@ -30,6 +29,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
+from tests.helpers.fronts import NumericRows
 
 # ---------------------------------------------------------------------------------------------
 # scikit-learn's battery

@@ -16,8 +16,8 @@ import torch
 from common import DATA, RESULTS, machine
 from rdkit import RDLogger
 
-from mocop_sklearn.checkpoint import PretrainedModel
-from mocop_sklearn.runtime import once
+from mocop_sklearn.model_file._model import PretrainedModel
+from mocop_sklearn.utils._cache import once
 from qsar import corpora, peers, tasks
 from qsar.arms import Arm, Room, arms, recipe
 from qsar.features import FIXED, Lookup

@@ -13,8 +13,8 @@ from rdkit import Chem, rdBase
 from rdkit.Chem.Descriptors import CalcMolDescriptors
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
-from mocop_sklearn.molecules import connectivity_key
-from mocop_sklearn.runtime import once
+from mocop_sklearn.molecules._parse import connectivity_key
+from mocop_sklearn.utils._cache import once
 
 # 6,000 molecules a second, beside 250 for the descriptors: the floats of both are what costs memory
 Table = Callable[[Sequence[str]], np.ndarray]

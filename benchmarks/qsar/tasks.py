@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from mocop_sklearn.model_selection import molecule_groups, scaffold_groups
 from mocop_sklearn.molecules import canonical_smiles
-from mocop_sklearn.runtime import once
+from mocop_sklearn.utils._cache import once
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 # Which pairs of a split and a seed belong to the breadth of a set, or of an arm

@@ -21,8 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mocop_sklearn import MoCoPEmbedder
-from mocop_sklearn.build import build_pairs
+from mocop_sklearn import MoCoPEmbedder, build_pairs
 from mocop_sklearn.datasets import make_paired_profiles
 
 

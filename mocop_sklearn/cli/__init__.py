@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .. import __version__
+from .._version import __version__
 from ._corpora import build, build_arguments
 from ._fetch import fetch, fetch_arguments
 from ._models import info, info_arguments, pretrain, pretrain_arguments

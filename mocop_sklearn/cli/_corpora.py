@@ -77,11 +77,11 @@ def build(args: argparse.Namespace) -> None:
     A build that was killed goes on where it was when the same command is given again. The summary
     says what became of every well.
     """
-    from ..build import build_pairs
-    from ..normalization import ProfileNormalizer
-    from ..selection import ProfileFilter
-    from ..store import read_store
-    from ..tables import MoleculeFile
+    from ..pairs._build import build_pairs
+    from ..pairs._store import read_store
+    from ..profiles._filter import ProfileFilter
+    from ..profiles._normalizer import ProfileNormalizer
+    from ..tables._files import MoleculeFile
 
     normalizer: Any = (
         "passthrough" if args.method == "none" else ProfileNormalizer(args.method, on_missing=args.on_missing)

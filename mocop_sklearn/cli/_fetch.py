@@ -85,11 +85,11 @@ def fetch_jump(args: argparse.Namespace) -> None:
 
 
 def _store_jump(args: argparse.Namespace, selection: dict[str, Any], on_missing: str, verbose: int) -> None:
-    from ..build import build_pairs
     from ..datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS, jump_cp_plates
-    from ..normalization import ProfileNormalizer
-    from ..selection import ProfileFilter
-    from ..store import read_store
+    from ..pairs._build import build_pairs
+    from ..pairs._store import read_store
+    from ..profiles._filter import ProfileFilter
+    from ..profiles._normalizer import ProfileNormalizer
 
     plates, metadata = jump_cp_plates(args.out, **selection)
     build_pairs(

@@ -45,8 +45,9 @@ def pretrain(args: argparse.Namespace) -> None:
     all processes together.
     """
     from ..embedder import MoCoPEmbedder
-    from ..pairs import read_pairs
-    from ..runtime import atomic_write, joined_process_group
+    from ..pairs._pairs import read_pairs
+    from ..utils._distributed import joined_process_group
+    from ..utils._files import atomic_write
 
     flags = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
     given: dict[str, Any] = {name: flags[name] for name in MoCoPEmbedder().get_params(deep=False) if name in flags}
@@ -78,8 +79,8 @@ def info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def info(args: argparse.Namespace) -> None:
     """Describe a model file, or a stored corpus."""
-    from ..checkpoint import content_digest, read_file
-    from ..store import is_store
+    from ..model_file._model import content_digest, read_file
+    from ..pairs._store import is_store
 
     if is_store(args.file):
         _info_of_pairs(args)
@@ -121,7 +122,7 @@ def info(args: argparse.Namespace) -> None:
 
 
 def _info_of_pairs(args: argparse.Namespace) -> None:
-    from ..store import read_store
+    from ..pairs._store import read_store
 
     header = read_store(args.file).header
     if args.json:

@@ -52,7 +52,7 @@ def embed(args: argparse.Namespace) -> None:
     Shard I of N has the rows from R (I - 1) / N up to R I / N of all R, rounded down: the shards,
     concatenated in order, are the whole.
     """
-    from ..tables import MoleculeFile, embedding_writer
+    from ..tables._files import MoleculeFile, embedding_writer
 
     embedder = _load(args, args.output)
     library = MoleculeFile(args.molecules, args.smiles)
@@ -108,7 +108,7 @@ def retrieve(args: argparse.Namespace) -> None:
     import numpy as np
     from sklearn.neighbors import NearestNeighbors
 
-    from ..tables import write_table
+    from ..tables._files import write_table
 
     embedder = _load(args, "projection")
     query, queries = _queries(args, embedder)
@@ -129,8 +129,8 @@ def _queries(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
     """Names of the profiles that hold a value, and their unit vectors."""
     import numpy as np
 
-    from ..profiles import check_profiles, feature_columns
-    from ..tables import read_table
+    from ..profiles._scaler import check_profiles, feature_columns
+    from ..tables._files import read_table
 
     profiles = read_table(args.profiles)
     if args.id is not None and args.id not in profiles.columns:
@@ -157,7 +157,7 @@ def _library(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
     import numpy as np
     import pandas as pd
 
-    from ..tables import MoleculeFile
+    from ..tables._files import MoleculeFile
 
     molecules = MoleculeFile(args.molecules, args.smiles)
     frames, vectors = zip(*_embedded(args, embedder, molecules, range(molecules.n_rows)), strict=True)

@@ -38,7 +38,7 @@ _Path = str | os.PathLike[str]
 
 
 def _table(path: _Path, columns: Sequence[str]) -> Any:
-    from ..tables import read_table  # here, because it brings torch
+    from ..tables._files import read_table  # here, because it brings torch
 
     frame = read_table(path)
     missing = [column for column in columns if column not in frame]

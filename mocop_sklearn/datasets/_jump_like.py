@@ -17,10 +17,27 @@ from rdkit.rdBase import BlockLogs
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ..molecules import InvalidMolecule, parse_molecule
+from ..molecules._parse import InvalidMolecule, parse_molecule
 from ._jump_cp import JUMP_NEGCON
-from ._jump_layout import _PLATE_KEY, _amplitudes, _compounds, _first_plates, _make_layout, _read_layout, _rows_of
-from ._jump_plates import _MAX_USELESS, _USEFUL, _Key, _profiles, _random, _simulation, _Sizes, _write_plate
+from ._jump_layout import (
+    _PLATE_KEY,
+    _amplitudes,
+    _compounds,
+    _first_plates,
+    _make_layout,
+    _read_layout,
+    _rows_of,
+)
+from ._jump_plates import (
+    _MAX_USELESS,
+    _USEFUL,
+    _Key,
+    _profiles,
+    _random,
+    _simulation,
+    _Sizes,
+    _write_plate,
+)
 from ._simulated import (
     _DMSO,
     _N_SUBSTRUCTURES,
@@ -482,7 +499,7 @@ def _plates(data: Bunch) -> Iterable[tuple[_Key, np.ndarray, np.ndarray]]:
 def _write_metadata(folder: Path, data: Bunch, described: _Described) -> Bunch:
     import pandas as pd
 
-    from ..runtime import atomic_write
+    from ..utils._files import atomic_write
 
     compound = pd.DataFrame(
         {

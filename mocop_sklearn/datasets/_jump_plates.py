@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..selection import PAPER_BLOCKLIST
+from ..profiles._filter import PAPER_BLOCKLIST
 from ._jump_layout import _WELL_NAMES
 from ._simulated import (
     _CHANNELS,
@@ -186,7 +186,7 @@ def _write_plate(
     import pyarrow as pa
     from pyarrow import parquet
 
-    from ..runtime import atomic_write  # here, because it brings torch
+    from ..utils._files import atomic_write  # here, because it brings torch
 
     with threadpool_limits(1, "blas"):  # the last bits of a product may hang on the number of threads
         x = simulation.wells(plate, position, effect)

@@ -17,7 +17,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ..metrics import retrieval_report
-from ..molecules import InvalidMolecule, parse_molecule
+from ..molecules._parse import InvalidMolecule, parse_molecule
 
 _DMSO = "CS(C)=O"
 _N_ROWS, _N_COLUMNS = 16, 24

@@ -1,0 +1,434 @@
+"""What ``MoCoPClassifier`` and ``MoCoPRegressor`` share: parameters, molecules, networks, files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+
+from ._version import __version__
+from .embedder import MoCoPEmbedder
+from .model_file._model import (
+    PretrainedModel,
+    as_tensors,
+    check_vocabulary,
+    decode,
+    describe_callable,
+    encode,
+    library_versions,
+    plain_value,
+    read_file,
+    restore_standardize,
+    write_file,
+)
+from .model_selection._groups import scaffold_groups
+from .molecules._featurize import featurize
+from .molecules._fields import FEATURIZERS
+from .molecules._parse import as_text, check_molecules, report_invalid
+from .nn._encoders import Architecture, PredictionNetwork, SideBySide
+from .pairs._pairs import split_molecules
+from .training._contrastive import TrainingState
+from .training._inference import embed_molecules
+from .training._labels import measured_labels, weighted_moments
+from .training._state import read_state, write_state
+from .training._supervised import LabelledMolecules, SupervisedRecipe, SupervisedResult, train_supervised
+from .utils._cache import digest_of_pickle
+from .utils._device import resolve_device
+from .utils._random import base_seed, generator
+
+_KIND = "fine-tuned model"
+_MEMBER = 3  # purpose of a random generator
+# Parameters that change where and how loudly a fit runs, but not what comes out of it; the start has its own digest.
+_NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
+_SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
+
+
+def automatic(pretrained: bool, objective: str) -> dict[str, Any]:
+    """What "auto" stands for; docs/method.md has the cross-validation that chose it."""
+    if objective == "regression":
+        max_epochs, learning_rate = 60, 3e-4 if pretrained else 1e-3
+    else:
+        max_epochs, learning_rate = (30, 1e-4) if pretrained else (60, 3e-4)
+    head_init = "linear" if pretrained else "random"
+    return {"head_init": head_init, "max_epochs": max_epochs, "learning_rate": learning_rate}
+
+
+class FineTuned(BaseEstimator):
+    """What the classifier and the regressor share: parameters, molecules, members, files."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{
+            name: MoCoPEmbedder._parameter_constraints[name]
+            for name in (
+                "standardize invalid featurizer n_layers hidden_dim embedding_dim dropout weight_decay "
+                "validation_fraction patience device precision n_jobs checkpoint_dir resume random_state verbose "
+                "pretrained"
+            ).split()
+        },
+        "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "head_init": [StrOptions({"auto", "random", "linear"})],
+        **{
+            name: [*MoCoPEmbedder._parameter_constraints[name], StrOptions({"auto"})]
+            for name in ("max_epochs", "learning_rate")
+        },
+        "missing": [Real, str, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "validation_groups": [StrOptions({"molecule", "scaffold"})],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    }
+    # Weights are routed by default, so that nobody has to call set_fit_request.
+    __metadata_request__fit: ClassVar = {"sample_weight": True}
+    __metadata_request__score: ClassVar = {"sample_weight": True}
+
+    def __init__(
+        self,
+        *,
+        pretrained: Any = None,
+        standardize: Any = "parent",
+        invalid: str = "raise",
+        featurizer: str = "rich",
+        n_layers: int = 3,
+        hidden_dim: int = 75,
+        embedding_dim: int = 1024,
+        dropout: float = 0.1,
+        freeze: str | int = "none",
+        layer_decay: float = 1.0,
+        head_init: str = "auto",
+        missing: Any = np.nan,
+        max_epochs: int | str = "auto",
+        batch_size: int = 32,
+        learning_rate: float | str = "auto",
+        weight_decay: float = 0.0,
+        validation_fraction: float = 0.0,
+        validation_groups: str = "molecule",
+        patience: int | None = 20,
+        n_estimators: int = 1,
+        device: str = "auto",
+        precision: str = "auto",
+        n_jobs: int | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.pretrained = pretrained
+        self.standardize = standardize
+        self.invalid = invalid
+        self.featurizer = featurizer
+        self.n_layers = n_layers
+        self.hidden_dim = hidden_dim
+        self.embedding_dim = embedding_dim
+        self.dropout = dropout
+        self.freeze = freeze
+        self.layer_decay = layer_decay
+        self.head_init = head_init
+        self.missing = missing
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.validation_groups = validation_groups
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[list[Any], np.ndarray, np.ndarray, np.ndarray]:
+        """Return molecules, labels, which of them are measured, and row weights, the rows of weight 0 unmeasured."""
+        self._validate_params()
+        resolve_device(self.device)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        values = check_molecules(X)
+        labels, measured = measured_labels(y, self.missing)
+        check_consistent_length(values, labels)
+        weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+        return values, labels, measured & (weight > 0).reshape([-1] + [1] * (labels.ndim - 1)), weight
+
+    def _fit_members(
+        self,
+        values: list[Any],
+        measured: Any,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        mass: np.ndarray,
+        objective: str,
+    ) -> None:
+        """Train ``n_estimators`` networks on rows, those of one molecule merged.
+
+        The weighted mean of the labels of a molecule's rows has the same gradient as the rows. So rows may
+        come in any order, and a row of weight 2 is two rows. ``mass`` is the weights without those of the classes.
+        """
+        # MoCoPEmbedder knows what a pretrained model may be and which parameters contradict it
+        shared = {name: getattr(self, name) for name in ("pretrained", "standardize", *_SHAPE)}
+        start: PretrainedModel | None = MoCoPEmbedder(**shared)._load_pretrained()
+        if start is None:
+            shape = {name: plain_value(getattr(self, name)) for name in _SHAPE}
+            architecture = Architecture(**shape, projection_dim=0, profile_dims=(), n_profile_features=0, dropout=0)
+        else:
+            architecture = start.architecture
+        architecture = replace(architecture, dropout=float(self.dropout))
+        standardize = start.standardize if start else self.standardize
+        if not isinstance(self.freeze, str) and self.freeze > architecture.n_layers:
+            raise ValueError(f"freeze={self.freeze}, but the encoder has {architecture.n_layers} convolutions.")
+
+        found = featurize(values, architecture.featurizer, standardize, identify=True, n_jobs=self.n_jobs)
+        report_invalid(values, found.reasons, self.invalid)
+        graph_of_row = found.graph_of_value
+        rows = np.flatnonzero((graph_of_row >= 0) & measured)
+        # Of several spellings of a molecule the first by alphabet gives the order of its atoms, whatever that of rows.
+        rows = np.array(sorted(rows, key=lambda row: as_text(values[row])), dtype=int)
+        smiles = np.asarray(found.smiles, dtype=object)[graph_of_row[rows]]
+        unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)
+        if len(unique) < 2:
+            raise ValueError(
+                f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
+                f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
+            )
+        auto = automatic(start is not None, objective)
+        chosen = {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
+        merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
+        total, mass = merge @ weights[rows], merge @ mass[rows]
+        targets = merge @ (weights[rows] * targets[rows]) / np.where(total > 0, total, 1)
+        largest = mass.max() or 1
+        total, mass = total / largest, mass / largest
+        graphs = found.graphs.take(torch.from_numpy(graph_of_row[rows][first]))
+        groups = keys = np.asarray(found.keys, dtype=str)[graph_of_row[rows][first]]
+        if self.validation_groups == "scaffold":
+            groups = scaffold_groups(unique.tolist(), standardize=None, n_jobs=self.n_jobs)
+        key = self._fit_key(values, start, targets, weights, objective)
+        seed, states = self._unfinished(key)
+        results: list[SupervisedResult] = []
+        shifts, scales = [], []
+        for member in range(self.n_estimators):
+            member_seed = int(generator(seed, _MEMBER, member).integers(2**62))
+            training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
+            shift, scale = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
+            if objective == "regression":
+                shift, scale = weighted_moments(targets[training], total[training])
+                # what training cannot learn is predicted as the constant that is known of it
+                shift = np.where(np.isnan(shift), weighted_moments(targets, total)[0], shift)
+                scale = np.nan_to_num(scale)
+            scaled = np.where(total > 0, (targets - np.nan_to_num(shift)) / np.where(scale > 0, scale, 1), 0)
+
+            def part(molecules: np.ndarray, scaled: np.ndarray = scaled) -> LabelledMolecules:
+                arrays = (torch.from_numpy(a[molecules].astype(np.float32)) for a in (scaled, total, mass))
+                return LabelledMolecules(graphs.take(torch.from_numpy(molecules)), *arrays)
+
+            results.append(
+                train_supervised(
+                    architecture,
+                    SupervisedRecipe(
+                        objective=objective,
+                        freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
+                        layer_decay=float(self.layer_decay),
+                        head_init=chosen["head_init"],
+                        max_epochs=chosen["max_epochs"],
+                        batch_size=self.batch_size,
+                        learning_rate=float(chosen["learning_rate"]),
+                        weight_decay=float(self.weight_decay),
+                        patience=self.patience,
+                        precision=self.precision,
+                    ),
+                    part(training),
+                    part(validation) if len(validation) else None,
+                    seed=member_seed,
+                    device=resolve_device(self.device),
+                    encoder_weights=_encoder_weights(start),
+                    resume_from=states.get(member),
+                    save=partial(write_state, self._state_path(key, member), seed) if key else None,
+                    verbose=bool(self.verbose),
+                )
+            )
+            shifts.append(shift)
+            scales.append(scale)
+        self._architecture, self._standardize = architecture, standardize
+        self._shift, self._scale = np.array(shifts), np.array(scales)
+        self.weights_ = [result.weights for result in results]
+        self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
+        self.n_iter_ = max(len(result.history) for result in results)
+        self.best_score_ = float(np.mean([result.best_score for result in results]))
+        self.molecule_keys_ = np.unique([*keys, *(start.molecule_keys if start else ())])
+        self._module = self._build()
+
+    def _fit_key(self, values: list[Any], start: PretrainedModel | None, *labels: Any) -> str:
+        """Digest of all that decides what a fit returns; without checkpoints, nobody asks for it."""
+        if self.resume and self.checkpoint_dir is None:
+            raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
+        if self.checkpoint_dir is None:
+            return ""
+        parameters = {name: v for name, v in self.get_params(deep=False).items() if name not in _NO_EFFECT_ON_FIT}
+        content = [__version__, type(self).__name__, start and start.digest, *map(as_text, values), *labels, parameters]
+        return digest_of_pickle(content)
+
+    def _state_path(self, key: str, member: int) -> Path:
+        return Path(cast(Any, self.checkpoint_dir)) / f"{key}-{member}.safetensors"
+
+    def _unfinished(self, key: str) -> tuple[int, dict[int, TrainingState]]:
+        """Seed of the fit, and the states of the networks that a killed run left."""
+        paths = {member: self._state_path(key, member) for member in range(self.n_estimators if self.resume else 0)}
+        found = {member: read_state(path) for member, path in paths.items() if path.exists()}
+        seed = found[0][0] if 0 in found else base_seed(self.random_state)
+        # a state of another seed is of an earlier run, which a later one has replaced in part
+        return seed, {member: state for member, (own_seed, state) in found.items() if own_seed == seed}
+
+    @property
+    def model_(self) -> PretrainedModel:
+        """The encoder of the first network, for ``pretrained=`` of an embedder or of another fine-tuning."""
+        check_is_fitted(self)
+        prefix = "molecule_encoder."
+        return PretrainedModel(
+            architecture=replace(self._architecture, projection_dim=0, profile_dims=(), n_profile_features=0),
+            weights={name: w for name, w in self.weights_[0].items() if name.startswith(prefix)},
+            standardize=self._standardize,
+            profile_transformer=None,
+            profile_features=None,
+            n_profile_columns=0,
+            molecule_keys=self.molecule_keys_.tolist(),
+            history=[{name: v for name, v in row.items() if name != "estimator"} for row in self.history_],
+            n_iter=self.n_iter_,
+            best_score=self.best_score_,
+        )
+
+    # -- predicting ---------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are no molecules."""
+        check_is_fitted(self)
+        values = check_molecules(X)
+        outputs, reasons = embed_molecules(
+            self._torch_module(),
+            values,
+            featurizer=self._architecture.featurizer,
+            standardize=self._standardize,
+            invalid=self.invalid,
+            device=resolve_device(self.device),
+            precision=self.precision,
+            n_jobs=self.n_jobs,
+        )
+        report_invalid(values, reasons, self.invalid)
+        members = outputs.reshape(len(values), *self._shift.shape).swapaxes(0, 1)
+        return members * self._scale[:, None] + self._shift[:, None]
+
+    def _torch_module(self) -> SideBySide:
+        if not hasattr(self, "_module"):
+            self._module = self._build()
+        return self._module.to(resolve_device(self.device))
+
+    def _build(self) -> SideBySide:
+        members = []
+        for weights in self.weights_:
+            with torch.device("meta"):  # random initial weights would cost time and torch's global random state
+                network = PredictionNetwork(self._architecture, self._shift.shape[1])
+            network.load_state_dict(as_tensors(weights), assign=True)
+            members.append(network)
+        return SideBySide(members, self._shift.size)
+
+    def _check_ensemble(self) -> None:
+        if len(self._shift) < 2:
+            raise ValueError("A spread needs an ensemble: set n_estimators to 2 or more and fit again.")
+
+    # -- files --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a safetensors file, which holds no pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        check_is_fitted(self)
+        arrays: dict[str, np.ndarray] = {}
+        own = ("_shift", "_scale", "_tasks_shape", "_constant")
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in own}
+        parameters = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
+        plain = (bool, int, float, str, type(None))
+        header = {
+            "estimator": type(self).__name__,
+            "versions": library_versions(),
+            "architecture": self._architecture.as_dict(),
+            "vocabulary": FEATURIZERS[self._architecture.featurizer].vocabulary(),
+            "standardize": describe_callable(self._standardize),
+            "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n != "pretrained"},
+            "fitted": encode(fitted, arrays, "fitted", strict=True),
+        }
+        write_file(path, _KIND, header, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Return the fitted estimator of a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written by ``save``.
+        **parameters
+            Parameters of the class that replace those of the file, such as ``device``; ``standardize`` must be
+            given again when it was a function. What is no plain value, as ``pretrained``, has its default.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            When the file is missing, truncated, altered, of a newer format or of another kind.
+        """
+        header, arrays = read_file(path, _KIND)
+        architecture = Architecture.from_dict(header["architecture"])
+        if header["estimator"] != cls.__name__:
+            raise ValueError(f"{str(path)!r} holds a {header['estimator']}, not a {cls.__name__}.")
+        check_vocabulary(path, architecture, header["vocabulary"], header["versions"])
+        estimator = cls(**(header["parameters"] | parameters))
+        estimator._validate_params()
+        for name, value in decode(header["fitted"], arrays).items():
+            setattr(estimator, name, value)
+        estimator._architecture = architecture
+        estimator._standardize = restore_standardize(path, header["standardize"], estimator.standardize)
+        return estimator
+
+    # -- the scikit-learn contract ------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.invalid == "nan"
+        tags.target_tags.multi_output = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Weights travel as the arrays in weights_: the torch module is rebuilt, on whatever device there is.
+        return {name: value for name, value in super().__getstate__().items() if name != "_module"}
+
+
+def _encoder_weights(start: PretrainedModel | None) -> dict[str, torch.Tensor] | None:
+    if start is None:
+        return None
+    prefix = "molecule_encoder."
+    weights = {name.removeprefix(prefix): w for name, w in start.weights.items() if name.startswith(prefix)}
+    return as_tensors(weights)
+
+
+def some_columns(columns: list[int] | np.ndarray) -> str:
+    """The first ten of column numbers, for a message."""
+    return ", ".join(map(str, columns[:10])) + ", ..." * (len(columns) > 10)

@@ -1,0 +1,429 @@
+"""``MoCoPClassifier`` and ``MoCoPRegressor``: the molecule encoder trained end to end on labels."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.special import expit, log_expit, log_softmax, logsumexp
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+
+from ._finetuned import FineTuned, some_columns
+from .training._labels import check_same_shape, class_factors, measured_labels, plain_labels
+
+
+class MoCoPClassifier(ClassifierMixin, FineTuned):
+    """Classifier that fine-tunes the molecule encoder on assay labels, one task or many at once.
+
+    The network is the encoder of :class:`~mocop_sklearn.MoCoPEmbedder`, tanh, dropout and one linear layer,
+    trained with the cross-entropy over the measured labels, after [1]_. Rows of one molecule are merged: their
+    weighted labels count as they would one by one.
+
+    Parameters
+    ----------
+    pretrained : str, Path, PretrainedModel or fitted estimator, default=None
+        Where the encoder starts: a model file, a fitted embedder, classifier or regressor of this package (as
+        ``FrozenEstimator`` where scikit-learn clones), or its ``model_``. The shape of the encoder and the
+        standardisation then come from the model; giving another value than the default for one of them is an
+        error. None starts from random weights.
+    standardize : {"parent", None} or callable, default="parent"
+        As in :class:`~mocop_sklearn.MoCoPEmbedder`.
+    invalid : {"raise", "nan"}, default="raise"
+        What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``; NaN from
+        ``predict_proba``, ``decision_function`` and ``predict`` (None where the classes are strings), one warning.
+    featurizer : {"rich", "paper"}, default="rich"
+    n_layers : int, default=3
+    hidden_dim : int, default=75
+    embedding_dim : int, default=1024
+        The shape of an encoder that starts from random weights; as in :class:`~mocop_sklearn.MoCoPEmbedder`.
+    dropout : float, default=0.1
+        In the encoder and before the last layer, also with ``pretrained``.
+    freeze : {"none", "encoder"} or int, default="none"
+        What keeps its weights: nothing, the whole encoder (a linear probe, whose epochs cost next to nothing),
+        or the input and this many of the first convolutions.
+    layer_decay : float, default=1.0
+        The learning rate of each layer is this factor times that of the layer above it; the last linear layer
+        has ``learning_rate``, and the encoder's linear layer comes next.
+    head_init : {"auto", "random", "linear"}, default="auto"
+        Where the last linear layer starts: at random, or at a ridge or logistic regression of what the encoder makes
+        of the training molecules, as in linear probing before fine-tuning [2]_. ``"auto"``: linear with
+        ``pretrained``, else random.
+    class_weight : {"balanced", None} or dict, default=None
+        As in scikit-learn: ``"balanced"`` makes the classes of each task weigh the same; a dict maps classes to
+        weights, 1 for those that it does not name. In batches of any size.
+    missing : number, str or None, default=nan
+        The label of what was not measured, beside NaN and None, which always are.
+    max_epochs : int or "auto", default="auto"
+        An epoch is one pass over the distinct molecules. ``"auto"``: 30 for a classifier with ``pretrained``, else 60.
+    batch_size : int, default=32
+    learning_rate : float or "auto", default="auto"
+        Constant. ``"auto"``: 1e-4 with ``pretrained``, else 3e-4; for a regressor, 3e-4 and 1e-3.
+    weight_decay : float, default=0.0
+        Of AdamW; 0 is Adam.
+    validation_fraction : float, default=0.0
+        Share of the groups of molecules that chooses the best epoch. With 0, or where either part would hold
+        fewer than two groups, all ``max_epochs`` are run and the last is kept.
+    validation_groups : {"molecule", "scaffold"}, default="molecule"
+        What is never on both sides of that split: rows of one connectivity, or of one Bemis-Murcko scaffold.
+    patience : int or None, default=20
+        Stop after this many epochs without a better validation score.
+    n_estimators : int, default=1
+        Networks, each with its own random numbers and validation part, whose probabilities are averaged.
+    device : str, default="auto"
+        ``"auto"`` takes the GPU when there is one.
+    precision : {"auto", "fp32", "bf16"}, default="auto"
+        ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
+    n_jobs : int, default=None
+        Processes that parse molecules and, on a CPU, predict.
+    checkpoint_dir : str or Path, default=None
+        Where the state of training is written after every epoch.
+    resume : bool, default=False
+        Continue the same training from ``checkpoint_dir``; on a CPU the result is bit-equal to that of
+        a run without a break.
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        For several tasks, their numbers, as scikit-learn has it for multilabel problems.
+    unscorable_tasks_ : list of int
+        Tasks with fewer than two classes in ``fit``. They are not trained on: the one class there is is
+        predicted, or NaN where nothing was measured; with several tasks, ``score`` leaves them out.
+    history_ : list of dict
+        One row per network and epoch: estimator, epoch, loss, validation_loss, validation_score, seconds.
+    n_iter_ : int
+        Epochs run, the most of any network.
+    best_score_ : float
+        Validation score of the kept weights, averaged over the networks: the mean average precision of the tasks (or
+        classes) with two classes among the validation molecules; NaN without any, as by default.
+    weights_ : list of dict of ndarray
+        Weights of each network, by name.
+    model_ : PretrainedModel
+        The encoder of the first network, for ``pretrained=``.
+    molecule_keys_ : ndarray of str
+        Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
+        :func:`~mocop_sklearn.model_selection.overlap`.
+
+    See Also
+    --------
+    MoCoPRegressor : For numbers.
+    mocop_sklearn.MoCoPEmbedder : For the embedding itself, beside any other classifier.
+
+    References
+    ----------
+    .. [1] Nguyen, Pertusi, Branson. Molecule-Morphology Contrastive Pretraining for Transferable
+       Molecular Representation. arXiv 2305.09790, 2023.
+    .. [2] Kumar, Raghunathan, Jones, Ma, Liang. Fine-Tuning can Distort Pretrained Features and Underperform
+       Out-of-Distribution. ICLR 2022, arXiv 2202.10054, section 3.4.
+
+    Examples
+    --------
+    >>> from mocop_sklearn import MoCoPClassifier
+    >>> smiles = ["CCO", "CCCO", "c1ccccc1", "Cc1ccccc1"]
+    >>> aromatic = ["no", "no", "yes", "yes"]
+    >>> classifier = MoCoPClassifier(learning_rate=1e-3, max_epochs=20, random_state=0).fit(smiles, aromatic)
+    >>> classifier.predict(["CCCCO", "CCc1ccccc1"])
+    array(['no', 'yes'], dtype='<U3')
+
+    Two tasks, of which not all was measured:
+
+    >>> Y = [[0, 1], [0, float("nan")], [1, 0], [float("nan"), 0]]
+    >>> classifier.fit(smiles, Y).predict_proba(["CCCCO", "CCc1ccccc1", "CCC"]).shape
+    (3, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **FineTuned._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        pretrained: Any = None,
+        standardize: Any = "parent",
+        invalid: str = "raise",
+        featurizer: str = "rich",
+        n_layers: int = 3,
+        hidden_dim: int = 75,
+        embedding_dim: int = 1024,
+        dropout: float = 0.1,
+        freeze: str | int = "none",
+        layer_decay: float = 1.0,
+        head_init: str = "auto",
+        class_weight: Any = None,
+        missing: Any = np.nan,
+        max_epochs: int | str = "auto",
+        batch_size: int = 32,
+        learning_rate: float | str = "auto",
+        weight_decay: float = 0.0,
+        validation_fraction: float = 0.0,
+        validation_groups: str = "molecule",
+        patience: int | None = 20,
+        n_estimators: int = 1,
+        device: str = "auto",
+        precision: str = "auto",
+        n_jobs: int | None = None,
+        checkpoint_dir: Any = None,
+        resume: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            pretrained=pretrained,
+            standardize=standardize,
+            invalid=invalid,
+            featurizer=featurizer,
+            n_layers=n_layers,
+            hidden_dim=hidden_dim,
+            embedding_dim=embedding_dim,
+            dropout=dropout,
+            freeze=freeze,
+            layer_decay=layer_decay,
+            head_init=head_init,
+            missing=missing,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            validation_fraction=validation_fraction,
+            validation_groups=validation_groups,
+            patience=patience,
+            n_estimators=n_estimators,
+            device=device,
+            precision=precision,
+            n_jobs=n_jobs,
+            checkpoint_dir=checkpoint_dir,
+            resume=resume,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fine-tune on labels.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like or sparse matrix, shape (n_samples,) or (n_samples, n_tasks)
+            One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured, nor is
+            what a sparse matrix does not store. One column is one task, as if it were one-dimensional.
+        sample_weight : array-like of float, shape (n_samples,), default=None
+            A row of weight 0 is as good as absent, once it is checked. The loss of a batch is the weighted mean over
+            its labels, as in scikit-learn's MLPClassifier, so weights of very different size call for large batches.
+
+        Returns
+        -------
+        MoCoPClassifier
+
+        Raises
+        ------
+        ValueError
+            When rows are invalid, lengths differ, labels are no classes, or fewer than two distinct molecules
+            with labels remain.
+        """
+        values, labels, measured, weight = self._check_fit(X, y, sample_weight)
+        known = plain_labels(labels[measured])
+        if len(known):
+            check_classification_targets(known)
+        if labels.ndim == 2:
+            _check_tasks(known, labels.shape[1])
+        values_of_classes = np.array([0, 1]) if labels.ndim == 2 else np.unique(known)
+        n_classes = len(values_of_classes)
+        codes = np.full((len(values), math.prod(labels.shape[1:])), -1)  # number of the class, -1 where not measured
+        codes[measured.reshape(codes.shape)] = np.searchsorted(values_of_classes, known)
+        # weight of each class of each task, (n_tasks, n_classes)
+        mass = np.stack([weight @ (codes == c) for c in range(max(1, n_classes))], axis=1)
+        scorable = (mass > 0).sum(axis=1) > 1
+        factors = class_factors(self.class_weight, mass, values_of_classes)
+        present = weight[:, None] * scorable * (codes >= 0)
+        weights = present * sum(factors[:, c] * (codes == c) for c in range(mass.shape[1]))
+        if present.any() and not weights.any():
+            raise ValueError(f"class_weight={self.class_weight} leaves no label with a weight above 0.")
+        weights = weights * (present.sum() / (weights.sum() or 1))  # class weights are 1 on average
+        classes, objective = (np.arange(n_classes), "multiclass") if n_classes > 2 else (np.array([1]), "binary")
+        known_rows, targets = (codes >= 0).any(axis=1), (codes == classes).astype(float)
+        self._fit_members(values, known_rows, targets, weights, present, objective)
+        self._tasks_shape = list(labels.shape[1:])
+        self.classes_ = np.arange(labels.shape[1]) if labels.ndim == 2 else values_of_classes
+        self.unscorable_tasks_ = np.flatnonzero(~scorable).tolist()
+        self._constant = np.where(mass.any(axis=1), mass.argmax(axis=1), np.nan)
+        if len(self.unscorable_tasks_):
+            warnings.warn(
+                f"{len(self.unscorable_tasks_)} of {len(scorable)} tasks have fewer than two classes among the "
+                f"measured labels (columns {some_columns(self.unscorable_tasks_)} of y). The one they have is always "
+                f"predicted{', and score leaves them out' if labels.ndim == 2 else ''}.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Log-odds of the positive class of each task, or logarithms of the probabilities of several classes.
+
+        Of the averaged probability, where there are several networks.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples,), (n_samples, n_classes) or (n_samples, n_tasks)
+            The first for two classes, the second for more. Infinite for a task that had one class in ``fit``, NaN
+            for one without labels.
+        """
+        outputs = self._outputs(X)
+        if self._is_multiclass():
+            return logsumexp(log_softmax(outputs, axis=2), axis=0) - np.log(len(outputs))
+        log_odds = logsumexp(log_expit(outputs), axis=0) - logsumexp(log_expit(-outputs), axis=0)
+        constant = self._constant[self.unscorable_tasks_]
+        with np.errstate(invalid="ignore"):
+            log_odds[:, self.unscorable_tasks_] = np.where(
+                np.isnan(log_odds[:, self.unscorable_tasks_]), np.nan, (2 * constant - 1) * np.inf
+            )
+        return log_odds if self._tasks_shape else log_odds[:, 0]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes) or (n_samples, n_tasks)
+            For one task, of each of ``classes_``; for several, of 1.
+        """
+        return self._probabilities(self.decision_function(X))
+
+    def _probabilities(self, decision: np.ndarray) -> np.ndarray:
+        if self._is_multiclass():
+            return np.exp(decision - logsumexp(decision, axis=1, keepdims=True))
+        if self._tasks_shape:
+            return expit(decision)
+        return np.stack([expit(-decision), expit(decision)], axis=1)[:, : len(self.classes_)]
+
+    def predict_proba_std(self, X: Any) -> np.ndarray:
+        """Standard deviation of ``predict_proba`` among the networks of the ensemble.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes) or (n_samples, n_tasks)
+
+        Raises
+        ------
+        ValueError
+            When there is one network only.
+        """
+        check_is_fitted(self)
+        self._check_ensemble()
+        outputs = self._outputs(X)
+        if not self._is_multiclass():
+            outputs[..., self.unscorable_tasks_] = (
+                0 * outputs[..., self.unscorable_tasks_] + self._constant[self.unscorable_tasks_]
+            )
+            if not self._tasks_shape:
+                outputs = outputs[..., 0]
+        return np.std([self._probabilities(output) for output in outputs], axis=0)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable classes.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray, shape (n_samples,) or (n_samples, n_tasks)
+            Of ``classes_``, or 0 and 1 for several tasks. Floats with NaN, or objects with None, where a row is no
+            molecule or a task had no labels.
+        """
+        return self._classes(self.decision_function(X))
+
+    def _classes(self, decision: np.ndarray) -> np.ndarray:
+        undefined = np.isnan(decision)
+        if self._tasks_shape:
+            return np.where(undefined, np.nan, decision > 0) if undefined.any() else (decision > 0).astype(int)
+        if self._is_multiclass():
+            undefined, codes = undefined.any(axis=1), decision.argmax(axis=1)
+        else:
+            codes = np.minimum(decision > 0, len(self.classes_) - 1)
+        labels = self.classes_[codes]
+        if undefined.any():
+            empty, dtype = (np.nan, float) if labels.dtype.kind in "biuf" else (None, object)
+            labels = labels.astype(dtype)
+            labels[undefined] = empty
+        return labels
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy for one task; the mean area under the ROC curve for several.
+
+        Labels that were not measured and rows that are no molecules are left out. So are tasks with one class in
+        ``fit`` or in y.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like, shape (n_samples,) or (n_samples, n_tasks)
+        sample_weight : array-like of float, shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            NaN when there is nothing to score.
+        """
+        decision = self.decision_function(X)
+        labels, measured = measured_labels(y, self.missing)
+        check_consistent_length(decision, labels)
+        weight = _check_sample_weight(sample_weight, labels)
+        if not self._tasks_shape:
+            defined = ~np.isnan(decision.reshape(len(labels), -1)).any(axis=1)
+            check_same_shape(labels, defined)
+            rows = measured & defined & (weight > 0)
+            if not rows.any():
+                return float("nan")
+            return float(
+                accuracy_score(plain_labels(labels[rows]), self._classes(decision[rows]), sample_weight=weight[rows])
+            )
+        check_same_shape(labels, decision)
+        _check_tasks(plain_labels(labels[measured]), labels.shape[1])
+        scores = []
+        for task in np.setdiff1d(np.arange(decision.shape[1]), self.unscorable_tasks_):
+            rows = measured[:, task] & ~np.isnan(decision[:, task]) & (weight > 0)
+            known = plain_labels(labels[rows, task])
+            if len(np.unique(known)) == 2:
+                scores.append(roc_auc_score(known, decision[rows, task], sample_weight=weight[rows]))
+        return float(np.mean(scores)) if scores else float("nan")
+
+    def _is_multiclass(self) -> bool:
+        return not self._tasks_shape and len(self.classes_) > 2
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _check_tasks(known: np.ndarray, n_tasks: int) -> None:
+    """Raise ``ValueError`` unless the measured labels of several tasks are 0 and 1."""
+    if not set(np.unique(known).tolist()) <= {0, 1}:
+        raise ValueError(
+            f"y has {n_tasks} columns, so each must hold 0, 1 and missing values, but got "
+            f'{np.unique(known)[:10].tolist()}. For -1 as "not measured", set missing=-1.'
+        )

@@ -1,0 +1,11 @@
+"""Model files: what a trained model is to the rest of the package, and how it is written."""
+
+from typing import TYPE_CHECKING
+
+from ..utils._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ._model import PretrainedModel
+
+__all__ = ["PretrainedModel"]
+__getattr__, __dir__ = lazy_names(__name__, {"PretrainedModel": "_model"})

@@ -1,0 +1,189 @@
+"""``MoCoPClassifier`` and ``MoCoPRegressor``: the molecule encoder trained end to end on labels."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from ._finetuned import FineTuned, some_columns
+from .training._labels import check_same_shape, measured_labels, numeric_labels
+
+
+class MoCoPRegressor(RegressorMixin, FineTuned):
+    """Regressor that fine-tunes the molecule encoder on measured numbers, one target or many at once.
+
+    As :class:`MoCoPClassifier` [1]_, with the squared error. Each target is scaled to mean 0 and variance 1 on the
+    training part, and predictions are scaled back. A target that is constant there is predicted as that constant, one
+    that was not measured as NaN.
+
+    Parameters
+    ----------
+    pretrained : str, Path, PretrainedModel or fitted estimator, default=None
+        Where the encoder starts; None is from random weights.
+    standardize : {"parent", None} or callable, default="parent"
+    invalid : {"raise", "nan"}, default="raise"
+        What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``, NaN from ``predict``,
+        one warning.
+    featurizer : {"rich", "paper"}, default="rich"
+    n_layers : int, default=3
+    hidden_dim : int, default=75
+    embedding_dim : int, default=1024
+    dropout : float, default=0.1
+    freeze : {"none", "encoder"} or int, default="none"
+    layer_decay : float, default=1.0
+    head_init : {"auto", "random", "linear"}, default="auto"
+    missing : number or None, default=nan
+        The value of what was not measured, beside NaN and None, which always are.
+    max_epochs : int or "auto", default="auto"
+    batch_size : int, default=32
+    learning_rate : float or "auto", default="auto"
+    weight_decay : float, default=0.0
+    validation_fraction : float, default=0.0
+    validation_groups : {"molecule", "scaffold"}, default="molecule"
+    patience : int or None, default=20
+    n_estimators : int, default=1
+        Networks, each with its own random numbers and validation part, whose predictions are averaged.
+    device : str, default="auto"
+    precision : {"auto", "fp32", "bf16"}, default="auto"
+    n_jobs : int, default=None
+    checkpoint_dir : str or Path, default=None
+    resume : bool, default=False
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+        All these as in :class:`MoCoPClassifier`.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        One row per network and epoch: estimator, epoch, loss, validation_loss (of the scaled targets),
+        validation_score, seconds.
+    n_iter_ : int
+        Epochs run, the most of any network.
+    best_score_ : float
+        Validation R² of the kept weights, averaged over the targets and networks; NaN without validation molecules.
+    weights_ : list of dict of ndarray
+        Weights of each network, by name.
+    model_ : PretrainedModel
+        The encoder of the first network, for ``pretrained=``.
+    molecule_keys_ : ndarray of str
+        Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
+        :func:`~mocop_sklearn.model_selection.overlap`.
+
+    See Also
+    --------
+    MoCoPClassifier : For classes; its documentation has more on the parameters.
+
+    References
+    ----------
+    .. [1] Nguyen, Pertusi, Branson. Molecule-Morphology Contrastive Pretraining for Transferable
+       Molecular Representation. arXiv 2305.09790, 2023.
+
+    Examples
+    --------
+    >>> from mocop_sklearn import MoCoPRegressor
+    >>> smiles = ["C", "CC", "CCC", "CCCC", "CCCCC", "CCCCCC"]
+    >>> boiling_point = [-161.5, -88.6, -42.1, -0.5, 36.1, 68.7]
+    >>> regressor = MoCoPRegressor(n_estimators=2, max_epochs=20, random_state=0).fit(smiles, boiling_point)
+    >>> mean, spread = regressor.predict(["CCCCCCC"], return_std=True)
+    >>> mean.shape, spread.shape
+    ((1,), (1,))
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fine-tune on numbers.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like of float or sparse matrix, shape (n_samples,) or (n_samples, n_targets)
+            NaN, None and ``missing`` are not measured, nor is what a sparse matrix does not store. One column is one
+            target, as if it were one-dimensional.
+        sample_weight : array-like of float, shape (n_samples,), default=None
+            As in :class:`MoCoPClassifier`.
+
+        Returns
+        -------
+        MoCoPRegressor
+
+        Raises
+        ------
+        ValueError
+            When rows are invalid, lengths differ, targets are no numbers, or fewer than two distinct molecules with
+            targets remain.
+        """
+        values, labels, measured, weight = self._check_fit(X, y, sample_weight)
+        targets = numeric_labels(labels, measured).reshape(len(values), -1)
+        measured = measured.reshape(targets.shape)
+        weights = weight[:, None] * measured
+        self._fit_members(values, measured.any(axis=1), targets, weights, weights, "regression")
+        self._tasks_shape = list(labels.shape[1:])
+        unmeasured = np.flatnonzero(np.isnan(self._shift[0]))
+        if len(unmeasured):
+            warnings.warn(
+                f"{len(unmeasured)} of {targets.shape[1]} targets were not measured in any row (columns "
+                f"{some_columns(unmeasured)} of y): predictions of them are NaN.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def predict(self, X: Any, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Predict numbers.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        return_std : bool, default=False
+            Also return the standard deviation among the networks of the ensemble.
+
+        Returns
+        -------
+        mean : ndarray of float64, shape (n_samples,) or (n_samples, n_targets)
+            In the unit of y.
+        std : ndarray of the same shape, only with ``return_std``
+
+        Raises
+        ------
+        ValueError
+            When ``return_std`` is asked of one network only.
+        """
+        check_is_fitted(self)
+        if return_std:
+            self._check_ensemble()
+        outputs = self._outputs(X)
+        outputs = outputs if self._tasks_shape else outputs[:, :, 0]
+        return (outputs.mean(axis=0), outputs.std(axis=0)) if return_std else outputs.mean(axis=0)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R², the mean over the targets with two or more different values in y.
+
+        What was not measured and rows that are no molecules are left out.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like of float, shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of float, shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            NaN when there is nothing to score.
+        """
+        predicted = self.predict(X)
+        assert isinstance(predicted, np.ndarray)
+        labels, measured = measured_labels(y, self.missing)
+        check_same_shape(labels, predicted)
+        weight = _check_sample_weight(sample_weight, labels)
+        columns = (a.reshape(len(labels), -1).T for a in (numeric_labels(labels, measured), measured, predicted))
+        scores = []
+        for truth, known, prediction in zip(*columns, strict=True):
+            rows = known & ~np.isnan(prediction) & (weight > 0)
+            if rows.any() and np.ptp(truth[rows]) > 0:
+                scores.append(r2_score(truth[rows], prediction[rows], sample_weight=weight[rows]))
+        return float(np.mean(scores)) if scores else float("nan")

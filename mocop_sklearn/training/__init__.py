@@ -1,0 +1,3 @@
+"""Training: batches, the loop, contrastive and supervised objectives, and inference."""
+
+__all__: list[str] = []

@@ -1,0 +1,213 @@
+"""From paired rows to a trained model: featurise, split, scale, train, keep."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from ..model_file._model import PretrainedModel, as_tensors
+from ..molecules._featurize import featurize
+from ..molecules._parse import report_invalid
+from ..nn._encoders import Architecture
+from ..pairs._pairs import PairedProfiles, split_molecules
+from ..profiles._scaler import ProfileScaler, blocks
+from ..utils._random import generator
+from ._batches import Corpus, StreamedProfiles
+from ._contrastive import Recipe, TrainingState, out_of_patience, train
+from ._state import read_state, write_state
+
+_FIT_BYTES = 2**29  # of profiles that a transformer is fitted on
+_RESIDENT_BYTES = 2**30  # of transformed profiles that are held in memory
+_FIT_ROWS = 3  # purpose of a random generator
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pretraining, all its inputs."""
+
+    source: PairedProfiles
+    start: PretrainedModel | None
+    architecture: dict[str, Any]
+    recipe: Recipe
+    profile_transformer: Any
+    standardize: Any
+    invalid: str
+    validation_fraction: float
+    device: torch.device
+    n_jobs: int | None
+    checkpoint: Path | None
+    resume: bool
+    parameters: dict[str, Any]
+    verbose: bool
+
+
+class Interrupted(Exception):
+    """The user cut a training short; raised with the model so far, so that no cache keeps it for the whole."""
+
+    def __init__(self, model: PretrainedModel):
+        super().__init__(model)
+        self.model = model
+
+
+def pretrain(job: Job) -> PretrainedModel:
+    """Run a pretraining.
+
+    Raises
+    ------
+    ValueError
+        When rows are invalid, or fewer than two distinct molecules remain.
+    Interrupted
+        When training ended before its time.
+    """
+    job, resumed = _resume(job)
+    source = job.source
+    if job.recipe.replicates == "source" and source.source_codes is None:
+        raise ValueError('replicates="source" needs pairs that name the source of each row (Metadata_Source).')
+    texts, text_of_row = source.distinct_molecules()
+    found = featurize(texts, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs)
+    graph_of_row = found.graph_of_value[text_of_row]
+    bad = np.flatnonzero(graph_of_row < 0).tolist()
+    if bad:
+        report_invalid(source.molecules, {row: found.reasons[text_of_row[row]] for row in bad}, job.invalid)
+    usable = (graph_of_row >= 0) & _has_values(source, job.invalid)
+    if source.sample_weight is not None:
+        usable &= source.sample_weight > 0
+
+    # replicates are the rows of one canonical SMILES
+    smiles = np.asarray(found.smiles, dtype=object)
+    _, first, molecule_of_graph = np.unique(smiles, return_index=True, return_inverse=True)
+    molecule_of_row = np.full(len(source), -1)
+    used, molecule_of_row[usable] = np.unique(molecule_of_graph[graph_of_row[usable]], return_inverse=True)
+    if len(used) < 2:
+        raise ValueError(
+            f"Contrastive training needs at least two different molecules, but X holds {len(used)} "
+            f"(n_samples={len(source)}, of which {usable.sum()} usable)."
+        )
+    graphs = found.graphs.take(torch.from_numpy(first[used]))
+    keys = np.asarray(found.keys, dtype=str)[first[used]]
+    training, validation = split_molecules(keys, job.validation_fraction, job.recipe.seed)
+
+    position = np.full((2, len(used) + 1), -1)  # within each part; the last, for rows left out, stays -1
+    for part, molecules in enumerate((training, validation)):
+        position[part, molecules] = np.arange(len(molecules))
+    transformer = _fit_transformer(job, np.flatnonzero(position[0, molecule_of_row] >= 0))
+    profiles = _transformed(source, transformer, usable)
+
+    def corpus(molecules: np.ndarray, part: int) -> Corpus:
+        return Corpus.from_rows(
+            graphs.take(torch.from_numpy(molecules)),
+            profiles,
+            position[part, molecule_of_row],
+            source_of_row=source.source_codes,
+            weight_of_row=source.sample_weight,
+        )
+
+    architecture = (
+        job.start.architecture if job.start else Architecture(**job.architecture, n_profile_features=profiles.shape[1])
+    )
+    state = train(
+        architecture,
+        job.recipe,
+        corpus(training, 0),
+        corpus(validation, 1) if len(validation) else None,
+        device=job.device,
+        initial_weights=as_tensors(job.start.weights) if job.start else None,
+        resume_from=resumed,
+        save=_state_writer(job),
+        verbose=job.verbose,
+    )
+    model = PretrainedModel(
+        architecture=architecture,
+        weights={name: w.numpy() for name, w in state.best_weights.items()},
+        standardize=job.standardize,
+        profile_transformer=transformer,
+        profile_features=source.feature_names,
+        n_profile_columns=source.n_features,
+        molecule_keys=sorted({*keys.tolist(), *(job.start.molecule_keys if job.start else ())}),
+        history=state.history,
+        n_iter=state.epoch,
+        best_score=state.best_score if len(validation) else float("nan"),
+        parameters=job.parameters,
+    )
+    if state.epoch < job.recipe.max_epochs and not out_of_patience(state, job.recipe.patience):
+        raise Interrupted(model)
+    return model
+
+
+def _has_values(source: PairedProfiles, invalid: str) -> np.ndarray:
+    """Which rows hold at least one finite value; the others are reported like bad molecules."""
+    has_values = source.has_values()
+    if not has_values.all():
+        bad = np.flatnonzero(~has_values)
+        message = f"{len(bad)} of {len(source)} profiles hold no finite value: rows {bad[:10].tolist()}"
+        if invalid == "raise":
+            raise ValueError(f'{message}. Remove these rows, or set invalid="nan" to leave them out of training.')
+        warnings.warn(f"{message}; they are left out of training.", UserWarning, stacklevel=2)
+    return has_values
+
+
+def _fit_transformer(job: Job, training_rows: np.ndarray) -> Any:
+    """Fit the profile transformer on training rows only, a random part of them where all are too many for memory."""
+    if job.start is not None:
+        return job.start.profile_transformer
+    default = job.profile_transformer is None
+    transformer = ProfileScaler(n_components=64) if default else clone(job.profile_transformer)
+    most = max(1, _FIT_BYTES // (4 * job.source.n_features))
+    if len(training_rows) > most:
+        chosen = generator(job.recipe.seed, _FIT_ROWS).choice(len(training_rows), most, replace=False)
+        training_rows = training_rows[np.sort(chosen)]
+    return transformer.fit(job.source.read(training_rows))
+
+
+def _transformed(source: PairedProfiles, transformer: Any, usable: np.ndarray) -> torch.Tensor | StreamedProfiles:
+    """Profiles after the transformer: in memory, or where that would be too large, as they are drawn."""
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        return apply_transformer(transformer, source.read(rows))
+
+    rows = np.flatnonzero(usable)
+    shape = len(source), read(rows[:2]).shape[1]
+    if 4 * shape[0] * shape[1] > _RESIDENT_BYTES:
+        return StreamedProfiles(read, shape, torch.device("cpu"))
+    profiles = np.empty(shape, dtype=np.float32)
+    for part in blocks(len(rows), source.n_features):
+        profiles[rows[part]] = read(rows[part])
+    return torch.from_numpy(profiles)
+
+
+def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
+    """Transform profiles and check that what comes out can be trained on."""
+    scaled = transformer.transform(profiles)
+    scaled = np.require(scaled.toarray() if hasattr(scaled, "toarray") else scaled, np.float32, ["C", "W"])
+    if scaled.ndim != 2 or len(scaled) != len(profiles) or not np.isfinite(scaled).all():
+        raise ValueError(
+            f"profile_transformer={transformer!r} returned missing or infinite values, or another number of rows "
+            f"({scaled.shape} from {profiles.shape}). Put an imputer and a clipping scaler into it, or use the "
+            "default."
+        )
+    return scaled
+
+
+# ---------------------------------------------------------------------------------------------
+# Resuming
+# ---------------------------------------------------------------------------------------------
+
+
+def _state_writer(job: Job) -> Callable[[TrainingState], None] | None:
+    return None if job.checkpoint is None else partial(write_state, job.checkpoint, job.recipe.seed)
+
+
+def _resume(job: Job) -> tuple[Job, TrainingState | None]:
+    """Return the job with the seed of its checkpoint, and the state there, if there is one to go on from."""
+    if not job.resume or job.checkpoint is None or not job.checkpoint.exists():
+        return job, None
+    seed, state = read_state(job.checkpoint)
+    return replace(job, recipe=replace(job.recipe, seed=seed)), state

@@ -1,0 +1,3 @@
+"""What the rooms share and no user calls: device, processes, files, cache."""
+
+__all__: list[str] = []

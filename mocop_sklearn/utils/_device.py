@@ -1,0 +1,42 @@
+"""Where and in which precision a network computes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import torch
+
+from ._distributed import process_group
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """``"auto"`` is the GPU when there is one, and in a process group the one of this process, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        When the device is unknown or not available on this machine.
+    """
+    if device == "auto":
+        local = f":{os.environ.get('LOCAL_RANK', 0)}" if process_group()[1] > 1 else ""
+        return torch.device(f"cuda{local}" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f'device must be "auto", "cpu", "cuda" or "cuda:<index>", got {device!r}.') from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise ValueError(f'device must be "auto", "cpu", "cuda" or "cuda:<index>", got {device!r}.')
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r} asks for a GPU, but torch sees {torch.cuda.device_count()} here. "
+            'Use device="auto" or device="cpu".'
+        )
+    return resolved
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """The autocast context of ``precision``: ``"auto"`` is bfloat16 on a GPU that has it, else float32."""
+    bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported())
+    return torch.autocast(device.type, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()

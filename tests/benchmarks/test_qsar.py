@@ -1,0 +1,412 @@
+"""The benchmarks' own logic: splits, overlap, resuming, scores, intervals; and a run on made-up data."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from qsar import arms, bench, corpora, features, runner, scores, section, summary, tasks
+
+from mocop_sklearn import MoCoPRegressor
+from mocop_sklearn.model_selection import scaffold_groups
+
+NAN = float("nan")
+
+
+def task_set(smiles, labels, kind="classification", name="made-up", **spec):
+    n = len(smiles)
+    order = np.random.default_rng(0).permutation(n)
+    splits = [(f"split {i}", np.roll(order, i)[: n // 2], np.roll(order, i)[n // 2 :]) for i in range(2)]
+    names = [f"task {i}" for i in range(labels.shape[1])]
+    spec = tasks.Spec(kind, fractions=(0.5, 1.0), **spec)
+    return tasks.TaskSet(name, spec, list(smiles), labels, names, splits, frozenset(smiles))
+
+
+# ---------------------------------------------------------------------------------------------
+# scores and intervals
+# ---------------------------------------------------------------------------------------------
+
+
+def test_intervals_are_those_of_the_paired_t_test():
+    a, b = np.array([0.71, 0.64, 0.69, 0.75, 0.66]), np.array([0.68, 0.65, 0.66, 0.70, 0.64])
+    mean, low, high = scores.paired_interval(a - b)
+    reference = stats.ttest_rel(a, b).confidence_interval(0.95)
+    np.testing.assert_allclose([mean, low, high], [(a - b).mean(), reference.low, reference.high])
+    assert scores.paired_interval([0.3]) == (0.3, -np.inf, np.inf)
+    assert all(np.isnan(scores.paired_interval([])))
+
+
+def test_what_cannot_be_scored_is_reported_and_never_half():
+    truth = np.array([[0, 1, NAN, 0], [1, 1, NAN, 1], [1, NAN, NAN, 0]])
+    predicted = np.array([[0.1, 0.5, 0.5, NAN], [0.9, 0.5, 0.5, NAN], [0.8, 0.5, 0.5, NAN]])
+    found = scores.score("classification", truth, predicted, list("abcd"))
+    assert found["n_scored"] == 1
+    assert found["mean"] == {"auroc": 1.0, "auprc": 1.0, "prevalence": pytest.approx(2 / 3)}
+    assert found["skipped"] == {"b": "one class in test", "c": "no test label", "d": "one class in training"}
+    assert scores.score("classification", truth[:, 1:], predicted[:, 1:], list("bcd"))["mean"] == {}
+
+
+def test_figures_of_numbers():
+    truth, predicted = np.array([[1.0], [2.0], [4.0], [NAN]]), np.array([[1.5], [2.0], [3.0], [9.0]])
+    mean = scores.score("regression", truth, predicted, ["a"])["mean"]
+    assert mean["mae"] == pytest.approx(0.5)
+    assert mean["rmse"] == pytest.approx(np.sqrt(1.25 / 3))
+    assert mean["spearman"] == pytest.approx(1)
+    # a constant prediction says nothing about ranks, which is no correlation
+    assert scores.score("regression", truth, np.ones_like(truth), ["a"])["mean"]["spearman"] == 0
+
+
+# ---------------------------------------------------------------------------------------------
+# splits and corpora
+# ---------------------------------------------------------------------------------------------
+
+
+def test_published_splits_come_first_and_others_keep_scaffolds_whole(tmp_path, monkeypatch, smiles):
+    (tmp_path / "bioactivity").mkdir()
+    parts = np.resize(["train", "train", "valid", "test"], len(smiles))
+    frame = pd.DataFrame({"smiles": smiles, "y": np.arange(len(smiles), dtype=float), "meta_id": 0, "split": parts})
+    frame.loc[0, "smiles"] = "no molecule"
+    frame.to_parquet(tmp_path / "bioactivity" / "made_up.parquet")
+    monkeypatch.setattr(tasks, "DATA", tmp_path)
+    (found,) = tasks.load("made_up", tasks.Spec("regression"), n_splits=3)
+    assert found.tasks == ["y"]
+    assert (found.n_dropped, len(found.smiles)) == (1, len(smiles) - 1)
+    assert [name for name, _, _ in found.splits] == ["published split", "scaffold 1", "scaffold 2"]
+    assert set(parts[1:][found.splits[0][2]]) == {"test"}
+    groups = scaffold_groups(found.smiles)
+    for _, train, test in found.splits[1:]:
+        assert not set(groups[train]) & set(groups[test])
+    assert tasks.load("absent", tasks.Spec("regression"), n_splits=1) == []
+
+
+def test_test_rows_of_training_molecules_leave_whatever_their_stereochemistry(tmp_path, monkeypatch):
+    (tmp_path / "bioactivity").mkdir()
+    smiles = ["C[C@H](N)C(=O)O", "CCO", "C[C@@H](N)C(=O)O", "CCN", "OCC"]
+    frame = pd.DataFrame({"smiles": smiles, "y": np.arange(5.0), "split": ["train", "train", "test", "test", "test"]})
+    frame.to_parquet(tmp_path / "bioactivity" / "made_up.parquet")
+    monkeypatch.setattr(tasks, "DATA", tmp_path)
+    (kept,) = tasks.load("made_up", tasks.Spec("regression"), n_splits=1)
+    (clean,) = tasks.load("made_up", tasks.Spec("regression", drop_overlap=True), n_splits=1)
+    assert kept.splits[0][2].tolist() == [2, 3, 4]
+    assert clean.splits[0][2].tolist() == [3]
+    # no test molecule of the file is pretrained on, whether or not it is tested on
+    assert clean.held_out == kept.held_out == {"C[C@@H](N)C(=O)O", "CCN", "CCO"}
+
+
+def test_folds_are_splits():
+    frame = pd.DataFrame({"split": ["fold0", "fold1", "fold2", "fold0"]})
+    found = tasks.published_splits(frame, "split")
+    assert [(name, test.tolist()) for name, _, test in found] == [("fold0", [0, 3]), ("fold1", [1]), ("fold2", [2])]
+    frame = pd.DataFrame(
+        {"split1": ["train", "val", "test"], "split2": ["test", "train", None], "split_random": "test"}
+    )
+    found = tasks.published_splits(frame, "split")
+    assert [(train.tolist(), test.tolist()) for _, train, test in found] == [([0, 1], [2]), ([1], [0])]
+
+
+def test_test_molecules_leave_the_corpus_whatever_their_form():
+    corpus = corpora.Corpus("c", ["C[C@H](N)C(=O)O", "CCO.Cl", "CCN", "bad"], np.arange(8.0).reshape(4, 2), True)
+    left = corpora.without(corpus, {"C[C@@H](N)C(=O)[O-]", "CCO"})
+    assert left.smiles == ["CCN"]
+    assert left.profiles.tolist() == [[4.0, 5.0]]
+    assert corpora.without(corpus, set()).smiles == ["C[C@H](N)C(=O)O", "CCO", "CCN"]
+
+
+def test_what_was_not_measured_leaves_the_corpus():
+    corpus = corpora.Corpus("c", ["CCO", "CCN", "CCC"], np.array([[1.0, NAN], [NAN, NAN], [NAN, 0.0]]), True)
+    assert corpora.without(corpus, set()).smiles == ["CCO", "CCC"]
+
+
+@pytest.mark.parametrize(
+    ("assay", "genes", "related"),
+    [
+        ("NVS_ADME_hCYP2C9", [], True),
+        ("NVS_IC_hKhERGCh", [], True),
+        ("CHEMBL240", [], True),
+        ("CHEMBL2401", [], False),
+        ("NVS_GPCR_hAdrb2", ["ADRB2"], True),
+        ("NVS_GPCR_hAdrb1", ["ADRB2"], False),
+        ("OT_ER_ERaERb_0480", ["ESR1"], True),
+        ("BSK_SAg_Proliferation_down", ["ESR1"], False),
+        ("NVS_TR_hSERT", ["y", "SLC6A4"], True),
+    ],
+)
+def test_assays_that_measure_a_task_are_known(assay, genes, related):
+    assert corpora.is_related(assay, genes) is related
+
+
+# ---------------------------------------------------------------------------------------------
+# features
+# ---------------------------------------------------------------------------------------------
+
+
+def test_features_made_in_several_processes_are_the_same(smiles, tmp_path):
+    lookup = features.Lookup(smiles, tmp_path)
+    lookup.prepare("ecfp", features.ecfp, 2)
+
+    def never(smiles):
+        raise AssertionError("made again")
+
+    rows = features.Lookup(smiles, tmp_path).rows("ecfp", never, smiles[::-1])
+    np.testing.assert_array_equal(rows, features.ecfp(smiles[::-1]))
+
+
+# ---------------------------------------------------------------------------------------------
+# the runner
+# ---------------------------------------------------------------------------------------------
+
+
+def test_rounds_take_a_new_split_and_a_new_seed_first(smiles, labels):
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None])
+    found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1], 3)
+    assert [(u.split, u.seed, u.fraction) for u in found[::2]] == [(0, 0, 0.5), (1, 1, 0.5), (1, 0, 0.5), (0, 1, 0.5)]
+    assert len({u.key for u in found}) == len(found) == 8
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [("published", [(0, 0), (0, 1)]), ("diagonal", [(0, 0), (1, 1)]), ("one", [(0, 0)])],
+)
+def test_large_sets_have_fewer_pairs(smiles, labels, pairs, expected):
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None], pairs=pairs)
+    found = runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1], 3)
+    assert [(u.split, u.seed) for u in found[::2]] == expected
+
+
+def test_arms_have_pairs_and_sets_have_arms(smiles, labels):
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None])
+    one, other = arms.Arm("scratch"), arms.Arm("fine-tuned", "toxcast", "contrastive")
+    found = runner.units([made_up], {one: "all", other: "diagonal"}, [0, 1], 3)
+    assert [(u.split, u.seed) for u in found if u.arm == other][::2] == [(0, 0), (1, 1)]
+    assert sum(u.arm == one for u in found) == 8
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None], arms=(other.label,))
+    found = runner.units([made_up], {one: "all", other: "all"}, [0], 3)
+    assert {u.arm for u in found} == {other}
+
+
+def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
+    calls = []
+
+    def predict(arm, room, made_up, train, test, seed):
+        calls.append((len(train), seed))
+        return np.random.default_rng(seed).random((len(test), made_up.labels.shape[1]))
+
+    monkeypatch.setattr(runner, "predict", predict)
+    todo = runner.units([task_set(smiles, np.asarray(labels, float)[:, None])], {arms.Arm("scratch"): "all"}, [0, 1], 3)
+    path = tmp_path / "results.jsonl"
+
+    def run(protocol="p"):
+        calls.clear()
+        runner.run(runner.remaining(todo, path, lambda unit: protocol), None, path, lambda unit: protocol)
+        return len(calls)
+
+    assert run() == 8
+    whole = path.read_text().splitlines()
+    path.write_text("\n".join(whole[:3]) + "\n" + whole[3][:40])  # killed while it wrote the fourth line
+    assert run() == 5
+    same = [{k: v for k, v in line.items() if k != "seconds"} for line in runner.read_lines(path)]
+    assert same == [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in whole]
+    assert run() == 0
+    # the last line of a unit is the one that counts
+    assert run("another protocol") == 8
+    assert run() == 8
+    assert run() == 0
+
+
+def test_fewer_splits_are_the_first_of_them(smiles, labels):
+    made_up = task_set(smiles, np.asarray(labels, float)[:, None])
+    assert {u.split for u in runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1], 1)} == {0}
+
+
+def test_broken_lines_are_left_out(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(b'{"arm": "a"}\n3\n{"arm": "embedding \xe2\xa7\n\x00\x00\n{"arm": "b"}\n')
+    assert [line["arm"] for line in runner.read_lines(path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fractions", "0.3"], r"unknown fractions \['0.3'\]; there are \['0.01'"),
+        (["--fractions", "all"], r"unknown fractions \['all'\]"),
+        (["--corpora", "nowhere"], r"unknown corpora \['nowhere'\]; there are \['morphology'"),
+        (["--arms", "magic"], r"unknown arms \['magic'\]"),
+        (["--sets", "nothing"], r"no task set has one of \['nothing'\] in its name; there are \['made_up'\]"),
+    ],
+)
+def test_bad_arguments(arguments, message, smiles, tmp_path, monkeypatch):
+    (tmp_path / "bioactivity").mkdir()
+    frame = pd.DataFrame({"smiles": smiles, "y": 0.0, "split": np.resize(["train", "test"], len(smiles))})
+    frame.to_parquet(tmp_path / "bioactivity" / "made_up.parquet")
+    monkeypatch.setattr(tasks, "DATA", tmp_path)
+    options = bench.parser(None).parse_args([*arguments, "--cache", str(tmp_path)])
+    with pytest.raises(SystemExit, match=message):
+        bench.main("made_up", {"made_up": tasks.Spec("regression")}, {}, [], options)
+
+
+@pytest.mark.parametrize("name", ["splits", "seeds", "n-jobs"])
+def test_counts_are_one_or_more(name, capsys):
+    with pytest.raises(SystemExit):
+        bench.parser(None).parse_args([f"--{name}", "0"])
+    assert "must be 1 or more, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "objective"), [("scratch", "-"), ("fine-tuned", "contrastive")])
+def test_a_network_is_known_by_how_it_is_trained(smiles, name, objective):
+    arm = arms.Arm(name, "toxcast", objective)
+    known = arms.recipe(arm, "regression")
+    model = None if objective == "-" else corpora.untrained(0)
+    auto = MoCoPRegressor(pretrained=model, random_state=0).fit(smiles[:8], np.arange(8.0))
+    explicit = MoCoPRegressor(pretrained=model, random_state=0, **known).fit(smiles[:8], np.arange(8.0))
+    np.testing.assert_array_equal(auto.predict(smiles[8:]), explicit.predict(smiles[8:]))
+
+
+def test_many_tasks_leave_their_means_only(smiles, monkeypatch):
+    Y = np.random.default_rng(0).integers(0, 2, (len(smiles), runner.MAX_TASKS_PER_LINE + 1)).astype(float)
+    monkeypatch.setattr(runner, "predict", lambda *a: np.random.default_rng(0).random((len(a[4]), Y.shape[1])))
+    line = runner.run_unit(runner.units([task_set(smiles, Y)], {arms.Arm("scratch"): "all"}, [0], 3)[0], None, "p")
+    assert line["tasks"] == {}
+    assert line["n_scored"] == Y.shape[1]
+    assert 0.3 < line["mean"]["auroc"] < 0.7
+
+
+def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch, capsys):
+    (tmp_path / "bioactivity").mkdir()
+    rng = np.random.default_rng(0)
+    assays = pd.DataFrame(rng.choice([0, 1, NAN], (len(smiles), 20)), columns=[f"assay {i}" for i in range(20)])
+    assays.insert(0, "smiles", smiles)
+    assays.to_parquet(tmp_path / "bioactivity" / "bio_toxcast617.parquet")
+    split = np.resize(["train", "train", "test"], len(smiles))
+    for name, y in {"classes": np.asarray(labels, float), "numbers": rng.random(len(smiles))}.items():
+        frame = pd.DataFrame({"smiles": smiles, "y": y, "split": split})
+        frame.to_parquet(tmp_path / "bioactivity" / f"{name}.parquet")
+    monkeypatch.setattr(tasks, "DATA", tmp_path)
+    monkeypatch.setattr(corpora, "DATA", tmp_path)
+    monkeypatch.setattr(features, "DATA", tmp_path)
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(arms, "N_TREES", 5)
+    monkeypatch.setattr(bench.peers, "installed", lambda: False)
+    specs = {
+        "classes": tasks.Spec("classification"),
+        "numbers": tasks.Spec("regression"),
+        "none": tasks.Spec("regression"),
+    }
+    every = [arm.label for arm in arms.arms(["toxcast"])]
+    options = bench.parser(None).parse_args(
+        ["--quick", "--n-jobs", "1", "--cache", str(tmp_path / "cache"), "--fractions", "1.0"]
+    )
+    bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
+    lines = runner.read_lines(tmp_path / "results" / "made_up_quick.jsonl")
+    n_units = 2 * (len(every) - 1)
+    printed = capsys.readouterr().out
+    assert "skipped: chemprop is not installed" in printed
+    assert "skipped: none" in printed
+    assert len(lines) == n_units
+    assert {(line["arm"], line["error"]) for line in lines if "error" in line} == {
+        ("cell count + linear", "fewer than half of the molecules have a cell count"),
+    }
+    lines = [line for line in lines if "error" not in line]
+    assert {arms.label(line["arm"], line["corpus"]) for line in lines} == {*every} - {"cell count + linear", "chemprop"}
+    assert all(np.isfinite(list(line["mean"].values())).all() for line in lines)
+    bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
+    assert f"{n_units} units there, 0 of {n_units} to do" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------------------
+# the report
+# ---------------------------------------------------------------------------------------------
+
+
+def write_lines(path, scores):
+    """Results of made-up arms: (arm, corpus, set, fraction, split, seed) → AUROC."""
+    lines = []
+    for (arm, corpus, name, fraction, split, seed), value in scores.items():
+        unit = (name, arm, corpus, "-", fraction, f"split {split}" if split else "published split", seed)
+        mean = {"auroc": value, "auprc": value / 2, "prevalence": 0.3}
+        line = dict(zip(runner.KEY, unit, strict=True)) | {"split_number": split, "n_train": 9, "seconds": 1.0}
+        lines.append(json.dumps(line | {"protocol": "p", "mean": mean}))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def made_up_scores():
+    rng = np.random.default_rng(0)
+    cells = [(name, f, i, i) for name in ("tdc_herg", "tdc_dili") for f in (0.1, 1.0) for i in range(3)]
+    found = {}
+    for cell in cells:
+        found["scratch", "-", *cell] = rng.uniform(0.6, 0.7)
+        found["fine-tuned", "toxcast", *cell] = rng.uniform(0.7, 0.8)
+        found["ECFP + forest", "-", *cell] = 0.75
+    return found
+
+
+def test_differences_are_paired_by_split_and_seed(tmp_path):
+    made_up = made_up_scores()
+    write_lines(tmp_path / "pk.jsonl", made_up)
+    table = summary.frame(tmp_path / "pk.jsonl")
+    found = summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0]
+
+    def mean_of_sets(arm, corpus, i):
+        return np.mean([made_up[arm, corpus, name, 1.0, i, i] for name in ("tdc_herg", "tdc_dili")])
+
+    tuned = np.array([mean_of_sets("fine-tuned", "toxcast", i) for i in range(3)])
+    scratch = np.array([mean_of_sets("scratch", "-", i) for i in range(3)])
+    np.testing.assert_allclose(found[["mean", "low", "high"]].tolist(), scores.paired_interval(tuned - scratch))
+    assert (found["n"], found["n_sets"]) == (3, 2)
+    change = found[["relative", "relative_low", "relative_high"]].tolist()
+    np.testing.assert_allclose(change, scores.paired_interval(100 * (tuned / scratch - 1)))
+    relative = summary.differences(table, "fine-tuned [toxcast]", "scratch", "auprc").loc[1.0, "relative"]
+    assert relative == pytest.approx(found["relative"])
+
+
+def test_only_what_all_arms_have_is_averaged(tmp_path):
+    made_up = made_up_scores()
+    del made_up["scratch", "-", "tdc_dili", 1.0, 2, 2]
+    write_lines(tmp_path / "pk.jsonl", made_up)
+    table = summary.frame(tmp_path / "pk.jsonl")
+    means = summary.macro_means(table, ["scratch", "fine-tuned [toxcast]"])
+    kept = {cell: value for cell, value in made_up.items() if cell[3:] != (1.0, 2, 2) or cell[2] != "tdc_dili"}
+    of_set = [
+        np.mean([v for cell, v in kept.items() if cell[:4] == ("fine-tuned", "toxcast", name, 1.0)])
+        for name in ("tdc_herg", "tdc_dili")
+    ]
+    assert means.loc["fine-tuned [toxcast]", 1.0] == pytest.approx(np.mean(of_set))
+    # a pair of split and seed without all the sets is no pair
+    assert summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0, "n"] == 2
+
+
+def test_a_repeated_unit_counts_once_and_the_last_time(tmp_path):
+    made_up = made_up_scores()
+    write_lines(tmp_path / "a.jsonl", made_up)
+    write_lines(tmp_path / "b.jsonl", {cell: value + 0.1 for cell, value in made_up.items()})
+    (tmp_path / "c.jsonl").write_text((tmp_path / "a.jsonl").read_text() + (tmp_path / "b.jsonl").read_text())
+    pd.testing.assert_frame_equal(summary.frame(tmp_path / "c.jsonl"), summary.frame(tmp_path / "b.jsonl"))
+
+
+def test_the_report_has_tables_and_pictures(tmp_path):
+    aurocs = made_up_scores()
+    write_lines(tmp_path / "pk.jsonl", aurocs)
+    lines = section.section("Pharmacokinetics", "pk", tmp_path, tmp_path)
+    text = "\n".join(lines)
+    for part in ("### What pretraining is worth", "### Beside published results", "### Is the harness sound?"):
+        assert part in text
+    assert "ECFP + forest | 0.750 ± 0.000 | 0.789 ± 0.008 (forest)" in " ".join(text.split())
+    cells = [("tdc_herg", 1.0, i, i) for i in range(3)]
+    herg = np.mean([aurocs["fine-tuned", "toxcast", *cell] - aurocs["scratch", "-", *cell] for cell in cells])
+    assert re.search(rf"\| tdc_herg +\| 1, 3 \|.*\| \+{herg:.3f} \[[^|]*\|$", text, re.MULTILINE)
+    for picture in ("pk_curves.svg", "pk_differences.svg"):
+        assert 1000 < (tmp_path / picture).stat().st_size < 150_000
+        assert f"({picture})" in text
+    before = (tmp_path / "pk_curves.svg").read_bytes()
+    assert section.section("Pharmacokinetics", "pk", tmp_path, tmp_path) == lines
+    assert (tmp_path / "pk_curves.svg").read_bytes() == before
+    assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []
+    failed = json.loads((tmp_path / "pk.jsonl").read_text().splitlines()[0]) | {"mean": {}, "error": "cannot work"}
+    (tmp_path / "chembl.jsonl").write_text(json.dumps(failed) + "\n")
+    assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []

@@ -1,0 +1,411 @@
+import contextlib
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem, RDConfig, rdBase
+from rdkit.Chem.MolStandardize import rdMolStandardize
+from scipy import sparse
+
+from mocop_sklearn.molecules import canonical_smiles, check_molecules
+from mocop_sklearn.molecules._featurize import GraphBuilder
+from mocop_sklearn.molecules._parse import (
+    InvalidMolecule,
+    as_text,
+    check_standardize,
+    connectivity_key,
+    molecule_text,
+    parse_molecule,
+    report_invalid,
+    unique_molecules,
+)
+
+
+def parse(value, standardize="parent"):
+    return Chem.MolToSmiles(parse_molecule(value, standardize))
+
+
+# ---------------------------------------------------------------------------------------------
+# Standardising
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("smiles", "parent"),
+    [
+        ("CCN.Cl", "CCN"),
+        ("CC[NH3+].[Cl-]", "CCN"),
+        ("CC(=O)[O-].[Na+]", "CC(=O)O"),
+        ("CC(C)N.CC(C)N.OC(=O)c1ccccc1", "O=C(O)c1ccccc1"),
+        ("[NH3+][C@@H](C)C(=O)[O-]", "C[C@H](N)C(=O)O"),
+        ("[Na+].[Cl-]", "Cl"),
+        ("O.CCO.O", "CCO"),
+        ("C[N+](C)(C)CC([O-])=O", "C[N+](C)(C)CC(=O)[O-]"),  # betaine has no neutral form
+        ("C[n+]1ccccc1.[I-]", "C[n+]1ccccc1"),
+        ("C[N+](=O)[O-]", "C[N+](=O)[O-]"),
+        ("CN(=O)=O", "C[N+](=O)[O-]"),
+        ("[N-]=[N+]=NC", "CN=[N+]=[N-]"),
+        ("OCl(=O)(=O)=O", "[O-][Cl+3]([O-])([O-])O"),
+        ("F[P-](F)(F)(F)(F)F.[Na+]", "F[P-](F)(F)(F)(F)F"),
+        ("[Fe+2].[CH-]1C=CC=C1.[CH-]1C=CC=C1", "c1cc[cH-]c1"),
+        ("[Na+]", "[Na+]"),
+        ("[Pt]", "[Pt]"),
+        ("Cl[Pt](Cl)([NH3])[NH3]", "[NH3]->[Pt](<-[NH3])([Cl])[Cl]"),
+        ("[13CH4]", "[13CH4]"),
+        ("[2H]C([2H])O", "[2H]C([2H])O"),
+        ("OC1=CC=CC=N1", "Oc1ccccn1"),  # tautomers are left alone
+        ("O=C1C=CC=CN1", "O=c1cccc[nH]1"),
+    ],
+)
+def test_parent(smiles, parent):
+    assert parse(smiles) == parent
+    assert parse(parent) == parent
+
+
+@pytest.mark.parametrize("standardize", ["parent", None, Chem.Mol])
+def test_atom_map_numbers_are_left_out(standardize):
+    assert parse("[CH3:1][c:2]1[cH:3]cccc1", standardize) == "Cc1ccccc1"
+    assert parse(Chem.MolFromSmiles("[13CH3:7][OH:2]"), standardize) == "[13CH3]O"
+
+
+@pytest.mark.parametrize(
+    ("smiles", "kept"),
+    [("CCN.Cl", "CCN.Cl"), ("CC(=O)[O-].[Na+]", "CC(=O)[O-].[Na+]"), ("C1=CC=CC=C1", "c1ccccc1"), ("OCC", "CCO")],
+)
+def test_standardize_none(smiles, kept):
+    assert parse(smiles, None) == kept
+
+
+def test_standardize_by_a_function():
+    def strip(mol):
+        return Chem.DeleteSubstructs(mol, Chem.MolFromSmarts("[OX2]"))
+
+    assert parse("CCO", strip) == "CC"
+    with pytest.raises(InvalidMolecule, match="molecule without atoms"):
+        parse_molecule("O", strip)
+    with pytest.raises(InvalidMolecule, match="standardize raised KeyError: 'x'"):
+        parse_molecule("O", lambda mol: {}["x"])
+    with pytest.raises(InvalidMolecule, match="standardize returned str, not a molecule"):
+        parse_molecule("O", Chem.MolToSmiles)
+
+
+def test_check_standardize():
+    for good in (None, "parent", len):
+        check_standardize(good)
+    for bad in ("charge", 3, True):
+        with pytest.raises(ValueError, match="None, 'parent' or a callable"):
+            check_standardize(bad)
+
+
+@pytest.fixture(scope="module")
+def library():
+    """Three hundred rows of the NCI collection: salts, metals, charges, Kekulé forms."""
+    with open(f"{RDConfig.RDDataDir}/NCI/first_5K.smi") as file:
+        return [line.split()[0] for line in file][::16]
+
+
+def graph(mol):
+    builder = GraphBuilder("rich")
+    builder.add(mol)
+    built = builder.build()
+    return sorted(map(tuple, built.atoms.tolist())), sorted(built.edges.tolist())
+
+
+def standardised(smiles):
+    """What RDKit's standardiser makes of a molecule, by the long way."""
+    fragments, uncharger = rdMolStandardize.LargestFragmentChooser(), rdMolStandardize.Uncharger()
+    mol = Chem.MolFromSmiles(smiles)
+    return mol and Chem.MolFromSmiles(Chem.MolToSmiles(uncharger.uncharge(fragments.choose(mol))))
+
+
+def test_the_short_way_gives_the_same_as_the_standardiser(library):
+    """Molecules whose text shows that they are their own parent do not pass through it."""
+    n_compared = 0
+    for smiles in library:
+        expected = standardised(smiles)
+        if expected is None:
+            with pytest.raises(InvalidMolecule):
+                parse_molecule(smiles)
+            continue
+        parsed = parse_molecule(smiles)
+        assert Chem.MolToSmiles(parsed) == Chem.MolToSmiles(expected), smiles
+        assert graph(parsed) == graph(expected), smiles
+        n_compared += 1
+    assert n_compared > 300
+
+
+HYPERVALENT = ["CCOP(=O)OCC", "CS(=O)=O", "OP(=O)c1ccccc1", "CI=O", "CP", "COP(O)O"]
+IDLE_STEREO = ["C[C@H](C)O", "C[C@H]1CC1", "OC[C@@H](CO)C", "C[C@@H](O)C(F)F"]
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("smiles", HYPERVALENT + IDLE_STEREO)
+def test_hydrogens_that_canonical_smiles_writes_otherwise(smiles, legacy):
+    before = Chem.GetUseLegacyStereoPerception()
+    Chem.SetUseLegacyStereoPerception(legacy)
+    try:
+        assert graph(parse_molecule(smiles)) == graph(standardised(smiles))
+    finally:
+        Chem.SetUseLegacyStereoPerception(before)
+
+
+def test_parsing_twice_changes_nothing(library):
+    for value in library:
+        try:
+            once = parse_molecule(value)
+        except InvalidMolecule:
+            continue
+        assert parse(once) == Chem.MolToSmiles(once)
+        assert graph(parse_molecule(once)) == graph(once)
+
+
+@given(index=st.integers(0, 10**6), seed=st.integers(1, 10**6))
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+def test_the_order_of_atoms_does_not_matter(library, index, seed):
+    smiles = library[index % len(library)]
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        return
+    shuffled = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]
+    assert parse(shuffled) == parse(smiles)
+    assert graph(parse_molecule(shuffled)) == graph(parse_molecule(smiles))
+
+
+# ---------------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "CC(=O)Oc1ccccc1C(=O)O",
+        "CC(=O)OC1=C(C=CC=C1)C(O)=O",
+        "[CH3][C](=[O])[O][c]1[cH][cH][cH][cH][c]1[C](=[O])[OH]",
+        "  CC(=O)Oc1ccccc1C(=O)O\n",
+        "CC(=O)Oc1ccccc1C(=O)O aspirin",
+        np.str_("CC(=O)Oc1ccccc1C(=O)O"),
+        "CC(=O)Oc1ccccc1C(=O)O |$Me;;;;;;;;;;;;$|",
+        "CC(=O)Oc1ccccc1C(=O)O |(0,0,0.1|",  # RDKit refuses the coordinates of too few atoms
+        "CC(=O)Oc1ccccc1C(=O)O |no such extension|",
+        "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)",
+        Chem.MolFromSmiles("CC(=O)Oc1ccccc1C(=O)O"),
+        Chem.AddHs(Chem.MolFromSmiles("CC(=O)Oc1ccccc1C(=O)O")),
+        Chem.MolFromSmiles("CC(=O)OC1=CC=CC=C1C(O)=O", sanitize=False),
+        Chem.RWMol(Chem.MolFromSmiles("CC(=O)Oc1ccccc1C(=O)O")),
+    ],
+    ids=lambda v: repr(v) if isinstance(v, str) else type(v).__name__,
+)
+def test_every_way_to_name_a_molecule(value):
+    assert parse(value) == "CC(=O)Oc1ccccc1C(=O)O"
+    assert parse(value, None) == "CC(=O)Oc1ccccc1C(=O)O"
+    assert graph(parse_molecule(value)) == graph(parse_molecule("CC(=O)Oc1ccccc1C(=O)O"))
+
+
+def test_rdkit_refuses_such_cxsmiles_when_strict():
+    """Or the case above would not be one."""
+    strict = Chem.SmilesParserParams()
+    strict.strictCXSMILES = True
+    for extension in ("|(0,0,0.1|", "|no such extension|"):
+        assert Chem.MolFromSmiles(f"CC(=O)Oc1ccccc1C(=O)O {extension}", strict) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("", "empty string"),
+        (" \t", "empty string"),
+        (None, "missing value"),
+        (float("nan"), "missing value"),
+        (np.float32("nan"), "missing value"),
+        (pd.NA, "missing value"),
+        ("ethanol", "not a valid SMILES"),
+        ("CC(", "not a valid SMILES"),
+        ("C1CC", "not a valid SMILES"),
+        ("InChI=1S/nonsense", "not a valid InChI"),
+        ("C(C)(C)(C)(C)C", r"Explicit valence for atom # 0 C, 5, is greater than permitted"),
+        ("c1cccc1", "Can't kekulize"),
+        (Chem.Mol(), "molecule without atoms"),
+        (b"CCO", "neither a SMILES string nor an RDKit molecule but bytes"),
+        (3.5, "neither a SMILES string nor an RDKit molecule but float"),
+        (np.array(["C", "C"]), "neither a SMILES string nor an RDKit molecule but ndarray"),
+        (["C", "C"], "neither a SMILES string nor an RDKit molecule but list"),
+        (Chem.MolFromSmarts("[#6]-C"), None),
+    ],
+)
+def test_reasons(value, reason):
+    if reason is None:  # a query is read as what it looks like, or refused, but never crashes
+        with contextlib.suppress(InvalidMolecule):
+            parse_molecule(value)
+    else:
+        with pytest.raises(InvalidMolecule, match=reason):
+            parse_molecule(value)
+
+
+def test_a_molecule_of_too_many_atoms():
+    with pytest.raises(InvalidMolecule, match="32768 atoms, more than 32767"):
+        parse_molecule("C" * 32768)
+
+
+def test_molecules_that_are_passed_in_stay_as_they_are():
+    kinds = Chem.PropertyPickleOptions
+    kept = int(kinds.MolProps | kinds.AtomProps | kinds.BondProps)
+    mols = [
+        Chem.AddHs(Chem.MolFromSmiles("CC[NH3+].[Cl-]")),
+        Chem.MolFromSmiles("C[C@H](N)C(=O)[O-]", sanitize=False),
+        Chem.MolFromSmiles("C/C=C/C"),
+    ]
+    for mol in mols:
+        mol.SetProp("source", "a vendor")
+    before = [mol.ToBinary(kept) for mol in mols]
+    for standardize in ("parent", None, Chem.AddHs):
+        for mol in mols:
+            parse_molecule(mol, standardize)
+    canonical_smiles(mols)
+    unique_molecules(mols)
+    assert [mol.ToBinary(kept) for mol in mols] == before
+
+
+def test_the_logs_of_rdkit_stay_as_they_were():
+    before = rdBase.LogStatus()
+    for value in ("CCO", "junk", "C(C)(C)(C)(C)C", "CC[NH3+].[Cl-]", "InChI=1S/nonsense", None):
+        with contextlib.suppress(InvalidMolecule):
+            parse_molecule(value)
+    assert rdBase.LogStatus() == before
+
+
+# ---------------------------------------------------------------------------------------------
+# Collections
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        ["CCO", "CCN"],
+        ("CCO", "CCN"),
+        np.array(["CCO", "CCN"]),
+        np.array(["CCO", "CCN"], dtype=object),
+        np.array([["CCO"], ["CCN"]]),
+        [["CCO"], ["CCN"]],
+        pd.Series(["CCO", "CCN"], index=[5, 5]),
+        pd.Series(["CCO", "CCN"], dtype="string"),
+        pd.DataFrame({"smiles": ["CCO", "CCN"]}),
+        pd.Index(["CCO", "CCN"]),
+        pl.Series(["CCO", "CCN"]),
+        pl.DataFrame({"smiles": ["CCO", "CCN"]}),
+        (s for s in ["CCO", "CCN"]),
+    ],
+    ids=lambda X: type(X).__name__,
+)
+def test_check_molecules(X):
+    assert check_molecules(X) == ["CCO", "CCN"]
+
+
+def test_check_molecules_keeps_what_it_holds():
+    mol = Chem.MolFromSmiles("CCO")
+    assert check_molecules([mol, "C", None])[0] is mol
+    assert check_molecules(np.array([mol, "C"], dtype=object))[0] is mol
+    assert check_molecules(pd.Series([mol, None]))[0] is mol
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        ("CCO", TypeError, r"single str. Wrap it in a list"),
+        (b"CCO", TypeError, r"single bytes"),
+        (Chem.MolFromSmiles("C"), TypeError, r"single Mol"),
+        (None, TypeError, "NoneType"),
+        (3, TypeError, "int"),
+        ({"a": "C"}, TypeError, "dict"),
+        (sparse.eye_array(2).tocsr(), TypeError, "sparse"),
+        ([], ValueError, "0 sample"),
+        (np.array([], dtype=str), ValueError, "0 sample"),
+        (np.array([["C", "N"], ["O", "S"]]), ValueError, "X has 2 columns, but molecules come in one"),
+        (pd.DataFrame({"a": ["C"], "b": ["N"]}), ValueError, "X has 2 columns"),
+        (np.zeros((2, 1, 1)), ValueError, "one dimension"),
+        (np.array("CCO"), ValueError, "one dimension"),
+    ],
+)
+def test_check_molecules_refuses(X, error, message):
+    with pytest.raises(error, match=message):
+        check_molecules(X)
+
+
+def test_unique_molecules():
+    mol = Chem.MolFromSmiles("OCC")
+    values = ["CCO", "CCN", mol, "CCO", None, None, "OCC", Chem.MolFromSmiles("CCO")]
+    unique, inverse = unique_molecules(values)
+    assert [as_text(value) for value in unique] == ["CCO", "CCN", None, None, "OCC"]
+    assert inverse.tolist() == [0, 1, 0, 0, 2, 3, 4, 0]
+
+
+def test_canonical_smiles():
+    values = ["OCC", "CC[NH3+]", None, Chem.MolFromSmiles("CCO"), "junk", "OCC"]
+    assert canonical_smiles(values) == ["CCO", "CCN", None, "CCO", None, "CCO"]
+    assert canonical_smiles(["CC[NH3+]"], None) == ["CC[NH3+]"]
+
+
+def test_text_of_a_molecule():
+    assert molecule_text(" OCC ") == "OCC"
+    assert molecule_text(Chem.MolFromSmiles("OCC")) == "CCO"
+    assert molecule_text("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3") == "CCO"
+    assert as_text(Chem.MolFromSmiles("OCC")) == "CCO"
+    assert as_text("OCC") == "OCC"
+    assert as_text(None) is None
+
+
+def test_connectivity_key():
+    """The first block of the InChIKey of alanine, whatever its stereochemistry, charge, salt or isotopes."""
+    forms = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "CC([NH3+])C(=O)[O-]", "CC(N)C(=O)[O-].[Na+]"]
+    forms += ["Cl.CC(N)C(=O)O", "[13CH3]C(N)C(=O)O"]
+    assert {connectivity_key(parse_molecule(form)) for form in forms} == {"QNAYBMKLOCPYGJ"}
+    assert {connectivity_key(parse_molecule(s)) for s in ("C/C=C/C", "C/C=C\\C", "CC=CC")} == {"IAQRGUVFOMOMEM"}
+    assert connectivity_key(parse_molecule("NCCC(=O)O")) != "QNAYBMKLOCPYGJ"
+
+
+def test_connectivity_key_of_what_inchi_does_not_know():
+    keys = [connectivity_key(parse_molecule(s)) for s in ("*[C@H](N)C(=O)O", "*[C@@H](N)C(=O)O", "*CC(N)C(=O)O")]
+    assert keys[0] == keys[1] != keys[2]
+    assert all(keys)
+
+
+# ---------------------------------------------------------------------------------------------
+# The policy for bad rows
+# ---------------------------------------------------------------------------------------------
+
+
+def test_report_of_twelve_bad_rows():
+    values = ["CCO"] * 20
+    reasons = {i: f"reason {i}" for i in range(19, 7, -1)}
+    for i in reasons:
+        values[i] = f"bad {i}"
+    with pytest.raises(ValueError, match="12 of 20 rows of X are not valid molecules") as error:
+        report_invalid(values, reasons, "raise")
+    lines = str(error.value).splitlines()
+    assert lines[1:11] == [f"  row {i}: 'bad {i}' (reason {i})" for i in range(8, 18)]
+    assert lines[11] == "  ... and 2 more"
+    assert 'set invalid="nan"' in lines[12]
+    with pytest.warns(UserWarning, match="12 of 20 rows of X are not valid molecules and are treated as missing"):
+        report_invalid(values, reasons, "nan")
+
+
+def test_report_of_one_bad_row():
+    with pytest.raises(ValueError, match="1 of 2 rows") as error:
+        report_invalid(["CCO", Chem.Mol()], {1: "molecule without atoms"}, "raise")
+    assert str(error.value).splitlines()[1] == "  row 1: <Mol> (molecule without atoms)"
+    assert "more" not in str(error.value)
+
+
+def test_report_shortens_long_values():
+    with pytest.raises(ValueError, match="1 of 1") as error:
+        report_invalid(["C" * 1000 + "("], {0: "not a valid SMILES"}, "raise")
+    assert max(map(len, str(error.value).splitlines())) < 120
+
+
+@pytest.mark.parametrize("invalid", ["raise", "nan"])
+def test_nothing_to_report(invalid):
+    report_invalid(["CCO"], {}, invalid)
