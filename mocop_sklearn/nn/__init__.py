@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from ..utils._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ..molecules._graphs import GraphBatch
     from ._losses import info_nce
 
-__all__ = ["info_nce"]
-__getattr__, __dir__ = lazy_names(__name__, {"info_nce": "_losses"})
+__all__ = ["GraphBatch", "info_nce"]
+__getattr__, __dir__ = lazy_names(__name__, {"GraphBatch": ".molecules._graphs", "info_nce": "_losses"})

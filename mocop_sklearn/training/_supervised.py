@@ -190,9 +190,10 @@ def train_supervised(
             torch.manual_seed(int(rng.integers(2**62)))
             network.train()
             losses = []
-            for batch in torch.from_numpy(rng.permutation(len(training))).to(device).split(recipe.batch_size):
+            for rows in torch.from_numpy(rng.permutation(len(training))).split(recipe.batch_size):
+                batch = rows.to(device, non_blocking=True)
                 with autocast(device, recipe.precision):
-                    outputs = network(training.graphs.take(batch).collate()) if z is None else network.predict(z[batch])
+                    outputs = network(training.graphs.take(rows).collate()) if z is None else network.predict(z[batch])
                 known = (t[batch] for t in (training.targets, training.weights, training.mass))
                 loss = supervised_loss(recipe.objective, outputs, *known)
                 optimizer.zero_grad(set_to_none=True)
