@@ -394,7 +394,7 @@ def test_another_kind(path):
 
 
 def test_another_vocabulary(path):
-    forge(path, lambda header: header["model"]["vocabulary"]["elements"].reverse())
+    forge(path, lambda header: header["model"]["vocabulary"]["atom_fields"].reverse())
     with pytest.raises(ValueError, match="written with another atom vocabulary"):
         PretrainedModel.load(path)
 
