@@ -11,6 +11,7 @@ from rdkit import Chem
 from ._columns import Columns, Edges, assemble, starts
 from ._fields import Featurizer, resolve_featurizer
 from ._graphs import MoleculeGraphs, concatenate
+from ._parse import InvalidMolecule, because
 from ._readers import bonds_of
 from ._whole import WholeMolecules
 
@@ -46,12 +47,15 @@ class GraphBuilder:
 
         Raises
         ------
-        FieldError
+        InvalidMolecule
             When a field cannot be read. Nothing is appended.
         """
-        by_atom = not self._whole.add(mol, smiles)
-        if by_atom:
-            self._by_atom.add(mol, smiles)
+        try:
+            by_atom = not self._whole.add(mol, smiles)
+            if by_atom:
+                self._by_atom.add(mol, smiles)
+        except RuntimeError as error:  # RDKit's, of a call that is not a field's
+            raise InvalidMolecule(because(error)) from error
         self._is_by_atom.append(by_atom)
 
     def build(self) -> MoleculeGraphs:

@@ -13,11 +13,8 @@ from rdkit import Chem
 
 from ._fields import Featurizer, Field
 from ._graphs import MoleculeGraphs, edge_dtype
+from ._parse import InvalidMolecule
 from ._readers import AtomProperty, atoms_of
-
-
-class FieldError(Exception):
-    """A field cannot be read from a molecule; the message is the reason."""
 
 
 class Columns:
@@ -33,7 +30,7 @@ class Columns:
 
         Raises
         ------
-        FieldError
+        InvalidMolecule
             When a reader fails.
         ValueError
             When a reader returns another number of integers.
@@ -49,7 +46,7 @@ class Columns:
         try:
             values = field.read(mol)
         except Exception as error:
-            raise FieldError(f"the field {field.name!r} raised {type(error).__name__}: {error}") from error
+            raise InvalidMolecule(f"the field {field.name!r} raised {type(error).__name__}: {error}") from error
         if len(values) != n:
             raise ValueError(
                 f"The reader of the field {field.name!r} returned {len(values)} integers for {smiles!r}. It must "

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from rdkit import Chem, rdBase
 
 from ._builder import GraphBuilder
 from ._fields import Featurizer, resolve_featurizer
 from ._graphs import MoleculeGraphs, concatenate
-from ._parse import InvalidMolecule, Standardize, connectivity_key, read_molecule, unique_molecules
+from ._parse import InvalidMolecule, Standardize, because, connectivity_key, read_molecule, unique_molecules
+from ._workers import in_chunks
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ def featurize(
     identify : bool, default=False
         Also compute canonical SMILES and connectivity keys, which costs three times the parsing.
     n_jobs : int, default=None
-        Processes, as in joblib.
+        Processes, as in joblib. With several, a molecule that ends its process, or that takes longer than 20 seconds,
+        is invalid; with one, nothing can be done about it.
     """
     unique, inverse = unique_molecules(values)
     chunks = [unique[start : start + _CHUNK] for start in range(0, len(unique), _CHUNK)] or [unique]
-    work = partial(
-        _featurize_chunk, featurizer=resolve_featurizer(featurizer), standardize=standardize, identify=identify
-    )
-    parts: list[_Chunk] = Parallel(n_jobs=n_jobs)(map(delayed(work), chunks))
+    featurizer = resolve_featurizer(featurizer)
+    work = partial(_featurize_chunk, featurizer=featurizer, standardize=standardize, identify=identify)
+    parts = in_chunks(work, chunks, partial(_failed_chunk, featurizer), n_jobs)
     reasons = [reason for part in parts for reason in part.reasons]
     valid = np.array([reason is None for reason in reasons], dtype=bool)
     graph_of_unique = np.where(valid, np.cumsum(valid) - 1, -1)
@@ -94,17 +94,30 @@ class _Chunk:
 def _featurize_chunk(values: Sequence[Any], featurizer: Featurizer, standardize: Standardize, identify: bool) -> _Chunk:
     builder = GraphBuilder(featurizer)
     reasons: list[str | None] = []
-    smiles, keys = [], []
+    identities: list[tuple[str, str]] = []
     with rdBase.BlockLogs():  # the reasons are reported by row; RDKit's log is as before afterwards
         for value in values:
             try:
-                mol, text = read_molecule(value, standardize)
+                mol, smiles = read_molecule(value, standardize)
+                identity = _identity(mol) if identify else None
+                builder.add(mol, smiles)
             except InvalidMolecule as error:
                 reasons.append(str(error))
                 continue
             reasons.append(None)
-            builder.add(mol, text)
-            if identify:
-                smiles.append(Chem.MolToSmiles(mol))
-                keys.append(connectivity_key(mol))
-    return _Chunk(builder.build(), reasons, smiles, keys)
+            if identity is not None:
+                identities.append(identity)
+    smiles_of_graphs, keys = (list(column) for column in zip(*identities, strict=True)) if identities else ([], [])
+    return _Chunk(builder.build(), reasons, smiles_of_graphs, keys)
+
+
+def _identity(mol: Chem.Mol) -> tuple[str, str]:
+    """Canonical SMILES and connectivity key."""
+    try:
+        return Chem.MolToSmiles(mol), connectivity_key(mol)
+    except Exception as error:
+        raise InvalidMolecule(because(error)) from error
+
+
+def _failed_chunk(featurizer: Featurizer, reason: str) -> _Chunk:
+    return _Chunk(GraphBuilder(featurizer).build(), [reason], [], [])

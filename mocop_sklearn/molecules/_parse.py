@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem.MolStandardize import rdMolStandardize
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+
+from ._standardize import main_fragment, neutral, without_common
+from ._text import split_name, why_not_text
 
 Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
 
@@ -25,8 +28,11 @@ _PLAIN_SMILES = re.compile(
 # Neutral atoms in brackets that need none unless they are radicals: [CH] and [OH], but not pyrrole's [nH].
 _SPELLED_OUT = re.compile(r"\[(?!nH\])(Cl|Br|[BCNOPSFI]|[cnos])(?:H(\d?))?\](?![lr])")
 _ATOM = re.compile(r"\[[^\]]*\]|Cl|Br|[BCNOPSFI]|[bcnops]|\*")
-_HYPERVALENT_ELEMENTS = re.compile("[PSI]")
-_MAX_ATOMS = np.iinfo(np.int16).max
+# Hydrogen atoms, marks of stereochemistry and bonds of no order, which a reading may drop.
+_UNSETTLED = re.compile(r"\[\d*H\]|[@/\\~]")
+# Anions, and cations with hydrogens.
+_MAY_BE_NEUTRALISED = re.compile(r"-\d?\]|H\d?\+")
+MAX_ATOMS = np.iinfo(np.int16).max
 
 
 class InvalidMolecule(ValueError):
@@ -122,36 +128,79 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
 
 def read_molecule(value: Any, standardize: Standardize = "parent") -> tuple[Chem.Mol, str]:
     """Return one standardised molecule, and the SMILES that it was read from in the end."""
-    smiles = molecule_text(value)
-    plain = None if callable(standardize) else _read_plain(smiles)
-    mol, smiles = plain or _standardized(_mol_from_smiles(smiles), standardize)
-    if mol.GetNumAtoms() > _MAX_ATOMS:
-        raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {_MAX_ATOMS}")
+    text = molecule_text(value)
+    try:
+        plain = None if callable(standardize) else _read_plain(text, standardize)
+        mol, smiles = plain or _standardized(text, standardize)
+    except (InvalidMolecule, MemoryError):
+        raise
+    except Exception as error:
+        raise InvalidMolecule(because(error)) from error
+    if mol.GetNumAtoms() > MAX_ATOMS:
+        raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {MAX_ATOMS}")
     return mol, smiles
 
 
-def _standardized(mol: Chem.Mol, standardize: Standardize) -> tuple[Chem.Mol, str]:
-    for atom in mol.GetAtoms():
-        atom.SetAtomMapNum(0)
+def because(error: Exception) -> str:
+    """Reason for an invalid row from an exception of RDKit, whose messages have several lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"RDKit raised {type(error).__name__}" + (f": {' '.join(lines[:2])}" if lines else "")
+
+
+def _standardized(text: str, standardize: Standardize) -> tuple[Chem.Mol, str]:
+    mol = _mol_from_smiles(text)
+    if ":" in text:
+        for atom in mol.GetAtoms():
+            atom.SetAtomMapNum(0)
     if callable(standardize):
-        return _reread(_apply_callable(standardize, mol))
-    return _parent(mol) if standardize == "parent" else _reread(mol)
+        return _settled(Chem.MolToSmiles(_apply_callable(standardize, mol)))
+    smiles = Chem.MolToSmiles(mol)
+    if standardize is None:
+        return _settled(smiles)
+    mol, smiles = _settled(main_fragment(smiles) if "." in smiles else smiles)
+    if _MAY_BE_NEUTRALISED.search(smiles):
+        without_charges = Chem.MolToSmiles(neutral(mol))
+        if without_charges != smiles:
+            with suppress(InvalidMolecule):  # it has no neutral form, as hexafluorophosphate and cyclopentadienide
+                return _settled(without_charges)
+    return mol, smiles
 
 
-def _read_plain(smiles: str) -> tuple[Chem.Mol, str] | None:
+def _settled(smiles: str) -> tuple[Chem.Mol, str]:
+    """Read a canonical SMILES until RDKit writes it as it was read.
+
+    The first reading may find that a hydrogen atom or a mark of stereochemistry means nothing. Should texts take turns,
+    the first of them in alphabetical order is read.
+    """
+    seen: list[str] = []
+    while smiles not in seen:
+        mol = _mol_from_smiles(smiles)
+        if not _UNSETTLED.search(smiles):
+            return mol, smiles
+        seen.append(smiles)
+        smiles = Chem.MolToSmiles(mol)
+    smiles = min(seen[seen.index(smiles) :])
+    return _mol_from_smiles(smiles), smiles
+
+
+def _read_plain(smiles: str, standardize: Standardize) -> tuple[Chem.Mol, str] | None:
     """Read a molecule whose text shows that it is its own parent, None where it does not show that.
 
     Neutral single fragments are the bulk of any library. The test of the text costs a hundredth of the standardiser.
     """
+    if "~" in smiles:
+        return None
+    if standardize is not None and "." in smiles and " " not in smiles:
+        smiles = without_common(smiles)
     text = smiles
-    if not _PLAIN_SMILES.fullmatch(text):
+    if "[" in smiles or "." in smiles or " " in smiles:  # a regular expression costs a tenth of parsing
         text = _SPELLED_OUT.sub(r"\1", smiles)
-        if text == smiles or not _PLAIN_SMILES.fullmatch(text):
+        if ("[" in text or text == smiles) and not _PLAIN_SMILES.fullmatch(text):
             return None
     mol = Chem.MolFromSmiles(text)
     if mol is None or mol.GetNumAtoms() == 0 or _is_bracketed_otherwise(text, mol):
         return None
-    if text is not smiles and not _has_spelled_out_hydrogens(mol, smiles):
+    if text != smiles and not _has_spelled_out_hydrogens(mol, smiles):
         return None
     return mol, text
 
@@ -159,41 +208,58 @@ def _read_plain(smiles: str) -> tuple[Chem.Mol, str] | None:
 def _has_spelled_out_hydrogens(mol: Chem.Mol, smiles: str) -> bool:
     """Whether the atoms have the hydrogens that ``smiles`` spells out: those of radicals are fewer."""
     for i, token in enumerate(_ATOM.findall(smiles)):
-        spelled_out = _SPELLED_OUT.fullmatch(token)
-        if spelled_out:
-            n = spelled_out[2]
-            if mol.GetAtomWithIdx(i).GetTotalNumHs() != (0 if n is None else int(n or 1)):
+        if len(token) > 2:
+            n = _spelled_out_hydrogens(token)
+            if n is not None and mol.GetAtomWithIdx(i).GetTotalNumHs() != n:
                 return False
     return True
 
 
+@lru_cache(maxsize=1000)
+def _spelled_out_hydrogens(token: str) -> int | None:
+    """Hydrogens of an atom in brackets that need not be there; None for other atoms."""
+    atom = _SPELLED_OUT.fullmatch(token)
+    if not atom:
+        return None
+    return 0 if atom[2] is None else int(atom[2] or 1)
+
+
 def molecule_text(value: Any) -> str:
-    """Return the SMILES of a value as it was given, without parsing it.
+    """Return the SMILES of a value as it was given, without its name and without parsing it.
 
     Raises
     ------
     InvalidMolecule
-        When the value is missing, empty, or neither text nor a molecule.
+        When the value is missing, empty, holds a character that cannot be in a SMILES, or is neither text nor a
+        molecule.
     """
     if isinstance(value, str):
-        smiles = value.strip()
-        if not smiles:
+        text = value if value.isascii() and value.isprintable() and " " not in value else split_name(value)[0]
+        if not text:
             raise InvalidMolecule("empty string")
-        return _smiles_from_inchi(smiles) if smiles.startswith("InChI=") else smiles
+        if text.startswith("InChI="):
+            return _smiles_from_inchi(text)
+        reason = why_not_text(text)
+        if reason:
+            raise InvalidMolecule(reason)
+        return text
     if isinstance(value, Chem.Mol):
         if value.GetNumAtoms() == 0:
             raise InvalidMolecule("molecule without atoms")
         try:
             return Chem.MolToSmiles(value)
         except Exception as error:
-            raise InvalidMolecule(f"RDKit cannot write this molecule as SMILES: {error}") from error
+            raise InvalidMolecule(f"RDKit cannot write this molecule as SMILES: {because(error)}") from error
     if value is None or is_scalar_nan(value) or is_pandas_na(value):
         raise InvalidMolecule("missing value")
     raise InvalidMolecule(f"neither a SMILES string nor an RDKit molecule but {type(value).__name__}")
 
 
 def _smiles_from_inchi(inchi: str) -> str:
-    mol = Chem.MolFromInchi(inchi)
+    try:
+        mol = Chem.MolFromInchi(inchi)
+    except Exception as error:
+        raise InvalidMolecule(f"not a valid InChI: {because(error)}") from error
     if mol is None:
         raise InvalidMolecule("not a valid InChI")
     return Chem.MolToSmiles(mol)
@@ -254,13 +320,17 @@ def _why_unparsable(smiles: str) -> str:
     mol = Chem.MolFromSmiles(smiles, _parser_params(False))
     if mol is None:
         return "not a valid SMILES"
-    problems = Chem.DetectChemistryProblems(mol)
+    try:
+        problems = Chem.DetectChemistryProblems(mol)
+    except Exception as error:
+        return because(error)
     return problems[0].Message() if problems else "RDKit cannot sanitise it"
 
 
 def _is_bracketed_otherwise(smiles: str, mol: Chem.Mol) -> Any:
     """Whether the canonical SMILES has other brackets, and so other spelled-out hydrogens, than this plain one."""
-    return (_HYPERVALENT_ELEMENTS.search(smiles) and mol.HasSubstructMatch(_hypervalent_hydride())) or (
+    may_be_hypervalent = "S" in smiles or "P" in smiles or "I" in smiles
+    return (may_be_hypervalent and mol.HasSubstructMatch(_hypervalent_hydride())) or (
         "@" in smiles and _has_idle_stereo_bracket(mol)
     )
 
@@ -279,26 +349,6 @@ def _has_idle_stereo_bracket(mol: Chem.Mol) -> bool:
         and not (atom.GetIsAromatic() or atom.GetFormalCharge())
         for atom in mol.GetAtoms()
     )
-
-
-@cache
-def _standardizers() -> tuple[Any, Any]:
-    return rdMolStandardize.LargestFragmentChooser(), rdMolStandardize.Uncharger()
-
-
-def _parent(mol: Chem.Mol) -> tuple[Chem.Mol, str]:
-    fragments, uncharger = _standardizers()
-    largest = fragments.choose(mol)
-    try:
-        return _reread(uncharger.uncharge(largest))
-    except InvalidMolecule:  # it has no neutral form, as hexafluorophosphate and cyclopentadienide
-        return _reread(largest)
-
-
-def _reread(mol: Chem.Mol) -> tuple[Chem.Mol, str]:
-    """Return the molecule as it comes out of its canonical SMILES, and that text."""
-    smiles = Chem.MolToSmiles(mol)
-    return _mol_from_smiles(smiles), smiles
 
 
 def _apply_callable(standardize: Callable[[Chem.Mol], Chem.Mol], mol: Chem.Mol) -> Chem.Mol:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Sequence
 from itertools import chain
@@ -33,7 +32,7 @@ _CELLS_PER_PART = 2**20
 _LOOP = -1.0
 _AROMATIC = 1.5
 # Dative bonds stand in a matrix once instead of twice, bonds of order 0 not at all. Without these, there are none.
-_ODD_BONDS = re.compile(r"[\[~<>]")
+_ODD_BONDS = "[~<>"
 _ORDER_CODES = np.array([order_code(twice_order / 2) for twice_order in range(16)])
 _RING_CODES = np.array([ring_code(size) for size in range(2**10)])
 # Properties of atoms that follow from their types and from the matrix.
@@ -72,7 +71,7 @@ class WholeMolecules:
 
         Raises
         ------
-        FieldError
+        InvalidMolecule
             When a field cannot be read. Nothing is appended.
         """
         n_atoms = mol.GetNumAtoms()
@@ -83,7 +82,7 @@ class WholeMolecules:
             return False
         # RDKit keeps it under this name; under the usual one it does not tell matrices of orders from others
         matrix = Chem.GetAdjacencyMatrix(mol, True, 0, False, "order")
-        if _ODD_BONDS.search(smiles) and np.count_nonzero(matrix) != 2 * mol.GetNumBonds():
+        if any(mark in smiles for mark in _ODD_BONDS) and np.count_nonzero(matrix) != 2 * mol.GetNumBonds():
             return False
         atoms = self._slow_atoms.read(mol, smiles, n_atoms)
         bonds = [column.read(mol, smiles) for column in self._slow_bonds]

@@ -22,6 +22,7 @@ from mocop_sklearn.molecules._parse import (
     report_invalid,
     unique_molecules,
 )
+from mocop_sklearn.molecules._text import split_name
 
 
 def parse(value, standardize="parent"):
@@ -409,3 +410,60 @@ def test_report_shortens_long_values():
 @pytest.mark.parametrize("invalid", ["raise", "nan"])
 def test_nothing_to_report(invalid):
     report_invalid(["CCO"], {}, invalid)
+
+
+# ---------------------------------------------------------------------------------------------
+# One text, one molecule
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("salt", "drug"),
+    [
+        # with the counter-ion having more atoms, when hydrogens count
+        (
+            "CNC[C@H](O)[C@@H](O)[C@H](O)[C@H](O)CO.O=C(O)c1ccc2nc(-c3cc(Cl)cc(Cl)c3)oc2c1",
+            "O=C(O)c1ccc2nc(-c3cc(Cl)cc(Cl)c3)oc2c1",
+        ),
+        ("CCCC[N+](CCCC)(CCCC)CCCC.O=C([O-])Cc1ccccc1Nc1c(Cl)cccc1Cl", "O=C(O)Cc1ccccc1Nc1c(Cl)cccc1Cl"),
+        # well-known acids that are larger than the drug
+        ("NCCc1ccccc1.OC(=O)CC(O)(CC(=O)O)C(=O)O", "NCCc1ccccc1"),
+        ("CNC.OC(=O)/C=C/C(O)=O", "CNC"),
+        # only well-known ones
+        ("CS(C)=O.O", "CS(C)=O"),
+        ("[K+].[Br-]", "Br"),
+    ],
+)
+def test_the_parent_is_the_drug(salt, drug):
+    assert parse(salt) == Chem.CanonSmiles(drug)
+    assert parse(".".join(salt.split(".")[::-1])) == Chem.CanonSmiles(drug)
+
+
+@pytest.mark.parametrize("text", ["CCØ", "CC\N{NO-BREAK SPACE}C", "CC\0C", "CC\N{CYRILLIC CAPITAL LETTER O}"])
+def test_a_text_is_a_molecule_only_as_a_whole(text):
+    with pytest.raises(InvalidMolecule, match="cannot be in one"):
+        parse_molecule(text)
+
+
+def test_a_name_may_hold_any_letter():
+    assert parse("CCO Äthanol") == "CCO"
+
+
+def test_an_extension_is_read_and_a_name_is_not():
+    assert split_name("CC=CC |t:1| 2-butene") == ("CC=CC |t:1|", "2-butene")
+    assert split_name(" CCO\tgrain alcohol \n") == ("CCO", "grain alcohol")
+    assert split_name("CCO") == ("CCO", "")
+    assert parse("CC=CC |t:1|") == parse("CC=CC |t:1| 2-butene") == "C/C=C/C"
+
+
+@pytest.mark.parametrize("text", ["[H]/N=C(/C)N", "[H]/N=C(\\C)N", "BrC1=C2C=CC=CC2=CC3~C1C=CC=C3", "C[C@H](C)O"])
+def test_standardising_is_a_fixed_point(text):
+    once = parse_molecule(text)
+    again = parse_molecule(Chem.MolToSmiles(once))
+    assert Chem.MolToSmiles(again) == Chem.MolToSmiles(once)
+    assert graph(again) == graph(once)
+
+
+def test_an_exception_of_rdkit_is_a_reason():
+    with pytest.raises(InvalidMolecule, match=r"RDKit|not a valid SMILES"):
+        parse_molecule("*" + "(C)" * 200)

@@ -1,0 +1,105 @@
+"""Work in other processes that goes on when a molecule ends one of them or never comes to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed, effective_n_jobs
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.parallel import get_active_backend
+
+_T = TypeVar("_T")
+
+SECONDS = 20.0  # that one molecule may take in another process
+_SECONDS_TO_START = 40.0
+_SECONDS_OF_MORE = 0.05  # that every further molecule of a chunk may take
+_LOST = (TerminatedWorkerError, BrokenProcessPool, FutureTimeout, TimeoutError)
+
+
+def in_chunks(
+    work: Callable[[Sequence[Any]], _T],
+    chunks: Sequence[Sequence[Any]],
+    failed: Callable[[str], _T],
+    n_jobs: int | None,
+) -> list[_T]:
+    """Return ``work(chunk)`` for all chunks, in order.
+
+    When a process dies or a chunk takes too long, every chunk is tried again in a process of its own, then in halves:
+    only a value that cannot be worked on alone is given up. In one process nothing can be done about such values.
+
+    Parameters
+    ----------
+    work : callable
+    chunks : sequence of sequences
+    failed : callable
+        ``failed(reason)`` stands for the result of a chunk with one value that cannot be worked on.
+    n_jobs : int or None
+        Processes, as in joblib.
+
+    Returns
+    -------
+    list
+        One result for each chunk, or several in order for a chunk that was halved.
+    """
+    several = effective_n_jobs(n_jobs) > 1 and getattr(get_active_backend()[0], "supports_timeout", False)
+    timeout = _SECONDS_TO_START + _seconds(max(map(len, chunks))) if several else None
+    try:
+        results: list[_T] = Parallel(n_jobs=n_jobs, timeout=timeout)(map(delayed(work), chunks))
+        return results
+    except _LOST:
+        worker = _Worker()
+        try:
+            return [result for chunk in chunks for result in _in_halves(worker, work, chunk, failed)]
+        finally:
+            worker.stop()
+
+
+def _in_halves(
+    worker: _Worker, work: Callable[[Sequence[Any]], _T], values: Sequence[Any], failed: Callable[[str], _T]
+) -> list[_T]:
+    try:
+        return [worker.run(work, values)]
+    except _LOST as error:
+        if len(values) > 1:
+            middle = len(values) // 2
+            halves = values[:middle], values[middle:]
+            return [result for half in halves for result in _in_halves(worker, work, half, failed)]
+        too_long = isinstance(error, (FutureTimeout, TimeoutError))
+        return [failed(f"took longer than {SECONDS:.0f} seconds" if too_long else "ended the process that read it")]
+
+
+def _received(work: Any) -> None:
+    """Do nothing: what ``work`` needs is imported with it."""
+
+
+def _seconds(n: int) -> float:
+    return SECONDS + _SECONDS_OF_MORE * n
+
+
+class _Worker:
+    """One process, started anew after every loss."""
+
+    def __init__(self) -> None:
+        self._executor: ProcessPoolExecutor | None = None
+
+    def run(self, work: Callable[[Sequence[Any]], _T], values: Sequence[Any]) -> _T:
+        """Return ``work(values)``, computed in the process."""
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(max_workers=1)
+            self._executor.submit(_received, work).result()  # so that the start and the imports are not counted
+        try:
+            result: _T = self._executor.submit(work, values).result(timeout=_seconds(len(values)))
+            return result
+        except _LOST:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._executor is not None:
+            self._executor.shutdown(kill_workers=True)
+            self._executor = None
