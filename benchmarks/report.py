@@ -72,6 +72,7 @@ def throughput(figures: dict[str, Any]) -> list[str]:
     ]
     titles = {
         "smiles_to_graph": "SMILES → graph, one process",
+        "smiles_to_graph_nci": "SMILES → graph, one process, NCI structures",
         "smiles_to_embedding": "SMILES → vector",
         "pretraining_pairs": "Pretraining pairs",
     }

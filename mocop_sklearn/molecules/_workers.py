@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import TimeoutError as PoolTimeout
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs
@@ -15,9 +16,10 @@ from joblib.parallel import get_active_backend
 _T = TypeVar("_T")
 
 SECONDS = 20.0  # that one molecule may take in another process
-_SECONDS_TO_START = 40.0
+_SECONDS_TO_START = 240.0  # of all processes, on a busy machine
 _SECONDS_OF_MORE = 0.05  # that every further molecule of a chunk may take
-_LOST = (TerminatedWorkerError, BrokenProcessPool, FutureTimeout, TimeoutError)
+_TOO_LONG = (FutureTimeout, PoolTimeout, TimeoutError)
+_LOST = (TerminatedWorkerError, BrokenProcessPool, *_TOO_LONG)
 
 
 def in_chunks(
@@ -68,7 +70,7 @@ def _in_halves(
             middle = len(values) // 2
             halves = values[:middle], values[middle:]
             return [result for half in halves for result in _in_halves(worker, work, half, failed)]
-        too_long = isinstance(error, (FutureTimeout, TimeoutError))
+        too_long = isinstance(error, _TOO_LONG)
         return [failed(f"took longer than {SECONDS:.0f} seconds" if too_long else "ended the process that read it")]
 
 
