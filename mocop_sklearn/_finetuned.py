@@ -13,8 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._version import __version__
 from .embedder import MoCoPEmbedder
@@ -44,10 +43,10 @@ from .training._state import read_state, write_state
 from .training._supervised import LabelledMolecules, SupervisedRecipe, SupervisedResult, train_supervised
 from .utils._cache import digest_of_pickle
 from .utils._device import resolve_device
-from .utils._random import base_seed, generator
+from .utils._random import Stream, base_seed, generator
+from .utils._sklearn import Interval, StrOptions, check_sample_weight
 
 _KIND = "fine-tuned model"
-_MEMBER = 3  # purpose of a random generator
 # Parameters that change where and how loudly a fit runs, but not what comes out of it; the start has its own digest.
 _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
 _SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
@@ -161,7 +160,7 @@ class FineTuned(BaseEstimator):
         values = check_molecules(X)
         labels, measured = measured_labels(y, self.missing)
         check_consistent_length(values, labels)
-        weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
         return values, labels, measured & (weight > 0).reshape([-1] + [1] * (labels.ndim - 1)), weight
 
     def _fit_members(
@@ -220,7 +219,7 @@ class FineTuned(BaseEstimator):
         results: list[SupervisedResult] = []
         shifts, scales = [], []
         for member in range(self.n_estimators):
-            member_seed = int(generator(seed, _MEMBER, member).integers(2**62))
+            member_seed = int(generator(seed, Stream.ENSEMBLE_MEMBER, member).integers(2**62))
             training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
             shift, scale = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
             if objective == "regression":

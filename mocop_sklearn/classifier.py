@@ -10,12 +10,12 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax, logsumexp
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, roc_auc_score
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._finetuned import FineTuned, some_columns
 from .training._labels import check_same_shape, class_factors, measured_labels, plain_labels
+from .utils._sklearn import StrOptions, check_sample_weight
 
 
 class MoCoPClassifier(ClassifierMixin, FineTuned):
@@ -391,7 +391,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         decision = self.decision_function(X)
         labels, measured = measured_labels(y, self.missing)
         check_consistent_length(decision, labels)
-        weight = _check_sample_weight(sample_weight, labels)
+        weight = check_sample_weight(sample_weight, labels)
         if not self._tasks_shape:
             defined = ~np.isnan(decision.reshape(len(labels), -1)).any(axis=1)
             check_same_shape(labels, defined)

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._version import __version__
@@ -28,6 +27,7 @@ from .utils._cache import digest_of_pickle, once
 from .utils._device import resolve_device
 from .utils._distributed import of_first_rank
 from .utils._random import base_seed
+from .utils._sklearn import Hidden, Interval, StrOptions
 
 _ARCHITECTURE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim", "projection_dim", "profile_dims", "dropout")
 # Parameters that change where and how loudly a fit runs, but not what comes out of it.

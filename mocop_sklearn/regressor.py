@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from ._finetuned import FineTuned, some_columns
 from .training._labels import check_same_shape, measured_labels, numeric_labels
+from .utils._sklearn import check_sample_weight
 
 
 class MoCoPRegressor(RegressorMixin, FineTuned):
@@ -179,7 +180,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         assert isinstance(predicted, np.ndarray)
         labels, measured = measured_labels(y, self.missing)
         check_same_shape(labels, predicted)
-        weight = _check_sample_weight(sample_weight, labels)
+        weight = check_sample_weight(sample_weight, labels)
         columns = (a.reshape(len(labels), -1).T for a in (numeric_labels(labels, measured), measured, predicted))
         scores = []
         for truth, known, prediction in zip(*columns, strict=True):

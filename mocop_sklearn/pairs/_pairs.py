@@ -23,10 +23,9 @@ from ..profiles._scaler import (
     matching_columns,
 )
 from ..tables._files import read_wells
-from ..utils._random import generator
+from ..utils._random import Stream, generator
 from ._store import WELL_COLUMNS, Labels, Store, is_store, read_store
 
-_SPLIT = 0
 _LOG_DOSE = "Log10Dose"
 
 
@@ -47,7 +46,7 @@ def split_molecules(keys: Sequence[str], validation_fraction: float, seed: int) 
     n_validation = round(validation_fraction * len(unique))
     if n_validation < 2 or len(unique) - n_validation < 2:
         return np.arange(len(keys)), np.arange(0)
-    chosen = generator(seed, _SPLIT).permutation(len(unique))[:n_validation]
+    chosen = generator(seed, Stream.SPLIT).permutation(len(unique))[:n_validation]
     held_out = np.isin(group, chosen)
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 

@@ -19,13 +19,10 @@ from ..metrics import retrieval_report
 from ..nn._encoders import Architecture, TwoTower
 from ..nn._losses import contrastive_logits, info_nce
 from ..utils._distributed import of_first_rank, process_group
-from ..utils._random import generator, torch_seed
+from ..utils._random import Stream, generator, torch_seed
 from ._batches import Corpus
 from ._inference import embed_graphs, embed_profiles
 from ._step import accumulate_gradients
-
-# Purposes of the random generators that hang on one seed.
-_INITIAL_WEIGHTS, _EPOCH = 1, 2
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ def train(
     """
     rank, _ = process_group()
     with torch_seed(device):
-        torch.manual_seed(int(generator(recipe.seed, _INITIAL_WEIGHTS).integers(2**62)))
+        torch.manual_seed(int(generator(recipe.seed, Stream.INITIAL_WEIGHTS).integers(2**62)))
         model = TwoTower(architecture, recipe.temperature)
         if initial_weights is not None:
             model.load_state_dict(initial_weights)
@@ -130,7 +127,7 @@ def train(
                 if out_of_patience(state, recipe.patience):
                     break
                 started = time.perf_counter()
-                rng = generator(recipe.seed, _EPOCH, epoch)
+                rng = generator(recipe.seed, Stream.EPOCH, epoch)
                 torch.manual_seed(int(rng.integers(2**62)) + rank)  # dropout differs between processes
                 losses = []
                 waiting = 0.0

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import assert_all_finite
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 from ..utils._arrays import as_array
+from ..utils._sklearn import is_pandas_na, is_scalar_nan
 
 
 def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -19,14 +19,13 @@ from ..molecules._parse import report_invalid
 from ..nn._encoders import Architecture
 from ..pairs._pairs import PairedProfiles, split_molecules
 from ..profiles._scaler import ProfileScaler, blocks
-from ..utils._random import generator
+from ..utils._random import Stream, generator
 from ._batches import Corpus, StreamedProfiles
 from ._contrastive import Recipe, TrainingState, out_of_patience, train
 from ._state import read_state, write_state
 
 _FIT_BYTES = 2**29  # of profiles that a transformer is fitted on
 _RESIDENT_BYTES = 2**30  # of transformed profiles that are held in memory
-_FIT_ROWS = 3  # purpose of a random generator
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _fit_transformer(job: Job, training_rows: np.ndarray) -> Any:
     transformer = ProfileScaler(n_components=64) if default else clone(job.profile_transformer)
     most = max(1, _FIT_BYTES // (4 * job.source.n_features))
     if len(training_rows) > most:
-        chosen = generator(job.recipe.seed, _FIT_ROWS).choice(len(training_rows), most, replace=False)
+        chosen = generator(job.recipe.seed, Stream.TRANSFORMER_ROWS).choice(len(training_rows), most, replace=False)
         training_rows = training_rows[np.sort(chosen)]
     return transformer.fit(job.source.read(training_rows))
 

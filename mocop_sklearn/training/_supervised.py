@@ -18,13 +18,10 @@ from tqdm.auto import tqdm
 from ..molecules._graphs import MoleculeGraphs
 from ..nn._encoders import Architecture, PredictionNetwork, SideBySide
 from ..utils._device import autocast
-from ..utils._random import generator, torch_seed
+from ..utils._random import Stream, generator, torch_seed
 from ._contrastive import TrainingState, check_weights, out_of_patience
 from ._inference import embed_graphs
 from ._linear_start import linear_head
-
-# Purposes of the random generators that hang on one seed.
-_INITIAL_WEIGHTS, _EPOCH = 1, 2
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,7 @@ def train_supervised(
         When the loss or a weight is no longer finite.
     """
     with torch_seed(device):
-        torch.manual_seed(int(generator(seed, _INITIAL_WEIGHTS).integers(2**62)))
+        torch.manual_seed(int(generator(seed, Stream.INITIAL_WEIGHTS).integers(2**62)))
         network = PredictionNetwork(architecture, training.targets.shape[1])
         if encoder_weights is not None:
             network.molecule_encoder.load_state_dict(encoder_weights)
@@ -186,7 +183,7 @@ def train_supervised(
             if validation is not None and out_of_patience(state, recipe.patience):
                 break
             started = time.perf_counter()
-            rng = generator(seed, _EPOCH, epoch)
+            rng = generator(seed, Stream.EPOCH, epoch)
             torch.manual_seed(int(rng.integers(2**62)))
             network.train()
             losses = []
