@@ -23,7 +23,6 @@ from .model_file._model import PretrainedModel, as_tensors, load_pretrained, res
 from .model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
 from .model_selection import scaffold_groups
 from .molecules._featurize import featurize
-from .molecules._fields import FEATURIZERS
 from .molecules._graphs import MoleculeGraphs
 from .molecules._parse import as_text, check_molecules, report_invalid
 from .nn._models import Architecture, PredictionNetwork, SideBySide
@@ -433,7 +432,7 @@ class FineTuned(BaseEstimator):
             "estimator": type(self).__name__,
             "versions": library_versions(),
             "architecture": self._architecture.as_dict(),
-            "vocabulary": FEATURIZERS[self._architecture.featurizer].vocabulary(),
+            "vocabulary": self._architecture.resolved_featurizer.vocabulary(),
             "standardize": describe_callable(self._standardize),
             "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n not in _NOT_IN_FILES},
             "fitted": encoder.encode(fitted, "fitted"),

@@ -17,7 +17,7 @@ from ._version import __version__
 from .metrics import retrieval_score
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel, load_pretrained
-from .molecules._fields import FEATURIZERS
+from .molecules._fields import FEATURIZERS, Featurizer
 from .molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from .nn._encoders import ENCODERS, PROFILE_ENCODERS
 from .nn._losses import LOSSES
@@ -77,8 +77,9 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     invalid : {"raise", "nan"}, default="raise"
         What happens to rows that are no molecules (and, in ``fit``, to profiles without any finite
         value). ``"nan"``: rows of NaN from ``transform``, left out of training, one warning.
-    featurizer : {"rich", "paper"}, default="rich"
-        ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds.
+    featurizer : {"rich", "paper"} or Featurizer, default="rich"
+        ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. Or fields of your
+        own choice, a :class:`~mocop_sklearn.molecules.Featurizer`.
     encoder : {"ggnn", "gin", "gatv2", "pna", "attentivefp", "gps"} or callable, default="ggnn"
         The network of molecules. ``"ggnn"`` is the gated graph network of [1]_, the others are torch-geometric's. A
         callable maps the widths of atom and bond features to a module with ``out_features`` whose ``forward`` maps a
@@ -189,7 +190,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "profile_transformer": [BaseEstimator, None],
         "standardize": [StrOptions({"parent"}), callable, None],
         "invalid": [StrOptions({"raise", "nan"})],
-        "featurizer": [StrOptions(set(FEATURIZERS))],
+        "featurizer": [StrOptions(set(FEATURIZERS)), Featurizer],
         "encoder": [StrOptions(set(ENCODERS)), callable],
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
