@@ -2,17 +2,12 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 from qsar import arms, bench, corpora, features, runner, scores, section, summary, tasks
+from scipy import stats
 
 from mocop_sklearn import MoCoPRegressor
 from mocop_sklearn.model_selection import scaffold_groups
