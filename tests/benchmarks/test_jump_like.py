@@ -137,6 +137,7 @@ def test_generated_layout(data):
     assert data.active[~treated].all()
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(tmp_path):
     make_jump_like(tmp_path / "a", **SMALL, missing_fraction=0.1)
     a = files(tmp_path / "a")
@@ -168,6 +169,7 @@ def test_a_plate_does_not_depend_on_the_others(data, tmp_path):
         np.testing.assert_array_equal(few[name], data[name][rows])
 
 
+@pytest.mark.slow
 def test_n_molecules(data, tmp_path):
     some = make_jump_like(tmp_path, n_molecules=400, n_features=5, n_useless=0, random_state=0)
     n_treated = len(some.molecules) - len(POSITIVE_CONTROLS)
@@ -196,6 +198,7 @@ def test_without_disturbance_a_well_shows_its_molecules_effect(tmp_path):
     assert planted_effects(data, data.active).shape == (data.active.sum(), 38)
 
 
+@pytest.mark.slow
 def test_variances_of_sources_batches_and_plates(tmp_path):
     sizes = {"source_effect": 1.0, "batch_effect": 2.0, "plate_effect": 0.5}
     data = make_jump_like(tmp_path, n_plates=40, n_features=10, n_useless=60, random_state=0, **QUIET | sizes)
@@ -350,6 +353,7 @@ def test_structures_alone_are_laid_out(tables, tmp_path):
     assert len(data.molecules) == 120 + 8
 
 
+@pytest.mark.slow
 def test_real_layout(tmp_path):
     tables = {name: SHARED / f"jump_{file}.parquet" for name, file in
               {"structures": "compounds", "wells": "wells", "activity": "activity_map"}.items()}  # fmt: skip
