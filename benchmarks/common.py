@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mocop_sklearn.model_file._model import library_versions
+from mocop_sklearn.model_file._format import library_versions
 from mocop_sklearn.utils._files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent

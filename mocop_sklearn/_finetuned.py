@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
@@ -17,49 +17,70 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._version import __version__
 from .embedder import MoCoPEmbedder
-from .model_file._model import (
-    PretrainedModel,
-    as_tensors,
-    check_vocabulary,
-    decode,
-    describe_callable,
-    encode,
-    library_versions,
-    plain_value,
-    read_file,
-    restore_standardize,
-    write_file,
-)
-from .model_selection._groups import scaffold_groups
+from .model_file._codec import Encoder, decode
+from .model_file._format import library_versions, plain_value, read_file, write_file
+from .model_file._model import PretrainedModel, as_tensors, load_pretrained, restore_architecture, restore_callable
+from .model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
+from .model_selection import scaffold_groups
 from .molecules._featurize import featurize
 from .molecules._fields import FEATURIZERS
+from .molecules._graphs import MoleculeGraphs
 from .molecules._parse import as_text, check_molecules, report_invalid
-from .nn._encoders import Architecture, PredictionNetwork, SideBySide
+from .nn._models import Architecture, PredictionNetwork, SideBySide
 from .pairs._pairs import split_molecules
-from .training._contrastive import TrainingState
 from .training._inference import embed_molecules
 from .training._labels import measured_labels, weighted_moments
-from .training._state import read_state, write_state
-from .training._supervised import LabelledMolecules, SupervisedRecipe, SupervisedResult, train_supervised
+from .training._loop import TrainingState, read_state, write_state
+from .training._objectives import Objective
+from .training._supervised import (
+    LabelledMolecules,
+    SupervisedRecipe,
+    SupervisedResult,
+    check_freeze,
+    train_supervised,
+)
 from .utils._cache import digest_of_pickle
 from .utils._device import resolve_device
+from .utils._names import describe_callable, described
 from .utils._random import Stream, base_seed, generator
 from .utils._sklearn import Interval, StrOptions, check_sample_weight
 
 _KIND = "fine-tuned model"
-# Parameters that change where and how loudly a fit runs, but not what comes out of it; the start has its own digest.
+# Parameters that change where and how loudly a fit runs, but not its result; the start has its own digest.
 _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
-_SHAPE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim")
+_SHAPE = ("featurizer", "encoder", "n_layers", "hidden_dim", "embedding_dim")
+_COMPONENTS = ("featurizer", "encoder")
+# Where and how a model runs is for the one who loads it to say.
+_NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
 
 
-def automatic(pretrained: bool, objective: str) -> dict[str, Any]:
-    """What "auto" stands for; docs/method.md has the cross-validation that chose it."""
-    if objective == "regression":
-        max_epochs, learning_rate = 60, 3e-4 if pretrained else 1e-3
-    else:
-        max_epochs, learning_rate = (30, 1e-4) if pretrained else (60, 3e-4)
-    head_init = "linear" if pretrained else "random"
-    return {"head_init": head_init, "max_epochs": max_epochs, "learning_rate": learning_rate}
+@dataclass(frozen=True)
+class _Merged:
+    """Distinct molecules, the labels of their rows merged.
+
+    Attributes
+    ----------
+    graphs : MoleculeGraphs
+    keys : ndarray of str
+        Connectivity keys.
+    smiles : list of str
+    targets, weights, mass : ndarray, shape (n_molecules, n_outputs)
+        As in ``LabelledMolecules``; weights of at most 1.
+    """
+
+    graphs: MoleculeGraphs
+    keys: np.ndarray
+    smiles: list[str]
+    targets: np.ndarray
+    weights: np.ndarray
+    mass: np.ndarray
+
+    def part(self, molecules: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> LabelledMolecules:
+        """Return some of the molecules, with scaled targets."""
+        scaled = (self.targets - np.nan_to_num(shift)) / np.where(scale > 0, scale, 1)
+        scaled = np.where(self.weights > 0, scaled, 0)
+        arrays = (a[molecules].astype(np.float32) for a in (scaled, self.weights, self.mass))
+        return LabelledMolecules(self.graphs.take(torch.from_numpy(molecules)), *map(torch.from_numpy, arrays))
 
 
 class FineTuned(BaseEstimator):
@@ -69,7 +90,7 @@ class FineTuned(BaseEstimator):
         **{
             name: MoCoPEmbedder._parameter_constraints[name]
             for name in (
-                "standardize invalid featurizer n_layers hidden_dim embedding_dim dropout weight_decay "
+                "standardize invalid featurizer encoder n_layers hidden_dim embedding_dim dropout weight_decay "
                 "validation_fraction patience device precision n_jobs checkpoint_dir resume random_state verbose "
                 "pretrained"
             ).split()
@@ -77,6 +98,7 @@ class FineTuned(BaseEstimator):
         "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "head_init": [StrOptions({"auto", "random", "linear"})],
+        "loss": [StrOptions({"auto"}), callable],
         **{
             name: [*MoCoPEmbedder._parameter_constraints[name], StrOptions({"auto"})]
             for name in ("max_epochs", "learning_rate")
@@ -86,6 +108,9 @@ class FineTuned(BaseEstimator):
         "validation_groups": [StrOptions({"molecule", "scaffold"})],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
     }
+    # What "auto" stands for, from random weights and with a pretrained encoder; docs/method.md has the
+    # cross-validation that chose it.
+    _AUTOMATIC: ClassVar[tuple[dict[str, Any], dict[str, Any]]]
     # Weights are routed by default, so that nobody has to call set_fit_request.
     __metadata_request__fit: ClassVar = {"sample_weight": True}
     __metadata_request__score: ClassVar = {"sample_weight": True}
@@ -96,7 +121,8 @@ class FineTuned(BaseEstimator):
         pretrained: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
-        featurizer: str = "rich",
+        featurizer: Any = "rich",
+        encoder: Any = "ggnn",
         n_layers: int = 3,
         hidden_dim: int = 75,
         embedding_dim: int = 1024,
@@ -104,6 +130,7 @@ class FineTuned(BaseEstimator):
         freeze: str | int = "none",
         layer_decay: float = 1.0,
         head_init: str = "auto",
+        loss: Any = "auto",
         missing: Any = np.nan,
         max_epochs: int | str = "auto",
         batch_size: int = 32,
@@ -125,6 +152,7 @@ class FineTuned(BaseEstimator):
         self.standardize = standardize
         self.invalid = invalid
         self.featurizer = featurizer
+        self.encoder = encoder
         self.n_layers = n_layers
         self.hidden_dim = hidden_dim
         self.embedding_dim = embedding_dim
@@ -132,6 +160,7 @@ class FineTuned(BaseEstimator):
         self.freeze = freeze
         self.layer_decay = layer_decay
         self.head_init = head_init
+        self.loss = loss
         self.missing = missing
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -148,6 +177,17 @@ class FineTuned(BaseEstimator):
         self.resume = resume
         self.random_state = random_state
         self.verbose = verbose
+
+    _FITTED: ClassVar[tuple[str, ...]] = (
+        "weights_",
+        "history_",
+        "n_iter_",
+        "best_score_",
+        "molecule_keys_",
+        "_shift",
+        "_scale",
+        "_tasks_shape",
+    )
 
     # -- fitting ------------------------------------------------------------------------------
 
@@ -170,26 +210,90 @@ class FineTuned(BaseEstimator):
         targets: np.ndarray,
         weights: np.ndarray,
         mass: np.ndarray,
-        objective: str,
+        objective: Objective,
     ) -> None:
         """Train ``n_estimators`` networks on rows, those of one molecule merged.
 
-        The weighted mean of the labels of a molecule's rows has the same gradient as the rows. So rows may
-        come in any order, and a row of weight 2 is two rows. ``mass`` is the weights without those of the classes.
+        ``mass`` is the weights without those of the classes.
         """
-        # MoCoPEmbedder knows what a pretrained model may be and which parameters contradict it
-        shared = {name: getattr(self, name) for name in ("pretrained", "standardize", *_SHAPE)}
-        start: PretrainedModel | None = MoCoPEmbedder(**shared)._load_pretrained()
-        if start is None:
-            shape = {name: plain_value(getattr(self, name)) for name in _SHAPE}
-            architecture = Architecture(**shape, projection_dim=0, profile_dims=(), n_profile_features=0, dropout=0)
-        else:
-            architecture = start.architecture
-        architecture = replace(architecture, dropout=float(self.dropout))
-        standardize = start.standardize if start else self.standardize
-        if not isinstance(self.freeze, str) and self.freeze > architecture.n_layers:
-            raise ValueError(f"freeze={self.freeze}, but the encoder has {architecture.n_layers} convolutions.")
+        start = self._load_start()
+        architecture = self._start_architecture(start)
+        check_freeze(architecture, self.freeze)
+        merged = self._merge(values, measured, (targets, weights, mass), architecture, start)
+        groups = merged.keys
+        if self.validation_groups == "scaffold":
+            groups = scaffold_groups(merged.smiles, standardize=None, n_jobs=self.n_jobs)
+        recipe = self._recipe(objective, start)
+        key = self._fit_key(values, start, merged.targets, merged.weights, described(objective.loss))
+        seed, states = self._unfinished(key)
+        results: list[SupervisedResult] = []
+        moments = []
+        for member in range(self.n_estimators):
+            member_seed = int(generator(seed, Stream.ENSEMBLE_MEMBER, member).integers(2**62))
+            training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
+            shift, scale = _target_moments(objective, merged, training)
+            moments.append((shift, scale))
+            results.append(
+                train_supervised(
+                    architecture,
+                    recipe,
+                    merged.part(training, shift, scale),
+                    merged.part(validation, shift, scale) if len(validation) else None,
+                    seed=member_seed,
+                    device=resolve_device(self.device),
+                    encoder_weights=start.encoder_weights if start else None,
+                    resume_from=states.get(member),
+                    save=partial(write_state, self._state_path(key, member), seed) if key else None,
+                    verbose=bool(self.verbose),
+                )
+            )
+        self._architecture, self._standardize = architecture, start.standardize if start else self.standardize
+        self._shift, self._scale = (np.array(part) for part in zip(*moments, strict=True))
+        self._adopt(results)
+        self.molecule_keys_ = np.unique([*merged.keys, *(start.molecule_keys if start else ())])
 
+    def _adopt(self, results: list[SupervisedResult]) -> None:
+        self.weights_ = [result.weights for result in results]
+        self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
+        self.n_iter_ = max(len(result.history) for result in results)
+        self.best_score_ = float(np.mean([result.best_score for result in results]))
+        self._module = self._build()
+
+    def _load_start(self) -> PretrainedModel | None:
+        """Return the model of ``pretrained``, checked against the other parameters."""
+        defaults = type(self)().get_params(deep=False)
+        names = (*_SHAPE, "standardize")
+        explicit = {name: getattr(self, name) for name in names if getattr(self, name) != defaults[name]}
+        components = {name: getattr(self, name) for name in _COMPONENTS}
+        return load_pretrained(self.pretrained, standardize=self.standardize, components=components, expected=explicit)
+
+    def _start_architecture(self, start: PretrainedModel | None) -> Architecture:
+        dropout = float(self.dropout)
+        if start is not None:
+            return replace(start.architecture, dropout=dropout)
+        return Architecture(
+            featurizer=self.featurizer,
+            encoder=self.encoder,
+            n_layers=plain_value(self.n_layers),
+            hidden_dim=plain_value(self.hidden_dim),
+            embedding_dim=plain_value(self.embedding_dim),
+            dropout=dropout,
+        ).completed()
+
+    def _merge(
+        self,
+        values: list[Any],
+        measured: np.ndarray,
+        labels: tuple[np.ndarray, np.ndarray, np.ndarray],
+        architecture: Architecture,
+        start: PretrainedModel | None,
+    ) -> _Merged:
+        """Merge the rows of each molecule.
+
+        The weighted mean of the labels of a molecule's rows has the same gradient as the rows. So rows may come in
+        any order, and a row of weight 2 is two rows.
+        """
+        standardize = start.standardize if start else self.standardize
         found = featurize(values, architecture.featurizer, standardize, identify=True, n_jobs=self.n_jobs)
         report_invalid(values, found.reasons, self.invalid)
         graph_of_row = found.graph_of_value
@@ -203,74 +307,39 @@ class FineTuned(BaseEstimator):
                 f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
                 f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
             )
-        auto = automatic(start is not None, objective)
-        chosen = {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
+        graph = graph_of_row[rows][first]
+        targets, weights, mass = (a[rows] for a in labels)
         merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
-        total, mass = merge @ weights[rows], merge @ mass[rows]
-        targets = merge @ (weights[rows] * targets[rows]) / np.where(total > 0, total, 1)
+        total, mass = merge @ weights, merge @ mass
+        targets = merge @ (weights * targets) / np.where(total > 0, total, 1)
         largest = mass.max() or 1
-        total, mass = total / largest, mass / largest
-        graphs = found.graphs.take(torch.from_numpy(graph_of_row[rows][first]))
-        groups = keys = np.asarray(found.keys, dtype=str)[graph_of_row[rows][first]]
-        if self.validation_groups == "scaffold":
-            groups = scaffold_groups(unique.tolist(), standardize=None, n_jobs=self.n_jobs)
-        key = self._fit_key(values, start, targets, weights, objective)
-        seed, states = self._unfinished(key)
-        results: list[SupervisedResult] = []
-        shifts, scales = [], []
-        for member in range(self.n_estimators):
-            member_seed = int(generator(seed, Stream.ENSEMBLE_MEMBER, member).integers(2**62))
-            training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
-            shift, scale = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
-            if objective == "regression":
-                shift, scale = weighted_moments(targets[training], total[training])
-                # what training cannot learn is predicted as the constant that is known of it
-                shift = np.where(np.isnan(shift), weighted_moments(targets, total)[0], shift)
-                scale = np.nan_to_num(scale)
-            scaled = np.where(total > 0, (targets - np.nan_to_num(shift)) / np.where(scale > 0, scale, 1), 0)
+        return _Merged(
+            found.graphs.take(torch.from_numpy(graph)),
+            np.asarray(found.keys, dtype=str)[graph],
+            unique.tolist(),
+            targets,
+            total / largest,
+            mass / largest,
+        )
 
-            def part(molecules: np.ndarray, scaled: np.ndarray = scaled) -> LabelledMolecules:
-                arrays = (torch.from_numpy(a[molecules].astype(np.float32)) for a in (scaled, total, mass))
-                return LabelledMolecules(graphs.take(torch.from_numpy(molecules)), *arrays)
-
-            results.append(
-                train_supervised(
-                    architecture,
-                    SupervisedRecipe(
-                        objective=objective,
-                        freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
-                        layer_decay=float(self.layer_decay),
-                        head_init=chosen["head_init"],
-                        max_epochs=chosen["max_epochs"],
-                        batch_size=self.batch_size,
-                        learning_rate=float(chosen["learning_rate"]),
-                        weight_decay=float(self.weight_decay),
-                        patience=self.patience,
-                        precision=self.precision,
-                    ),
-                    part(training),
-                    part(validation) if len(validation) else None,
-                    seed=member_seed,
-                    device=resolve_device(self.device),
-                    encoder_weights=_encoder_weights(start),
-                    resume_from=states.get(member),
-                    save=partial(write_state, self._state_path(key, member), seed) if key else None,
-                    verbose=bool(self.verbose),
-                )
-            )
-            shifts.append(shift)
-            scales.append(scale)
-        self._architecture, self._standardize = architecture, standardize
-        self._shift, self._scale = np.array(shifts), np.array(scales)
-        self.weights_ = [result.weights for result in results]
-        self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
-        self.n_iter_ = max(len(result.history) for result in results)
-        self.best_score_ = float(np.mean([result.best_score for result in results]))
-        self.molecule_keys_ = np.unique([*keys, *(start.molecule_keys if start else ())])
-        self._module = self._build()
+    def _recipe(self, objective: Objective, start: PretrainedModel | None) -> SupervisedRecipe:
+        auto = self._AUTOMATIC[start is not None]
+        chosen = {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
+        return SupervisedRecipe(
+            objective=replace(objective, loss=self.loss) if callable(self.loss) else objective,
+            freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
+            layer_decay=float(self.layer_decay),
+            head_init=chosen["head_init"],
+            max_epochs=chosen["max_epochs"],
+            batch_size=self.batch_size,
+            learning_rate=float(chosen["learning_rate"]),
+            weight_decay=float(self.weight_decay),
+            patience=self.patience,
+            precision=self.precision,
+        )
 
     def _fit_key(self, values: list[Any], start: PretrainedModel | None, *labels: Any) -> str:
-        """Digest of all that decides what a fit returns; without checkpoints, nobody asks for it."""
+        """Return a digest of all that decides a fit; empty unless ``checkpoint_dir`` is set."""
         if self.resume and self.checkpoint_dir is None:
             raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
         if self.checkpoint_dir is None:
@@ -296,7 +365,7 @@ class FineTuned(BaseEstimator):
         check_is_fitted(self)
         prefix = "molecule_encoder."
         return PretrainedModel(
-            architecture=replace(self._architecture, projection_dim=0, profile_dims=(), n_profile_features=0),
+            architecture=self._architecture.without_profile_network(),
             weights={name: w for name, w in self.weights_[0].items() if name.startswith(prefix)},
             standardize=self._standardize,
             profile_transformer=None,
@@ -336,7 +405,7 @@ class FineTuned(BaseEstimator):
     def _build(self) -> SideBySide:
         members = []
         for weights in self.weights_:
-            with torch.device("meta"):  # random initial weights would cost time and torch's global random state
+            with self._architecture.without_initial_weights():
                 network = PredictionNetwork(self._architecture, self._shift.shape[1])
             network.load_state_dict(as_tensors(weights), assign=True)
             members.append(network)
@@ -356,9 +425,8 @@ class FineTuned(BaseEstimator):
         path : str or Path
         """
         check_is_fitted(self)
-        arrays: dict[str, np.ndarray] = {}
-        own = ("_shift", "_scale", "_tasks_shape", "_constant")
-        fitted = {name: value for name, value in vars(self).items() if name.endswith("_") or name in own}
+        encoder = Encoder(strict=True)
+        fitted = {name: getattr(self, name) for name in self._FITTED if hasattr(self, name)}
         parameters = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
         plain = (bool, int, float, str, type(None))
         header = {
@@ -367,10 +435,10 @@ class FineTuned(BaseEstimator):
             "architecture": self._architecture.as_dict(),
             "vocabulary": FEATURIZERS[self._architecture.featurizer].vocabulary(),
             "standardize": describe_callable(self._standardize),
-            "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n != "pretrained"},
-            "fitted": encode(fitted, arrays, "fitted", strict=True),
+            "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n not in _NOT_IN_FILES},
+            "fitted": encoder.encode(fitted, "fitted"),
         }
-        write_file(path, _KIND, header, arrays)
+        write_file(path, _KIND, header, encoder.arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
@@ -390,17 +458,50 @@ class FineTuned(BaseEstimator):
             When the file is missing, truncated, altered, of a newer format or of another kind.
         """
         header, arrays = read_file(path, _KIND)
-        architecture = Architecture.from_dict(header["architecture"])
-        if header["estimator"] != cls.__name__:
+        section = Section(path, header)
+        if section.entry("estimator", str) != cls.__name__:
             raise ValueError(f"{str(path)!r} holds a {header['estimator']}, not a {cls.__name__}.")
-        check_vocabulary(path, architecture, header["vocabulary"], header["versions"])
-        estimator = cls(**(header["parameters"] | parameters))
+        check_architecture(section.section("architecture"))
+        section.component("standardize", ("parent", None))
+        stored = section.section("parameters").data
+        known = cls().get_params(deep=False)
+        estimator = cls(**({n: v for n, v in stored.items() if n in known and n not in _NOT_IN_FILES} | parameters))
         estimator._validate_params()
-        for name, value in decode(header["fitted"], arrays).items():
-            setattr(estimator, name, value)
-        estimator._architecture = architecture
-        estimator._standardize = restore_standardize(path, header["standardize"], estimator.standardize)
+        components = {name: getattr(estimator, name) for name in _COMPONENTS}
+        estimator._architecture = restore_architecture(path, header["architecture"], components)
+        versions = section.section("versions").data
+        check_vocabulary(path, estimator._architecture, section.section("vocabulary").data, versions)
+        estimator._standardize = restore_callable(path, "standardize", header["standardize"], estimator.standardize)
+        fitted = decode(section.section("fitted").data, arrays)
+        estimator._set_fitted(Section(path, fitted))
         return estimator
+
+    def _set_fitted(self, fitted: Section) -> None:
+        """Take over the attributes of a file, after a check of each."""
+        shift, scale = (fitted.entry(name, np.ndarray) for name in ("_shift", "_scale"))
+        weights = fitted.items("weights_", dict)
+        if not weights or shift.shape != scale.shape or shift.ndim != 2 or len(shift) != len(weights):
+            raise fitted.error("the number of networks is not that of their scales")
+        if not np.isfinite(scale).all() or np.isinf(shift).any():
+            raise fitted.error("the scales of the targets are not finite")
+        n_outputs = shift.shape[1]
+        with self._architecture.without_initial_weights():
+            network = PredictionNetwork(self._architecture, n_outputs)
+        expected = {name: tuple(w.shape) for name, w in network.state_dict().items()}
+        for member in weights:
+            check_arrays(fitted.path, member, expected)
+        fitted.items("history_", dict)
+        fitted.number("n_iter_", 0, 2**31)
+        fitted.entry("best_score_", int, float)
+        fitted.entry("molecule_keys_", np.ndarray)
+        fitted.items("_tasks_shape", int)
+        self._check_fitted(fitted, n_outputs)
+        for name in self._FITTED:
+            if name in fitted.data:
+                setattr(self, name, fitted.data[name])
+
+    def _check_fitted(self, fitted: Section, n_outputs: int) -> None:
+        """Check the attributes that only one of the two estimators has."""
 
     # -- the scikit-learn contract ------------------------------------------------------------
 
@@ -420,12 +521,14 @@ class FineTuned(BaseEstimator):
         return {name: value for name, value in super().__getstate__().items() if name != "_module"}
 
 
-def _encoder_weights(start: PretrainedModel | None) -> dict[str, torch.Tensor] | None:
-    if start is None:
-        return None
-    prefix = "molecule_encoder."
-    weights = {name.removeprefix(prefix): w for name, w in start.weights.items() if name.startswith(prefix)}
-    return as_tensors(weights)
+def _target_moments(objective: Objective, merged: _Merged, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the standard deviation of each target on the training part; 0 and 1 for classes."""
+    if not objective.scales_targets:
+        return np.zeros(merged.targets.shape[1]), np.ones(merged.targets.shape[1])
+    shift, scale = weighted_moments(merged.targets[training], merged.weights[training])
+    # what training cannot learn is predicted as the constant that is known of it
+    shift = np.where(np.isnan(shift), weighted_moments(merged.targets, merged.weights)[0], shift)
+    return shift, np.nan_to_num(scale)
 
 
 def some_columns(columns: list[int] | np.ndarray) -> str:

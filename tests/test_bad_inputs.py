@@ -416,7 +416,7 @@ CASES = {
     ),
     "save: code": (
         TypeError,
-        r"profile_transformer\.func is a .*cannot be written .* without pickle\. Use transformers of scikit-learn",
+        r"profile_transformer\.func is a .*cannot be written .* without pickle\. Use these transformers",
         lambda c: c.fit_pairs(profile_transformer=FunctionTransformer(np.tanh)).save(c.folder / "model"),
     ),
     "save: foreign class": (
@@ -506,7 +506,9 @@ OUT_OF_RANGE = {
     "loss": "clip",
     "temperature": 0,
     "replicates": "first",
-    "max_epochs": 0,
+    "max_epochs": -1,
+    "encoder": "transformer",
+    "profile_encoder": "cnn",
     "batch_size": 1,
     "learning_rate": 0,
     "weight_decay": -0.1,

@@ -32,8 +32,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn import _finetuned as finetuning
 from mocop_sklearn.model_selection import overlap
-from mocop_sklearn.nn._encoders import Architecture, PredictionNetwork
-from mocop_sklearn.training._supervised import supervised_loss, supervised_score
+from mocop_sklearn.nn._models import Architecture, PredictionNetwork
+from mocop_sklearn.training._objectives import BINARY, MULTICLASS, REGRESSION, mean_loss, mean_score
 from tests.helpers.fronts import NumericRows
 
 NAN = float("nan")
@@ -140,22 +140,20 @@ def test_losses_are_weighted_means_over_what_was_measured():
     weights = torch.tensor([[1.0, 0.0, 2.0], [0.0, 0.0, 1.0]])
     p = expit(outputs.numpy())
     expected = (-np.log(p[0, 0]) - 2 * np.log(p[0, 2]) - np.log(1 - p[1, 2])) / 4
-    assert float(supervised_loss("binary", outputs, targets, weights, weights)) == pytest.approx(expected)
-    assert float(supervised_loss("regression", outputs, targets, weights, weights)) == pytest.approx(
-        (0.49 + 2 + 0.25) / 4
-    )
+    assert float(mean_loss(BINARY, outputs, targets, weights, weights)) == pytest.approx(expected)
+    assert float(mean_loss(REGRESSION, outputs, targets, weights, weights)) == pytest.approx((0.49 + 2 + 0.25) / 4)
     onehot, row_weights = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]), torch.tensor([[1.0], [3.0]])
     q = np.exp(outputs.numpy()) / np.exp(outputs.numpy()).sum(axis=1, keepdims=True)
     expected = (-np.log(q[0, 2]) - 3 * np.log(q[1, 0])) / 4
-    assert float(supervised_loss("multiclass", outputs, onehot, row_weights, row_weights)) == pytest.approx(expected)
-    assert float(supervised_loss("binary", outputs, targets, torch.zeros(2, 3), torch.zeros(2, 3))) == 0
+    assert float(mean_loss(MULTICLASS, outputs, onehot, row_weights, row_weights)) == pytest.approx(expected)
+    assert float(mean_loss(BINARY, outputs, targets, torch.zeros(2, 3), torch.zeros(2, 3))) == 0
 
 
 def test_a_task_has_no_gradient_where_it_was_not_measured():
-    network = PredictionNetwork(Architecture("paper", 1, 75, 8, 0, (), 0, 0.0), 2)
+    network = PredictionNetwork(Architecture("paper", 1, 75, 8, 0.0), 2)
     z = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
     weights = torch.tensor([[1.0, 0.0]] * 5)
-    supervised_loss("binary", network.predict(z), torch.ones(5, 2), weights, weights).backward()
+    mean_loss(BINARY, network.predict(z), torch.ones(5, 2), weights, weights).backward()
     assert network.head.weight.grad[0].abs().min() > 0
     assert network.head.weight.grad[1].abs().max() == 0
 
@@ -163,9 +161,9 @@ def test_a_task_has_no_gradient_where_it_was_not_measured():
 def test_validation_scores_leave_out_what_cannot_be_scored():
     outputs = np.array([[0.1, 5.0], [0.9, 5.0], [0.5, 5.0]])
     targets = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
-    assert supervised_score("binary", outputs, targets, np.ones((3, 2))) == 1.0
-    assert np.isnan(supervised_score("binary", outputs[:, 1:], targets[:, 1:], np.ones((3, 1))))
-    assert np.isnan(supervised_score("regression", outputs, targets, np.zeros((3, 2))))
+    assert mean_score(BINARY, outputs, targets, np.ones((3, 2))) == 1.0
+    assert np.isnan(mean_score(BINARY, outputs[:, 1:], targets[:, 1:], np.ones((3, 1))))
+    assert np.isnan(mean_score(REGRESSION, outputs, targets, np.zeros((3, 2))))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -391,7 +389,7 @@ def test_layer_wise_rates(smiles, labels, fitted):
 
 
 # The last layer starts at a linear model; a frozen encoder and a rate of next to nothing leave it there.
-STARTED = {"head_init": "linear", "freeze": "encoder", "learning_rate": 1e-12, "max_epochs": 1,
+STARTED = {"head_init": "linear", "freeze": "encoder", "max_epochs": 0,
            "validation_fraction": 0, "random_state": 0}  # fmt: skip
 
 
@@ -402,7 +400,7 @@ def tanh(smiles, fitted):
 
 
 def test_a_classifier_starts_at_logistic_regressions(smiles, labels, tasks, fitted, tanh):
-    linear = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, tol=1e-6, max_iter=1000))
     tuned = MoCoPClassifier(pretrained=fitted, **STARTED)
     np.testing.assert_allclose(
         tuned.fit(smiles, labels).decision_function(smiles), linear.fit(tanh, labels).decision_function(tanh), atol=1e-4
@@ -415,7 +413,9 @@ def test_a_classifier_starts_at_logistic_regressions(smiles, labels, tasks, fitt
     scores = tuned.fit(smiles, tasks).decision_function(smiles)
     for task, y in enumerate(tasks.T):
         known = ~np.isnan(y)
-        expected = LogisticRegression(C=1e-3).fit(scaled[known], y[known]).decision_function(scaled)
+        expected = (
+            LogisticRegression(C=1e-3, tol=1e-6, max_iter=1000).fit(scaled[known], y[known]).decision_function(scaled)
+        )
         np.testing.assert_allclose(scores[:, task], expected, atol=1e-4)
 
 
@@ -434,7 +434,9 @@ def test_replicates_that_disagree_start_as_rows_of_each_class(smiles, labels, fi
     tuned = MoCoPClassifier(pretrained=fitted, **STARTED).fit([*smiles, *smiles[:10]], y)
     both = np.concatenate([np.arange(40), np.arange(10)])
     weight = 40 / 50  # as many molecules as there are, in rows of equal weight
-    expected = LogisticRegression(C=1e-3).fit(StandardScaler().fit_transform(tanh)[both], y, np.full(50, weight))
+    expected = LogisticRegression(C=1e-3, tol=1e-6, max_iter=1000).fit(
+        StandardScaler().fit_transform(tanh)[both], y, np.full(50, weight)
+    )
     scaled = StandardScaler().fit_transform(tanh)
     np.testing.assert_allclose(tuned.decision_function(smiles), expected.decision_function(scaled), rtol=2e-3)
 

@@ -79,7 +79,7 @@ def info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def info(args: argparse.Namespace) -> None:
     """Describe a model file, or a stored corpus."""
-    from ..model_file._model import content_digest, read_file
+    from ..model_file._format import content_digest, read_file
     from ..pairs._store import is_store
 
     if is_store(args.file):

@@ -17,11 +17,11 @@ from filelock import FileLock
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ..model_file._model import describe_callable
 from ..molecules._parse import Standardize, check_standardize
 from ..profiles._filter import ProfileFilter
 from ..profiles._normalizer import ProfileNormalizer
 from ..utils._files import atomic_write
+from ..utils._names import describe_callable
 from ._assembly import Finish, assemble
 from ._pairs import PairedProfiles
 from ._plates import PlatePlan, identify, plain_text, write_part

@@ -15,9 +15,9 @@ import torch.multiprocessing as mp
 
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.cli import main
-from mocop_sklearn.model_file._model import read_file
+from mocop_sklearn.model_file._format import read_file
 from mocop_sklearn.molecules._featurize import featurize
-from mocop_sklearn.nn._encoders import Architecture
+from mocop_sklearn.nn._models import Architecture
 from mocop_sklearn.profiles import ProfileScaler
 from mocop_sklearn.training import _batches as corpus
 from mocop_sklearn.training._batches import Corpus
@@ -36,7 +36,7 @@ def data(smiles, profiles):
 
 
 def architecture(dropout=0.0):
-    return Architecture("rich", 2, 16, 32, 8, (16, 8), 24, dropout)
+    return Architecture("rich", 2, 16, 32, dropout, profile_dims=(16, 8), projection_dim=8, n_profile_features=24)
 
 
 def close(one, other, tolerance=1e-5):
