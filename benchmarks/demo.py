@@ -18,6 +18,7 @@ import numpy as np
 from common import print_table
 from rdkit import Chem
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from simulation import planted_retrieval
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -27,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mocop_sklearn import MoCoPEmbedder
-from mocop_sklearn.datasets import make_paired_profiles, planted_retrieval
+from mocop_sklearn.datasets import make_paired_profiles
 from mocop_sklearn.display import RetrievalDisplay, TrainingHistoryDisplay
 from mocop_sklearn.metrics import retrieval_report
 from mocop_sklearn.model_selection import molecule_groups

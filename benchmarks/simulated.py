@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from common import mean_std, print_table, save
 from scale import make_plates
+from simulation import jump_like_retrieval
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles, build_pairs
-from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS, jump_like_retrieval
+from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS
 from mocop_sklearn.metrics import retrieval_report
 from mocop_sklearn.model_selection import molecule_groups
 from mocop_sklearn.molecules import canonical_smiles

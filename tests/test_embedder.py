@@ -203,6 +203,7 @@ def test_batches_and_chunks_do_not_show(fitted, smiles, monkeypatch):
     np.testing.assert_allclose(fitted.transform(smiles), together, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_parallel_is_serial(smiles, profiles, fitted, tiny, monkeypatch):
     monkeypatch.setattr(featurize, "_CHUNK", 16)  # three tasks for two processes
     parallel = MoCoPEmbedder(**tiny, n_jobs=2).fit(smiles, profiles)
@@ -684,6 +685,7 @@ def epochs_trained(monkeypatch):
     return epochs
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_run_resumes_to_the_same_weights(killed, checkpoints, smiles, profiles, monkeypatch):
     parameters, _ = killed

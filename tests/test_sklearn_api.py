@@ -310,6 +310,7 @@ np.save(sys.argv[2], embedder.transform(["CCO", "c1ccccc1"]))
 """
 
 
+@pytest.mark.slow
 def test_pickles_are_small_and_need_no_gpu(smiles, profiles, tmp_path):
     embedder = MoCoPEmbedder(max_epochs=1, random_state=0).fit(smiles, profiles)  # on the GPU, where there is one
     expected = embedder.transform(["CCO", "c1ccccc1"])

@@ -21,10 +21,11 @@ import numpy as np
 from filelock import FileLock
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._download import Patience, Remote, download
+from ..utils._sklearn import Interval, StrOptions, validate_params
+from ._download import Patience, download
 from ._local_file import forget
+from ._transfer import Remote
 
 CHEMBL20_URL = "https://github.com/GSK-AI/mocop/raw/HEAD/data/chembl20.tar.gz"
 _URL_VARIABLE = "MOCOP_CHEMBL20_URL"
@@ -106,7 +107,7 @@ def fetch_chembl20(
         When the archive is no such archive, lacks files or has unsafe ones; when a file lacks a column, a label is not
         −1, 0 or 1, or an index is out of range: which file, line and column.
     ImportError
-        Without pandas or requests: the extra ``data`` brings them.
+        Without pandas or obstore: the extra ``data`` brings them.
 
     References
     ----------

@@ -2,17 +2,12 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 from qsar import arms, bench, corpora, features, runner, scores, section, summary, tasks
+from scipy import stats
 
 from mocop_sklearn import MoCoPRegressor
 from mocop_sklearn.model_selection import scaffold_groups
@@ -147,6 +142,7 @@ def test_assays_that_measure_a_task_are_known(assay, genes, related):
 # ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_features_made_in_several_processes_are_the_same(smiles, tmp_path):
     lookup = features.Lookup(smiles, tmp_path)
     lookup.prepare("ecfp", features.ecfp, 2)
@@ -258,6 +254,7 @@ def test_counts_are_one_or_more(name, capsys):
     assert "must be 1 or more, got 0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "objective"), [("scratch", "-"), ("fine-tuned", "contrastive")])
 def test_a_network_is_known_by_how_it_is_trained(smiles, name, objective):
     arm = arms.Arm(name, "toxcast", objective)

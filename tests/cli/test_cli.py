@@ -446,6 +446,7 @@ def test_output_stays_when_a_later_run_fails(model, tmp_path):
     assert out.read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_as_a_process(model, tmp_path):
     path, out = write_molecules(tmp_path, ".csv"), tmp_path / "z.parquet"
     command = [sys.executable, "-m", "mocop_sklearn", "embed", path, "-m", model, "-o", str(out)]

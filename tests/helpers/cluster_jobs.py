@@ -1,5 +1,6 @@
-"""What a Dask cluster does in tests; its workers import it by name."""
+"""What a Dask cluster of two processes does in tests. Its workers import this file by its name."""
 
+import functools
 import json
 import os
 import sys
@@ -22,49 +23,39 @@ class Logged(ProfileScaler):
         return super().fit(X, y)
 
 
-def grid_search(folder, scheduler):
-    """Two candidates and two folds on the cluster, and the same by this process; then the example."""
+def run_examples(folder):
+    """Run both examples on the cluster, and the grid search once more in this process."""
+    import dask_embed
     import dask_grid_search
-    import joblib
-    from dask.distributed import Client
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from dask.distributed import LocalCluster
+    from sklearn.base import clone
 
     from mocop_sklearn.datasets import make_paired_profiles
 
-    data = make_paired_profiles(n_molecules=80, n_features=20, random_state=0)
-    results = {}
-    with Client(scheduler) as client:
-        for where in ("cluster", "here"):
-            own = folder / where
-            own.mkdir()
-            embedder = MoCoPEmbedder(
-                pairs=(data.smiles, data.profiles),
-                profile_transformer=Logged(str(own / "log")),
-                memory=own / "cache",
-                max_epochs=2,
-                random_state=0,
-            )
-            search = GridSearchCV(
-                make_pipeline(embedder, StandardScaler(), LogisticRegression(max_iter=1000)),
-                {"mocopembedder__temperature": [0.05, 0.1]},
-                cv=2,
-                scoring="roc_auc",
-            )
-            with joblib.parallel_config(**({"backend": "dask", "client": client} if where == "cluster" else {})):
-                search.fit(data.molecules, data.task)
-            results[where] = {
-                "pretrainings": len((own / "log").read_text().splitlines()),
-                "scores": search.cv_results_["mean_test_score"].tolist(),
-                "embedding": search.best_estimator_[0].transform(["CCO"]).tolist(),
-            }
-    dask_grid_search.main(folder, scheduler)
-    (folder / "results.json").write_text(json.dumps(results))
+    logged = Logged(str(folder / "log"))
+    dask_grid_search.MoCoPEmbedder = functools.partial(MoCoPEmbedder, profile_transformer=logged)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        dask_embed.main(folder / "model.safetensors", folder / "library", folder / "out", 12, address)
+        on_cluster = dask_grid_search.main(folder, address)
+    log = Path(logged.log).read_text().splitlines()
+    data = make_paired_profiles(n_molecules=80, n_features=40, random_state=0)  # those of the example
+    here = (
+        clone(on_cluster)
+        .set_params(estimator__mocopembedder__memory=folder / "cache-here")
+        .fit(data.molecules, data.task)
+    )
+    results = {
+        where: {
+            "scores": search.cv_results_["mean_test_score"].tolist(),
+            "embedding": search.best_estimator_[0].transform(["CCO"]).tolist(),
+        }
+        for where, search in (("cluster", on_cluster), ("here", here))
+    }
+    (folder / "results.json").write_text(json.dumps(results | {"pretrainings": log}))
 
 
 if __name__ == "__main__":
     from tests.helpers import cluster_jobs  # under the name that the workers know
 
-    cluster_jobs.grid_search(Path(sys.argv[1]), sys.argv[2])
+    cluster_jobs.run_examples(Path(sys.argv[1]))

@@ -686,6 +686,7 @@ def killed(files, tmp_path):
     return kill
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_table", [False, True])
 def test_a_killed_build_goes_on_where_it_was(killed, files, tmp_path, with_table):
     options = {"metadata": [pd.DataFrame({"Metadata_Plate": [f"P{i}" for i in range(5)]})]} if with_table else {}
@@ -787,6 +788,7 @@ def test_two_builds_at_once(files, tmp_path, calm):
     assert not [*tmp_path.glob("*partial*")]
 
 
+@pytest.mark.slow
 def test_builds_killed_at_random_times(tmp_path):
     assert len(build_under_kills(3, 0, tmp_path)) == 3
 

@@ -243,6 +243,7 @@ def test_a_pickle_is_a_path(wide, view, size):
     assert pickle.dumps(again) == pickled
 
 
+@pytest.mark.slow
 def test_another_process_opens_the_store_elsewhere(path, tmp_path, monkeypatch):
     monkeypatch.chdir(path.parent)
     (tmp_path / "pickle").write_bytes(pickle.dumps(PairedProfiles.open("store")[1:]))

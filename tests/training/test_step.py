@@ -123,6 +123,7 @@ def three(smiles, profiles, tmp_path_factory):
     return on_ranks(3, tmp_path_factory.mktemp("three"), tasks)
 
 
+@pytest.mark.slow
 def test_gather(three):
     for rank, (found, _) in enumerate(three):
         assert torch.equal(found["rows"], ROWS.reshape(6, 2))
@@ -130,11 +131,13 @@ def test_gather(three):
         assert torch.equal(found["gradient"], 3 * 2 * ROWS[rank])
 
 
+@pytest.mark.slow
 def test_fewer_molecules_than_processes(three):
     for _, error in three:
         assert "2 molecules, in batches of 16, are too few for 3 processes" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_processes_have_the_gradients_of_one(two, data, weights, weighted):
     one = ranks.gradients(*one_batch(data, weights if weighted else None))
@@ -142,6 +145,7 @@ def test_processes_have_the_gradients_of_one(two, data, weights, weighted):
         close(rank[int(weighted)], one)
 
 
+@pytest.mark.slow
 def test_a_fit_by_two_processes_is_that_of_one(two, smiles, profiles):
     one = ranks.fit(smiles, profiles, EXACT)
     first, second = (rank[2] for rank in two[0])
@@ -153,6 +157,7 @@ def test_a_fit_by_two_processes_is_that_of_one(two, smiles, profiles):
         assert row == pytest.approx(other, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_shared_cache_and_random_seeds(two, smiles, profiles):
     """Nobody waits for a lock that another holds, and all ranks draw the seed of the first."""
     results, cached = two
@@ -187,6 +192,7 @@ def wells(smiles, profiles, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_torchrun_writes_the_model_of_one_process(wells, tmp_path):
     words = ["pretrain", wells, "-o", tmp_path / "two.model", *flags(TINY | {"dropout": 0.0})]
     process = torchrun(2, *words)
@@ -200,6 +206,7 @@ def test_torchrun_writes_the_model_of_one_process(wells, tmp_path):
     np.testing.assert_allclose(two.transform(["CCO", "c1ccccc1"]), one.transform(["CCO", "c1ccccc1"]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_ends_the_job_and_others_go_on_from_there(wells, tmp_path):
     """The job fails within a minute, and another number of processes resumes it."""
     state = tmp_path / "state"

@@ -234,6 +234,7 @@ def test_clear_empties_the_cache(tmp_path, count):
     assert count.calls == [1, 1]
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_call(tmp_path):
     """Both want the same at the same time: one works, the other waits and reads."""
     script = textwrap.dedent(

@@ -9,37 +9,42 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
-from ..profiles._filter import PAPER_BLOCKLIST
-from ._jump_layout import _WELL_NAMES
-from ._simulated import (
-    _CHANNELS,
-    _SATURATION,
-    _SHARED_NOISE,
-    _evenly,
-    _feature_names_of,
-    _loadings,
-    _modules,
-    _noise_loadings,
-    _plant_outliers,
-    _position_effect,
+from mocop_sklearn.datasets._planting import (
+    CHANNELS,
+    SATURATION,
+    SHARED_NOISE,
+    draw_loadings,
+    draw_noise_loadings,
+    feature_names_of,
+    measure_modules,
+    plant_outliers,
+    position_effects,
+    spread_evenly,
 )
+from mocop_sklearn.profiles import ProfileFilter
+from mocop_sklearn.utils._files import atomic_write
+
+from .layout import PLATE_KEY, WELL_NAMES
 
 _DECADES = 1.0, 2.0  # of outliers: the paper's limit on the standard deviation must bear them
-_USEFUL, _BLOCKED, _CONSTANT, _WILD, _MISSING = range(5)
-_MAX_USELESS = 132  # blocked names and centres are not more
+USEFUL, BLOCKED, _CONSTANT, _WILD, _MISSING = range(5)
+MAX_USELESS = 132  # blocked names and centres are not more
 _COLUMNS, _TECHNICAL, _WELLS = range(3)  # purposes of random numbers
 
-_Key = tuple[str, str, str]  # source, batch, plate
+PlateKey = tuple[str, str, str]  # source, batch, plate
 
 
-def _random(seed: int, *key: int) -> np.random.Generator:
+def random_stream(seed: int, *key: int) -> np.random.Generator:
     """Random numbers of one purpose, independent of all others."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-class _Sizes(NamedTuple):
+class Sizes(NamedTuple):
     """Sizes of what disturbs the wells."""
 
     source_effect: float
@@ -51,11 +56,11 @@ class _Sizes(NamedTuple):
     missing_fraction: float
 
 
-class _Simulation(NamedTuple):
-    """What all plates share. Every plate has random numbers of its own, which hang on its name alone."""
+class Simulation(NamedTuple):
+    """What all plates share. Every plate has random numbers of its own, which depend on its name alone."""
 
     seed: int
-    sizes: _Sizes
+    sizes: Sizes
     kind: np.ndarray  # (n_columns,)
     location: np.ndarray  # (n_columns,)
     unit: np.ndarray  # (n_columns,)
@@ -65,9 +70,9 @@ class _Simulation(NamedTuple):
 
     def _generator(self, purpose: int, names: tuple[str, ...]) -> np.random.Generator:
         digest = hashlib.sha256("\0".join(names).encode()).digest()
-        return _random(self.seed, purpose, int.from_bytes(digest[:8], "little"))
+        return random_stream(self.seed, purpose, int.from_bytes(digest[:8], "little"))
 
-    def technical(self, plate: _Key) -> tuple[np.ndarray, np.ndarray]:
+    def technical(self, plate: PlateKey) -> tuple[np.ndarray, np.ndarray]:
         """Shift of the latent state (n_latent,) and offset of the columns (n_columns,) on a plate."""
         shift, offset = np.zeros(len(self.loadings)), np.zeros(len(self.kind))
         for depth, size in enumerate(self.sizes[:3], start=1):
@@ -76,13 +81,13 @@ class _Simulation(NamedTuple):
             offset += size * rng.normal(size=offset.shape)
         return shift.astype(np.float32), offset.astype(np.float32)
 
-    def states(self, plate: _Key, effect: np.ndarray) -> tuple[np.ndarray, np.random.Generator]:
+    def states(self, plate: PlateKey, effect: np.ndarray) -> tuple[np.ndarray, np.random.Generator]:
         """Latent state of the wells (n_wells, n_latent), and the plate's random numbers that come after it."""
         rng = self._generator(_WELLS, plate)
         noise = self.sizes.noise * rng.standard_normal(effect.shape, dtype=np.float32)
         return effect + self.technical(plate)[0] + noise, rng
 
-    def wells(self, plate: _Key, position: np.ndarray, effect: np.ndarray) -> np.ndarray:
+    def wells(self, plate: PlateKey, position: np.ndarray, effect: np.ndarray) -> np.ndarray:
         """Measured values of the wells of a plate (n_wells, n_columns)."""
         state, rng = self.states(plate, effect)
         sizes, n_columns = self.sizes, len(self.kind)
@@ -91,11 +96,11 @@ class _Simulation(NamedTuple):
         shared = rng.standard_normal((len(position), len(self.noise_loadings)), dtype=np.float32)
         x = rng.standard_normal((len(position), n_columns), dtype=np.float32)
         wild = x[:, self.kind == _WILD].copy()
-        x *= np.float32(sizes.noise * np.sqrt(1 - _SHARED_NOISE))
+        x *= np.float32(sizes.noise * np.sqrt(1 - SHARED_NOISE))
         x += np.float32(sizes.noise) * (shared @ self.noise_loadings)
-        x += _profiles(state, self.loadings)
-        x += _position_effect(slopes, self.edge, position)
-        _plant_outliers(x, sizes.outlier_fraction, rng, _DECADES)
+        x += profiles_of(state, self.loadings)
+        x += position_effects(slopes, self.edge, position)
+        plant_outliers(x, sizes.outlier_fraction, rng, _DECADES)
         x *= scale
         x += self.technical(plate)[1]
         x[:, self.kind == _CONSTANT] = 0.0
@@ -115,86 +120,81 @@ class _Simulation(NamedTuple):
             x[rng.random(x.shape, dtype=np.float32) < self.sizes.missing_fraction] = np.nan
 
 
-def _profiles(state: np.ndarray, loadings: np.ndarray) -> np.ndarray:
+def profiles_of(state: np.ndarray, loadings: np.ndarray) -> np.ndarray:
     """Effects in the features, float32."""
-    x = state.astype(np.float32) @ (loadings / np.float32(_SATURATION))
+    x = state.astype(np.float32) @ (loadings / np.float32(SATURATION))
     np.tanh(x, out=x)
-    x *= np.float32(_SATURATION)
+    x *= np.float32(SATURATION)
     return x
 
 
-def _simulation(
-    n_features: int, n_useless: int, n_latent: int, sizes: _Sizes, seed: int
-) -> tuple[np.ndarray, _Simulation]:
+def make_simulation(
+    n_features: int, n_useless: int, n_latent: int, sizes: Sizes, seed: int
+) -> tuple[np.ndarray, Simulation]:
     """Names of the columns, and what all plates share."""
-    rng = _random(seed, _COLUMNS)
-    names, kind = _columns(n_features, n_useless)
+    rng = random_stream(seed, _COLUMNS)
+    names, kind = make_columns(n_features, n_useless)
     n_columns = len(names)
     unit = 10 ** rng.uniform(-2, 2, n_columns)
     arrays = {
         "location": unit * rng.uniform(2, 20, n_columns),
         "unit": unit,
         "edge": sizes.position_effect * rng.normal(size=n_columns),
-        "loadings": _loadings(n_latent, n_columns, rng) * (kind == _USEFUL),
-        "noise_loadings": _noise_loadings(n_columns, rng),
+        "loadings": draw_loadings(n_latent, n_columns, rng) * (kind == USEFUL),
+        "noise_loadings": draw_noise_loadings(n_columns, rng),
     }
-    return names, _Simulation(seed, sizes, kind, **{name: a.astype(np.float32) for name, a in arrays.items()})
+    return names, Simulation(seed, sizes, kind, **{name: a.astype(np.float32) for name, a in arrays.items()})
 
 
-def _columns(n_features: int, n_useless: int) -> tuple[np.ndarray, np.ndarray]:
+def make_columns(n_features: int, n_useless: int) -> tuple[np.ndarray, np.ndarray]:
     """Names of the columns in alphabetical order, and of what kind each is."""
-    pairs = list(map("_".join, permutations(_CHANNELS, 2)))
+    pairs = list(map("_".join, permutations(CHANNELS, 2)))
     shapes = "BoundingBoxArea ConvexArea EquivalentDiameter EulerNumber MajorAxisLength MaxFeretDiameter MaximumRadius"
     shapes += " MeanRadius MedianRadius MinFeretDiameter MinorAxisLength Orientation"
     more: dict[str, list[Iterable[Any]]] = {
         "AreaShape": [shapes.split()],
         "AreaShape_HuMoment": [range(7)],
         "Correlation": [["Costes", "K", "Manders", "RWC"], pairs],
-        "RadialDistribution": [["FracAtD", "MeanFrac", "RadialCV"], _CHANNELS, ["1of4", "2of4", "3of4", "4of4"]],
+        "RadialDistribution": [["FracAtD", "MeanFrac", "RadialCV"], CHANNELS, ["1of4", "2of4", "3of4", "4of4"]],
     }
-    centres = _feature_names_of(
+    centres = feature_names_of(
         {
             "Location_Center": ["XYZ"],
-            "Location_CenterMassIntensity": ["XYZ", _CHANNELS],
-            "Location_MaxIntensity": ["XYZ", _CHANNELS],
+            "Location_CenterMassIntensity": ["XYZ", CHANNELS],
+            "Location_MaxIntensity": ["XYZ", CHANNELS],
         }
     )
-    names = np.concatenate([_feature_names_of(_modules()), _feature_names_of(more)])
-    is_blocked = np.array([any(part in name for part in PAPER_BLOCKLIST) for name in names])
-    useless = np.arange(n_useless) % 4 + _BLOCKED
-    n_blocked = int((useless == _BLOCKED).sum())
+    names = np.concatenate([feature_names_of(measure_modules()), feature_names_of(more)])
+    is_blocked = np.array([any(part in name for part in ProfileFilter.paper().blocklist) for name in names])
+    useless = np.arange(n_useless) % 4 + BLOCKED
+    n_blocked = int((useless == BLOCKED).sum())
     names = np.concatenate(
         [
-            _evenly(names[~is_blocked], n_features),
-            _evenly(names[is_blocked], n_blocked),
-            _evenly(centres, n_useless - n_blocked),
+            spread_evenly(names[~is_blocked], n_features),
+            spread_evenly(names[is_blocked], n_blocked),
+            spread_evenly(centres, n_useless - n_blocked),
         ]
     )
-    kind = np.concatenate([np.full(n_features, _USEFUL), np.sort(useless)])
+    kind = np.concatenate([np.full(n_features, USEFUL), np.sort(useless)])
     order = np.argsort(names.astype(str))
     return names[order], kind[order]
 
 
-def _write_plate(
+def write_plate(
     root: Path,
     feature_names: np.ndarray,
-    simulation: _Simulation,
-    plate: _Key,
+    simulation: Simulation,
+    plate: PlateKey,
     position: np.ndarray,
     effect: np.ndarray,
 ) -> Path:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    from ..utils._files import atomic_write  # here, because it brings torch
-
-    with threadpool_limits(1, "blas"):  # the last bits of a product may hang on the number of threads
+    with threadpool_limits(1, "blas"):  # the last bits of a product may depend on the number of threads
         x = simulation.wells(plate, position, effect)
     source, batch, name = plate
     columns = {
         "Metadata_Source": pa.array([source] * len(x)),
         "Metadata_Plate": pa.array([name] * len(x)),
-        "Metadata_Well": pa.array([_WELL_NAMES[i] for i in position]),
+        "Metadata_Well": pa.array([WELL_NAMES[i] for i in position]),
     }
     columns.update(zip(feature_names, map(pa.array, np.ascontiguousarray(x.T)), strict=True))
     path = root / "cpg0016-jump" / source / "workspace" / "profiles" / batch / name / f"{name}.parquet"
@@ -204,3 +204,20 @@ def _write_plate(
             pa.table(columns), temporary, use_dictionary=False, write_statistics=False, compression="none"
         )
     return path
+
+
+def plates_of(data: Bunch) -> Iterable[tuple[PlateKey, np.ndarray, np.ndarray]]:
+    """Key of each plate, positions of its wells, and what their molecules do to the latent state."""
+    effects = np.vstack([data.amplitude[:, None] * data.latent, np.zeros(data.latent.shape[1])]).astype(np.float32)
+    keys, plate = data.wells[PLATE_KEY].to_numpy(), data.wells["plate"].to_numpy()
+    position, molecule = data.wells["position"].to_numpy(), data.wells["molecule"].to_numpy()
+    for wells in split_by_group(plate, np.ones(len(plate), dtype=bool)):
+        source, batch, name = keys[wells[0]]
+        yield (source, batch, name), position[wells], effects[molecule[wells]]
+
+
+def split_by_group(group: np.ndarray, keep: np.ndarray) -> list[np.ndarray]:
+    """Rows to keep, group by group."""
+    rows = np.flatnonzero(keep)
+    rows = rows[np.argsort(group[rows], kind="stable")]
+    return np.split(rows, np.flatnonzero(np.diff(group[rows])) + 1)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
-from ._jump_cp import JUMP_EMPTY, JUMP_NEGCON
-from ._simulated import _N_COLUMNS, _N_WELLS, _collection, _text
+from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_NEGCON
+from mocop_sklearn.datasets._planting import N_COLUMNS, N_WELLS, collection, text_array
 
-_POSITIVE_CONTROLS = {
+POSITIVE_CONTROLS = {
     "JCP2022_085227": "CCOC(=O)C1OC1C(=O)NC(CC(C)C)C(=O)NCCC(C)C",  # Aloxistatin
     "JCP2022_037716": "Cc1csc(-c2nnc(Nc3ccc(Oc4ncccc4-c4ccnc(N)n4)cc3)c3ccccc23)c1",  # AMG900
     "JCP2022_025848": "CC1CC2C3CC=C4CC(=O)C=CC4(C)C3(F)C(O)CC2(C)C1(O)C(=O)CO",  # Dexamethasone
@@ -25,22 +27,20 @@ _POSITIVE_CONTROLS = {
 _POSITIVE_AMPLITUDE = 1.5
 _AMPLITUDE_OF_MAP = 1.5
 
-_PLATE_KEY = ["Metadata_Source", "Metadata_Batch", "Metadata_Plate"]
-_WELL_COLUMNS = [*_PLATE_KEY, "Metadata_PlateType", "Metadata_Well", "Metadata_JCP2022"]
+PLATE_KEY = ["Metadata_Source", "Metadata_Batch", "Metadata_Plate"]
+_WELL_COLUMNS = [*PLATE_KEY, "Metadata_PlateType", "Metadata_Well", "Metadata_JCP2022"]
 _ACTIVITY_COLUMNS = ["Metadata_JCP2022", "mean_average_precision", "below_corrected_p"]
 # what was read from an InChI comes first: readers of compound.csv.gz parse InChI too
 _STRUCTURE_COLUMNS = ["Metadata_SMILES_from_InChI", "Metadata_SMILES", "Metadata_InChI"]
 
 _N_SOURCES, _PLATES_PER_BATCH, _WELLS_PER_CONTROL, _N_DMSO = 4, 8, 4, 32  # of a generated layout
-_WELL_NAMES = [f"{chr(65 + i // _N_COLUMNS)}{i % _N_COLUMNS + 1:02d}" for i in range(_N_WELLS)]
+WELL_NAMES = [f"{chr(65 + i // N_COLUMNS)}{i % N_COLUMNS + 1:02d}" for i in range(N_WELLS)]
 
 _Path = str | os.PathLike[str]
 
 
 def _table(path: _Path, columns: Sequence[str]) -> Any:
-    from ..tables._files import read_table  # here, because it brings torch
-
-    frame = read_table(path)
+    frame = pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path)
     missing = [column for column in columns if column not in frame]
     if missing:
         raise ValueError(
@@ -49,12 +49,12 @@ def _table(path: _Path, columns: Sequence[str]) -> Any:
     return frame
 
 
-def _compounds(structures: _Path | None, wells: _Path | None, activity: _Path | None) -> dict[str, np.ndarray]:
+def read_compounds(structures: _Path | None, wells: _Path | None, activity: _Path | None) -> dict[str, np.ndarray]:
     """Identifier and structure of every compound of the tables; the positive controls are among them."""
     if structures is None:
         if wells is not None or activity is not None:
             raise ValueError("wells and activity name compounds: give their structures too.")
-        smiles = _collection()[0]
+        smiles = collection()[0]
         known = {f"JCP2022_{i + 1:06d}": text for i, text in enumerate(smiles)}
     else:
         frame = _table(structures, ["Metadata_JCP2022"])
@@ -63,38 +63,36 @@ def _compounds(structures: _Path | None, wells: _Path | None, activity: _Path | 
             raise ValueError(f"{os.fspath(structures)!r} has none of the columns {', '.join(_STRUCTURE_COLUMNS)}.")
         text = frame[columns].astype(object).bfill(axis=1).iloc[:, 0]
         known = dict(zip(frame["Metadata_JCP2022"].astype(str), text.where(text.notna(), ""), strict=True))
-    known = {k: v for k, v in (_POSITIVE_CONTROLS | known).items() if k not in (JUMP_NEGCON, JUMP_EMPTY)}
-    return {"id": _text(known), "structure": _text(known.values())}
+    known = {k: v for k, v in (POSITIVE_CONTROLS | known).items() if k not in (JUMP_NEGCON, JUMP_EMPTY)}
+    return {"id": text_array(known), "structure": text_array(known.values())}
 
 
-def _read_layout(path: _Path) -> Any:
+def read_layout(path: _Path) -> Any:
     """Wells of the compound plates."""
     frame = _table(path, _WELL_COLUMNS)[_WELL_COLUMNS]
     frame = frame[(frame["Metadata_PlateType"] == "COMPOUND") & frame["Metadata_Batch"].notna()].astype(str)
     if frame.empty:
         raise ValueError(f"{os.fspath(path)!r} has no plate of type COMPOUND with a batch.")
-    frame["position"] = frame["Metadata_Well"].map({name: i for i, name in enumerate(_WELL_NAMES)})
+    frame["position"] = frame["Metadata_Well"].map({name: i for i, name in enumerate(WELL_NAMES)})
     unknown = frame.loc[frame["position"].isna(), "Metadata_Well"]
     if len(unknown):
         raise ValueError(f"{os.fspath(path)!r}: Metadata_Well must be A01 to P24, got {unknown.iloc[0]!r}.")
-    twice = frame[frame.duplicated([*_PLATE_KEY, "Metadata_Well"])]
+    twice = frame[frame.duplicated([*PLATE_KEY, "Metadata_Well"])]
     if len(twice):
         raise ValueError(f"{os.fspath(path)!r} has two rows of one well: {twice.iloc[0][_WELL_COLUMNS].tolist()}.")
-    return frame.astype({"position": int}).sort_values([*_PLATE_KEY, "position"], ignore_index=True)
+    return frame.astype({"position": int}).sort_values([*PLATE_KEY, "position"], ignore_index=True)
 
 
-def _make_layout(ids: np.ndarray, rng: np.random.Generator) -> Any:
+def make_layout(ids: np.ndarray, rng: np.random.Generator) -> Any:
     """Lay all compounds out at every source: the same compounds on a plate, in other wells."""
-    import pandas as pd
-
-    controls = [JUMP_NEGCON] * _N_DMSO + list(_POSITIVE_CONTROLS) * _WELLS_PER_CONTROL
-    treated = rng.permutation([i for i in ids if i not in _POSITIVE_CONTROLS])
-    per_plate = _N_WELLS - len(controls)
+    controls = [JUMP_NEGCON] * _N_DMSO + list(POSITIVE_CONTROLS) * _WELLS_PER_CONTROL
+    treated = rng.permutation([i for i in ids if i not in POSITIVE_CONTROLS])
+    per_plate = N_WELLS - len(controls)
     plates = []
     for source in range(1, _N_SOURCES + 1):
         for i in range(0, len(treated), per_plate):
-            content = _text([*controls, *treated[i : i + per_plate]])
-            content = _text([*content, *[JUMP_EMPTY] * (_N_WELLS - len(content))])
+            content = text_array([*controls, *treated[i : i + per_plate]])
+            content = text_array([*content, *[JUMP_EMPTY] * (N_WELLS - len(content))])
             number = i // per_plate
             plates.append(
                 pd.DataFrame(
@@ -103,27 +101,25 @@ def _make_layout(ids: np.ndarray, rng: np.random.Generator) -> Any:
                         "Metadata_Batch": f"S{source}_Batch{number // _PLATES_PER_BATCH + 1}",
                         "Metadata_Plate": f"S{source}P{number + 1:04d}",
                         "Metadata_PlateType": "COMPOUND",
-                        "Metadata_Well": _WELL_NAMES,
+                        "Metadata_Well": WELL_NAMES,
                         "Metadata_JCP2022": rng.permutation(content),
-                        "position": range(_N_WELLS),
+                        "position": range(N_WELLS),
                     }
                 )
             )
     return pd.concat(plates, ignore_index=True)
 
 
-def _first_plates(
+def first_plates(
     layout: Any, ids: np.ndarray, n_molecules: int | None, n_plates: int | None, rng: np.random.Generator
 ) -> Any:
     """Wells of the first plates, with the number of the plate, in the order of plates and positions."""
-    import pandas as pd
-
-    plate = layout.groupby(_PLATE_KEY, sort=False).ngroup().to_numpy()
+    plate = layout.groupby(PLATE_KEY, sort=False).ngroup().to_numpy()
     code = pd.Index(ids).get_indexer(layout["Metadata_JCP2022"])
-    code[np.isin(code, pd.Index(ids).get_indexer(list(_POSITIVE_CONTROLS)))] = -1  # every plate has them
+    code[np.isin(code, pd.Index(ids).get_indexer(list(POSITIVE_CONTROLS)))] = -1  # every plate has them
     if (code < 0).all():
         raise ValueError("None of the compounds on the plates has a structure.")
-    order, n_seen = _plate_order(plate, code, rng)
+    order, n_seen = plate_order(plate, code, rng)
     n_kept = len(order)
     if n_plates is not None:
         if n_plates > n_kept:
@@ -139,7 +135,7 @@ def _first_plates(
     return layout[layout["plate"] < n_kept].sort_values(["plate", "position"], ignore_index=True)
 
 
-def _plate_order(plate: np.ndarray, compound: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def plate_order(plate: np.ndarray, compound: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Plates, each the one with most wells of compounds on the plates before it; and the compounds met so far."""
     n_plates, treated = plate.max() + 1, compound >= 0
     shape = n_plates, compound.max() + 1
@@ -160,16 +156,14 @@ def _plate_order(plate: np.ndarray, compound: np.ndarray, rng: np.random.Generat
     return order, n_met
 
 
-def _rows_of(compound: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(compound: Any, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compounds with a structure that are in these wells, as rows of ``ids``; and each well's place among them."""
-    import pandas as pd
-
     row = pd.Index(ids).get_indexer(compound)
     rows = np.unique(row[row >= 0])
     return rows, np.where(row >= 0, np.searchsorted(rows, row), -1)
 
 
-def _amplitudes(
+def draw_amplitudes(
     ids: np.ndarray, activity: _Path | None, inactive_fraction: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Size of each compound's effect, drawn for all of them so that it does not depend on the plates."""
@@ -185,5 +179,5 @@ def _amplitudes(
         if not (row >= 0).any():
             raise ValueError(f"{os.fspath(activity)!r} lists none of the compounds of structures.")
         amplitude = size.to_numpy()[np.where(row >= 0, row, rng.integers(len(size), size=len(ids)))]
-    amplitude[np.isin(ids, list(_POSITIVE_CONTROLS))] = _POSITIVE_AMPLITUDE
+    amplitude[np.isin(ids, list(POSITIVE_CONTROLS))] = _POSITIVE_AMPLITUDE
     return amplitude
