@@ -22,7 +22,8 @@ from .molecules._parse import as_text, canonical_smiles, check_molecules, report
 from .nn._encoders import ENCODERS, PROFILE_ENCODERS
 from .nn._losses import LOSSES
 from .nn._models import Architecture, TwoTower
-from .pairs._pairs import PairedProfiles, average_by_group
+from .pairs._grouping import average_by_group
+from .pairs._pairs import PairedProfiles
 from .pairs._sources import paired_profiles
 from .profiles._scaler import ProfileScaler, check_profiles
 from .training._contrastive import Recipe
