@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
-import scipy.sparse as sp
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -23,17 +21,15 @@ from .model_file._model import PretrainedModel, as_tensors, load_pretrained, res
 from .model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
 from .model_selection import scaffold_groups
 from .molecules._featurize import featurize
-from .molecules._fields import FEATURIZERS
-from .molecules._graphs import MoleculeGraphs
 from .molecules._parse import as_text, check_molecules, report_invalid
 from .nn._models import Architecture, PredictionNetwork, SideBySide
 from .pairs._pairs import split_molecules
 from .training._inference import embed_molecules
-from .training._labels import measured_labels, weighted_moments
+from .training._labels import measured_labels
 from .training._loop import TrainingState, read_state, write_state
+from .training._merging import merge_rows
 from .training._objectives import Objective
 from .training._supervised import (
-    LabelledMolecules,
     SupervisedRecipe,
     SupervisedResult,
     check_freeze,
@@ -52,35 +48,6 @@ _SHAPE = ("featurizer", "encoder", "n_layers", "hidden_dim", "embedding_dim")
 _COMPONENTS = ("featurizer", "encoder")
 # Where and how a model runs is for the one who loads it to say.
 _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
-
-
-@dataclass(frozen=True)
-class _Merged:
-    """Distinct molecules, the labels of their rows merged.
-
-    Attributes
-    ----------
-    graphs : MoleculeGraphs
-    keys : ndarray of str
-        Connectivity keys.
-    smiles : list of str
-    targets, weights, mass : ndarray, shape (n_molecules, n_outputs)
-        As in ``LabelledMolecules``; weights of at most 1.
-    """
-
-    graphs: MoleculeGraphs
-    keys: np.ndarray
-    smiles: list[str]
-    targets: np.ndarray
-    weights: np.ndarray
-    mass: np.ndarray
-
-    def part(self, molecules: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> LabelledMolecules:
-        """Return some of the molecules, with scaled targets."""
-        scaled = (self.targets - np.nan_to_num(shift)) / np.where(scale > 0, scale, 1)
-        scaled = np.where(self.weights > 0, scaled, 0)
-        arrays = (a[molecules].astype(np.float32) for a in (scaled, self.weights, self.mass))
-        return LabelledMolecules(self.graphs.take(torch.from_numpy(molecules)), *map(torch.from_numpy, arrays))
 
 
 class FineTuned(BaseEstimator):
@@ -219,7 +186,10 @@ class FineTuned(BaseEstimator):
         start = self._load_start()
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)
-        merged = self._merge(values, measured, (targets, weights, mass), architecture, start)
+        standardize = start.standardize if start else self.standardize
+        found = featurize(values, architecture.featurizer, standardize, identify=True, n_jobs=self.n_jobs)
+        report_invalid(values, found.reasons, self.invalid)
+        merged = merge_rows(values, found, measured, targets, weights, mass)
         groups = merged.keys
         if self.validation_groups == "scaffold":
             groups = scaffold_groups(merged.smiles, standardize=None, n_jobs=self.n_jobs)
@@ -231,7 +201,7 @@ class FineTuned(BaseEstimator):
         for member in range(self.n_estimators):
             member_seed = int(generator(seed, Stream.ENSEMBLE_MEMBER, member).integers(2**62))
             training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
-            shift, scale = _target_moments(objective, merged, training)
+            shift, scale = merged.moments(training) if objective.scales_targets else merged.no_scaling()
             moments.append((shift, scale))
             results.append(
                 train_supervised(
@@ -247,7 +217,7 @@ class FineTuned(BaseEstimator):
                     verbose=bool(self.verbose),
                 )
             )
-        self._architecture, self._standardize = architecture, start.standardize if start else self.standardize
+        self._architecture, self._standardize = architecture, standardize
         self._shift, self._scale = (np.array(part) for part in zip(*moments, strict=True))
         self._adopt(results)
         self.molecule_keys_ = np.unique([*merged.keys, *(start.molecule_keys if start else ())])
@@ -279,48 +249,6 @@ class FineTuned(BaseEstimator):
             embedding_dim=plain_value(self.embedding_dim),
             dropout=dropout,
         ).completed()
-
-    def _merge(
-        self,
-        values: list[Any],
-        measured: np.ndarray,
-        labels: tuple[np.ndarray, np.ndarray, np.ndarray],
-        architecture: Architecture,
-        start: PretrainedModel | None,
-    ) -> _Merged:
-        """Merge the rows of each molecule.
-
-        The weighted mean of the labels of a molecule's rows has the same gradient as the rows. So rows may come in
-        any order, and a row of weight 2 is two rows.
-        """
-        standardize = start.standardize if start else self.standardize
-        found = featurize(values, architecture.featurizer, standardize, identify=True, n_jobs=self.n_jobs)
-        report_invalid(values, found.reasons, self.invalid)
-        graph_of_row = found.graph_of_value
-        rows = np.flatnonzero((graph_of_row >= 0) & measured)
-        # Of several spellings of a molecule the first by alphabet gives the order of its atoms, whatever that of rows.
-        rows = np.array(sorted(rows, key=lambda row: as_text(values[row])), dtype=int)
-        smiles = np.asarray(found.smiles, dtype=object)[graph_of_row[rows]]
-        unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)
-        if len(unique) < 2:
-            raise ValueError(
-                f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
-                f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
-            )
-        graph = graph_of_row[rows][first]
-        targets, weights, mass = (a[rows] for a in labels)
-        merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
-        total, mass = merge @ weights, merge @ mass
-        targets = merge @ (weights * targets) / np.where(total > 0, total, 1)
-        largest = mass.max() or 1
-        return _Merged(
-            found.graphs.take(torch.from_numpy(graph)),
-            np.asarray(found.keys, dtype=str)[graph],
-            unique.tolist(),
-            targets,
-            total / largest,
-            mass / largest,
-        )
 
     def _recipe(self, objective: Objective, start: PretrainedModel | None) -> SupervisedRecipe:
         auto = self._AUTOMATIC[start is not None]
@@ -433,7 +361,7 @@ class FineTuned(BaseEstimator):
             "estimator": type(self).__name__,
             "versions": library_versions(),
             "architecture": self._architecture.as_dict(),
-            "vocabulary": FEATURIZERS[self._architecture.featurizer].vocabulary(),
+            "vocabulary": self._architecture.resolved_featurizer.vocabulary(),
             "standardize": describe_callable(self._standardize),
             "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n not in _NOT_IN_FILES},
             "fitted": encoder.encode(fitted, "fitted"),
@@ -519,16 +447,6 @@ class FineTuned(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         # Weights travel as the arrays in weights_: the torch module is rebuilt, on whatever device there is.
         return {name: value for name, value in super().__getstate__().items() if name != "_module"}
-
-
-def _target_moments(objective: Objective, merged: _Merged, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the standard deviation of each target on the training part; 0 and 1 for classes."""
-    if not objective.scales_targets:
-        return np.zeros(merged.targets.shape[1]), np.ones(merged.targets.shape[1])
-    shift, scale = weighted_moments(merged.targets[training], merged.weights[training])
-    # what training cannot learn is predicted as the constant that is known of it
-    shift = np.where(np.isnan(shift), weighted_moments(merged.targets, merged.weights)[0], shift)
-    return shift, np.nan_to_num(scale)
 
 
 def some_columns(columns: list[int] | np.ndarray) -> str:

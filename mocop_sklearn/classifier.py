@@ -38,7 +38,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     invalid : {"raise", "nan"}, default="raise"
         What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``; NaN from
         ``predict_proba``, ``decision_function`` and ``predict`` (None where the classes are strings), one warning.
-    featurizer : {"rich", "paper"}, default="rich"
+    featurizer : {"rich", "paper"} or Featurizer, default="rich"
     encoder : str or callable, default="ggnn"
     n_layers : int, default=3
     hidden_dim : int, default=75

@@ -891,7 +891,7 @@ def keep(mol):
 def test_a_function_that_standardises_is_given_again(smiles, labels, tmp_path, model_file):
     fitted = MoCoPClassifier(**QUICK, standardize=keep).fit(smiles, labels)
     fitted.save(tmp_path / "tuned.safetensors")
-    with pytest.raises(ValueError, match=r"trained with standardize=.*keep: pass that function again"):
+    with pytest.raises(ValueError, match=r"trained with standardize=.*keep: pass that again"):
         MoCoPClassifier.load(tmp_path / "tuned.safetensors")
     twin = MoCoPClassifier.load(tmp_path / "tuned.safetensors", standardize=keep)
     np.testing.assert_array_equal(twin.predict_proba(smiles), fitted.predict_proba(smiles))

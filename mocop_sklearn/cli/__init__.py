@@ -22,6 +22,8 @@ from ._models import info, info_arguments, pretrain, pretrain_arguments
 from ._molecules import embed, embed_arguments, retrieve, retrieve_arguments
 from ._shared import say
 
+__all__ = ["main"]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from ..molecules._fields import FEATURIZERS
+from ..molecules._fields import Featurizer
 from ..nn._models import Architecture, TwoTower
 from ..utils._names import describe_callable
 from ._codec import Encoder, decode
@@ -69,7 +69,7 @@ class PretrainedModel:
         encoder = Encoder(strict)
         header = {
             "architecture": self.architecture.as_dict(),
-            "vocabulary": FEATURIZERS[self.architecture.featurizer].vocabulary(),
+            "vocabulary": self.architecture.resolved_featurizer.vocabulary(),
             "standardize": describe_callable(self.standardize),
             "profile_transformer": encoder.encode(self.profile_transformer, "profile_transformer"),
             "profile_features": self.profile_features,
@@ -242,6 +242,8 @@ def _check_expected(model: PretrainedModel, expected: Mapping[str, Any]) -> None
     stored = model.architecture.as_dict() | {"standardize": describe_callable(model.standardize)}
     for name, value in expected.items():
         mine = list(value) if isinstance(value, tuple) else describe_callable(value)
+        if isinstance(value, Featurizer):
+            mine = {"callable": value.name}
         if mine != stored[name]:
             raise ValueError(
                 f"{name}={_shown(mine)} contradicts the pretrained model, which has {_shown(stored[name])}. Leave "
@@ -260,7 +262,7 @@ def as_tensors(weights: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 def restore_architecture(path: Any, stored: Mapping[str, Any], components: Mapping[str, Any]) -> Architecture:
     """Undo ``Architecture.as_dict``: a factory cannot be stored and must be given again."""
-    names = ("encoder", "profile_encoder")
+    names = ("featurizer", "encoder", "profile_encoder")
     given = {name: restore_callable(path, name, stored[name], components.get(name)) for name in names}
     return Architecture.from_dict(dict(stored), **given)
 
@@ -269,8 +271,8 @@ def restore_callable(path: Any, parameter: str, stored: Any, given: Any) -> Any:
     """Undo ``describe_callable``: a function cannot be stored and must be ``given`` again."""
     if not isinstance(stored, dict):
         return stored
-    if not callable(given):
+    if given is None or isinstance(given, str):
         raise ValueError(
-            f"{str(path)!r} was trained with {parameter}={stored['callable']}: pass that function again as {parameter}."
+            f"{str(path)!r} was trained with {parameter}={stored['callable']}: pass that again as {parameter}."
         )
     return given

@@ -82,6 +82,7 @@ def check_architecture(section: Section) -> None:
     expected = {field.name for field in fields(Architecture)}
     if set(section.data) != expected:
         raise section.error(f"the architecture has the entries {sorted(section.data)}")
+    section.component("featurizer", tuple(FEATURIZERS))
     section.component("encoder", tuple(ENCODERS))
     section.component("profile_encoder", tuple(PROFILE_ENCODERS))
     section.number("n_layers", 1, _DEEPEST)
@@ -114,8 +115,7 @@ def check_record(record: Section) -> None:
 
 def check_vocabulary(path: Any, architecture: Architecture, vocabulary: Any, versions: Mapping[str, str]) -> None:
     """Raise ``ValueError`` unless this version featurises as the one that wrote the file at ``path``."""
-    featurizer = FEATURIZERS.get(architecture.featurizer)
-    if featurizer is None or featurizer.vocabulary() != vocabulary:
+    if architecture.resolved_featurizer.vocabulary() != vocabulary:
         raise ValueError(
             f"{str(path)!r} was written with another atom vocabulary ({vocabulary.get('name')!r}, "
             f"mocop_sklearn {versions.get('mocop_sklearn')}); this version cannot featurise for it."

@@ -1,66 +1,103 @@
-"""What is read off atoms and bonds: the one place that knows the vocabularies of the featurisers."""
+"""What is read from a molecule: fields, and the featurisers that are made of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
-import numpy as np
 from rdkit import Chem
 
-# The 43 elements of the paper's one-hot, in its order; every other element is "other".
+from . import _readers as read
+
+# The 43 elements of the paper's one-hot, in its order; every other element takes the last place.
 ELEMENTS = (
     "C N O S F Si P Cl Br Mg Na Ca Fe As Al I B V K Tl Yb Sb Sn "
     "Ag Pd Co Se Ti Zn H Li Ge Cu Au Ni Cd In Mn Zr Cr Pt Hg Pb"
 ).split()
-OTHER_ELEMENT = len(ELEMENTS)
-HYBRIDIZATIONS = ("SP", "SP2", "SP3", "SP3D", "SP3D2")  # code 0 is "other"
-
-
-def _lookup(size: int, default: int, codes: dict[int, int]) -> np.ndarray:
-    table = np.full(size, default, dtype=np.uint8)
-    for key, code in codes.items():
-        table[key] = code
-    return table
-
-
-_periodic_table = Chem.GetPeriodicTable()
-ELEMENT_CODE = _lookup(256, OTHER_ELEMENT, {_periodic_table.GetAtomicNumber(e): i for i, e in enumerate(ELEMENTS)})
-HYBRIDIZATION_CODE = _lookup(
-    256, 0, {int(getattr(Chem.HybridizationType, h)): i + 1 for i, h in enumerate(HYBRIDIZATIONS)}
-)
-# GetBondTypeAsDouble × 2 → single, double, triple, aromatic, other
-BOND_TYPE_CODE = _lookup(256, 4, {2: 0, 4: 1, 6: 2, 3: 3})
-# none/any, Z (or cis), E (or trans)
-STEREO_CODE = _lookup(
-    256,
-    0,
-    {
-        int(Chem.BondStereo.STEREOZ): 1,
-        int(Chem.BondStereo.STEREOCIS): 1,
-        int(Chem.BondStereo.STEREOE): 2,
-        int(Chem.BondStereo.STEREOTRANS): 2,
-    },
-)
-CHIRALITY_CODE = {"R": 1, "r": 1, "S": 2, "s": 2}
-MAX_RING_SIZE = 8  # ring sizes 3 to 8, larger ones count as 8; code 0 is "not in a ring"
+_ATOMIC_NUMBERS = tuple(map(Chem.GetPeriodicTable().GetAtomicNumber, ELEMENTS))
+_MAX_BOND_CODES = 2**15 - 1
 
 
 @dataclass(frozen=True)
 class Field:
-    """One integer per atom or bond: ``size`` > 1 is one-hot, ``size`` 1 enters as the number itself."""
+    """One integer of every atom or bond: what is read, how it is coded and how wide it is.
+
+    Parameters
+    ----------
+    name : str
+    size : int
+        Columns of the features. A field of size 1 enters as the number itself, from -128 to 127 for an atom and 0 or 1
+        for a bond; a wider one is one-hot.
+    read : callable
+        ``read(mol)`` returns one integer for every atom in the order of ``mol.GetAtoms()``, or for every bond in the
+        order of ``mol.GetBonds()``. A function of a module, so that the field can be pickled. It must not depend on
+        the order of the atoms.
+    code : tuple of int, optional
+        The ``size - 1`` integers that have a column of their own, in the order of the columns; all others share the
+        last column. By default an integer is its own column, and the first and the last column take what lies outside.
+    only_with : str, default=""
+        The reader is called only for a molecule whose SMILES holds one of these characters; elsewhere the integers
+        are 0. With "", it is called for every molecule.
+
+    Examples
+    --------
+    >>> from rdkit import Chem
+    >>> from mocop_sklearn.molecules import FEATURIZERS, Featurizer, Field
+    >>> def radicals(mol):
+    ...     return [atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()]
+    >>> rich = FEATURIZERS["rich"]
+    >>> mine = Featurizer("rich with radicals", (*rich.atom_fields, Field("radicals", 3, radicals)), rich.bond_fields)
+    >>> mine.n_atom_features - rich.n_atom_features
+    3
+    """
 
     name: str
     size: int
+    read: Callable[[Chem.Mol], Sequence[int]]
+    code: tuple[int, ...] | None = None
+    only_with: str = ""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"The field {self.name!r} has size {self.size}; it needs at least one column.")
+        if not callable(self.read):
+            raise TypeError(f"The field {self.name!r} needs a function read(mol), got {type(self.read).__name__}.")
+        if self.code is not None and len(self.code) != self.size - 1:
+            raise ValueError(
+                f"The field {self.name!r} has size {self.size} but a code of {len(self.code)} integers. The size must "
+                "be one more, for the column of all other integers."
+            )
 
 
 @dataclass(frozen=True)
 class Featurizer:
-    """The vocabulary of one featuriser: which integers are read off a molecule, and how wide they become."""
+    """The fields that turn a molecule into numbers.
+
+    Two featurisers with the same fields are equal, hash alike and stay so after pickling.
+
+    Parameters
+    ----------
+    name : str
+    atom_fields : tuple of Field
+    bond_fields : tuple of Field, default=()
+        Empty: bonds only say which atoms are neighbours.
+    """
 
     name: str
     atom_fields: tuple[Field, ...]
     bond_fields: tuple[Field, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.atom_fields:
+            raise ValueError(f"The featuriser {self.name!r} has no atom fields; it needs at least one.")
+        n_codes = prod(max(field.size, 2) for field in self.bond_fields)
+        if n_codes > _MAX_BOND_CODES:
+            raise ValueError(
+                f"The bond fields of the featuriser {self.name!r} have {n_codes:,} combinations, more than "
+                f"{_MAX_BOND_CODES:,}. Give it fewer or smaller fields."
+            )
 
     @property
     def n_atom_features(self) -> int:
@@ -69,28 +106,30 @@ class Featurizer:
 
     @property
     def n_bond_features(self) -> int:
-        """Columns of a bond's features, 0 when bonds are not read."""
+        """Columns of a bond's features, 0 without bond fields."""
         return sum(field.size for field in self.bond_fields)
 
     def vocabulary(self) -> dict[str, Any]:
-        """The vocabulary as plain data, as it is written into model files."""
+        """Return names, sizes and codes of all fields as plain data, as they are written into model files."""
         return {
             "name": self.name,
-            "elements": [*ELEMENTS, "other"],
-            "hybridizations": ["other", *HYBRIDIZATIONS],
-            "atom_fields": [[field.name, field.size] for field in self.atom_fields],
-            "bond_fields": [[field.name, field.size] for field in self.bond_fields],
+            "atom_fields": [_described(field) for field in self.atom_fields],
+            "bond_fields": [_described(field) for field in self.bond_fields],
         }
 
 
+def _described(field: Field) -> list[Any]:
+    return [field.name, field.size, None if field.code is None else list(field.code)]
+
+
 _PAPER_FIELDS = (
-    Field("element", OTHER_ELEMENT + 1),
-    Field("degree", 11),
-    Field("implicit_h", 7),
-    Field("charge", 1),
-    Field("hybridization", len(HYBRIDIZATIONS) + 1),
-    Field("aromatic", 1),
-    Field("explicit_h", 5),
+    Field("element", len(ELEMENTS) + 1, read.atomic_numbers, _ATOMIC_NUMBERS),
+    Field("degree", 11, read.degrees),
+    Field("implicit_h", 7, read.implicit_hydrogens),
+    Field("charge", 1, read.charges),
+    Field("hybridization", 6, read.hybridizations),
+    Field("aromatic", 1, read.aromatic_atoms),
+    Field("explicit_h", 5, read.explicit_hydrogens),
 )
 
 FEATURIZERS = {
@@ -99,7 +138,31 @@ FEATURIZERS = {
     # adds what tells stereoisomers and ring systems apart
     "rich": Featurizer(
         "rich",
-        (*_PAPER_FIELDS, Field("chirality", 3), Field("ring_size", MAX_RING_SIZE - 1)),
-        (Field("type", 5), Field("conjugated", 1), Field("ring", 1), Field("stereo", 3)),
+        (*_PAPER_FIELDS, Field("chirality", 3, read.chirality), Field("ring_size", 7, read.smallest_rings)),
+        (
+            Field("type", 5, read.bond_orders),
+            Field("conjugated", 1, read.conjugated_bonds),
+            Field("ring", 1, read.bonds_in_rings),
+            Field("stereo", 3, read.bond_stereo),
+        ),
     ),
 }
+
+
+def resolve_featurizer(featurizer: str | Featurizer) -> Featurizer:
+    """Return the featuriser of a name, or the featuriser itself.
+
+    Raises
+    ------
+    ValueError
+        When no featuriser has that name.
+    TypeError
+        When ``featurizer`` is neither a name nor a ``Featurizer``.
+    """
+    if isinstance(featurizer, Featurizer):
+        return featurizer
+    if not isinstance(featurizer, str):
+        raise TypeError(f"featurizer must be a name or a Featurizer, got {type(featurizer).__name__}.")
+    if featurizer not in FEATURIZERS:
+        raise ValueError(f"featurizer must be one of {sorted(FEATURIZERS)} or a Featurizer, got {featurizer!r}.")
+    return FEATURIZERS[featurizer]

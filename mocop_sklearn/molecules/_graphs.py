@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, cached_property
+from math import prod
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._fields import FEATURIZERS, Featurizer
+from ._fields import Featurizer
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,20 @@ class MoleculeGraphs:
 
     Attributes
     ----------
-    featurizer : str
-        A key of ``FEATURIZERS``.
+    featurizer : Featurizer
     atoms : Tensor of int8, shape (n_atoms, n_atom_fields)
     n_neighbors : Tensor of uint8, shape (n_atoms,)
         Edges received by each atom, its self loop included.
     neighbors : Tensor of int16, shape (n_edges,)
         Sending atom of each edge, counted within its molecule.
-    edges : Tensor of uint8, shape (n_edges,)
+    edges : Tensor of uint8 or int16, shape (n_edges,)
         0 for a self loop, else 1 + the packed bond fields; empty when the featuriser reads no bonds.
     atom_ptr, edge_ptr : Tensor of int64, shape (n_molecules + 1,)
+        Molecule i has the atoms ``atom_ptr[i]:atom_ptr[i + 1]``. Always on the host: they tell all sizes, so that
+        nothing waits for a GPU.
     """
 
-    featurizer: str
+    featurizer: Featurizer
     atoms: Tensor
     n_neighbors: Tensor
     neighbors: Tensor
@@ -57,13 +59,14 @@ class MoleculeGraphs:
         return sum(a.nbytes for a in self._arrays().values())
 
     def to(self, device: torch.device | str) -> MoleculeGraphs:
-        """Return these molecules with every array on ``device``."""
-        return MoleculeGraphs(self.featurizer, **{name: a.to(device) for name, a in self._arrays().items()})
+        """Return these molecules on ``device``, but for the two pointers, which stay on the host."""
+        moved = {name: getattr(self, name).to(device) for name in ("atoms", "n_neighbors", "neighbors", "edges")}
+        return replace(self, **moved)
 
     def take(self, indices: Tensor) -> MoleculeGraphs:
-        """Return the molecules at ``indices``, in that order."""
-        atom_rows, atom_ptr = _concatenated_ranges(self.atom_ptr, indices)
-        edge_rows, edge_ptr = _concatenated_ranges(self.edge_ptr, indices)
+        """Return the molecules at ``indices``, a tensor on the host, in that order."""
+        atom_rows, atom_ptr = _concatenated_ranges(self.atom_ptr, indices, self.atoms.device)
+        edge_rows, edge_ptr = _concatenated_ranges(self.edge_ptr, indices, self.atoms.device)
         return MoleculeGraphs(
             self.featurizer,
             atoms=self.atoms[atom_rows],
@@ -76,20 +79,30 @@ class MoleculeGraphs:
 
     def collate(self) -> GraphBatch:
         """Return all molecules as one graph of float features, on the device where the arrays are."""
-        vocabulary = FEATURIZERS[self.featurizer]
-        x = _one_hot(self.atoms, vocabulary)
+        x = _one_hot(self.atoms, self.featurizer)
         n_neighbors = self.n_neighbors.long()
-        senders = self.neighbors + torch.repeat_interleave(self.atom_ptr[:-1], self.edge_ptr.diff())
-        receivers = torch.repeat_interleave(torch.arange(len(x), device=x.device), n_neighbors)
+        first_atom = _to_device(self.atom_ptr[:-1], x.device)
+        n_edges_of_molecule = _to_device(self.edge_ptr.diff(), x.device)
+        n_edges = len(self.neighbors)
+        senders = self.neighbors + torch.repeat_interleave(first_atom, n_edges_of_molecule, output_size=n_edges)
+        receivers = torch.repeat_interleave(torch.arange(len(x), device=x.device), n_neighbors, output_size=n_edges)
         inverse_root = n_neighbors.to(x.dtype).rsqrt()
         weights = inverse_root[receivers] * inverse_root[senders]
         bonds = None
-        if vocabulary.bond_fields:
-            bond_features = _bond_table(self.featurizer).to(x.device)[self.edges.long()]
-            bonds = x.new_zeros(len(x), vocabulary.n_bond_features)
-            bonds = bonds.index_add(0, receivers, bond_features * weights[:, None])
+        if self.featurizer.bond_fields:
+            features = _bond_table(self.featurizer, x.device)[self.edges.long()]
+            bonds = x.new_zeros(len(x), self.featurizer.n_bond_features)
+            bonds = bonds.index_add(0, receivers, features * weights[:, None])
         return GraphBatch(
-            x, senders, weights, torch.cat([senders.new_zeros(1), n_neighbors.cumsum(0)]), self.atom_ptr.diff(), bonds
+            x,
+            senders,
+            weights,
+            torch.cat([senders.new_zeros(1), n_neighbors.cumsum(0)]),
+            _to_device(self.atom_ptr.diff(), x.device),
+            bonds,
+            edges=self.edges,
+            featurizer=self.featurizer,
+            n_atoms=len(x),
         )
 
 
@@ -97,17 +110,27 @@ class MoleculeGraphs:
 class GraphBatch:
     """Molecules joined into one graph with several components.
 
+    The fields are what the built-in encoder reads. ``edge_index``, ``edge_attr`` and ``batch`` are the same graph in
+    the layout of torch-geometric; they are computed when they are first asked for.
+
     Attributes
     ----------
     x : Tensor of float32, shape (n_atoms, n_atom_features)
-    senders : Tensor of int64, shape (n_edges,)
-    weights : Tensor of float32, shape (n_edges,)
-        Columns and values of D^-1/2 (A + I) D^-1/2, a symmetric sparse matrix stored by rows.
+    senders : Tensor of int64, shape (n_edges + n_atoms,)
+    weights : Tensor of float32, shape (n_edges + n_atoms,)
+        Columns and values of D^-1/2 (A + I) D^-1/2, a symmetric sparse matrix stored by rows. It has an entry for each
+        edge and one for each atom itself.
     edge_ptr : Tensor of int64, shape (n_atoms + 1,)
-        Atom i receives the edges ``edge_ptr[i]:edge_ptr[i + 1]``.
+        Atom i has the entries ``edge_ptr[i]:edge_ptr[i + 1]``, from all senders.
     atoms_per_molecule : Tensor of int64, shape (n_molecules,)
     bonds : Tensor of float32, shape (n_atoms, n_bond_features), or None
         Bond features of each atom's bonds, summed with ``weights``.
+    edges : Tensor of uint8 or int16, shape (n_edges + n_atoms,)
+        Packed bond features: 0 for an atom itself, else 1 + the code of the bond. Empty without bond features.
+    featurizer : Featurizer
+        What ``x`` and ``edges`` mean.
+    n_atoms : int
+        Number of atoms that belong to a molecule. ``x`` has more rows after ``padded``.
     """
 
     x: Tensor
@@ -116,43 +139,90 @@ class GraphBatch:
     edge_ptr: Tensor
     atoms_per_molecule: Tensor
     bonds: Tensor | None
+    edges: Tensor
+    featurizer: Featurizer
+    n_atoms: int
+
+    @property
+    def n_molecules(self) -> int:
+        """Number of molecules."""
+        return len(self.atoms_per_molecule)
+
+    @cached_property
+    def edge_index(self) -> Tensor:
+        """Sender and receiver of each edge, without self loops, int64 of shape (2, n_edges)."""
+        atoms = torch.arange(len(self.x), device=self.x.device)
+        receivers = torch.repeat_interleave(atoms, self.edge_ptr.diff(), output_size=len(self.senders))
+        return torch.stack([self._without_loops(self.senders), self._without_loops(receivers)])
+
+    @cached_property
+    def edge_attr(self) -> Tensor:
+        """Bond features of each edge of ``edge_index``, float32 of shape (n_edges, n_bond_features)."""
+        if not self.featurizer.bond_fields:
+            return self.x.new_zeros(len(self.senders) - self.n_atoms, 0)
+        return _bond_table(self.featurizer, self.x.device)[self._without_loops(self.edges.long())]
+
+    @cached_property
+    def batch(self) -> Tensor:
+        """Molecule of each atom, int64 of shape (n_atoms,); atoms of ``padded`` have none."""
+        molecules = torch.arange(self.n_molecules, device=self.x.device)
+        return torch.repeat_interleave(molecules, self.atoms_per_molecule, output_size=self.n_atoms)
+
+    def _without_loops(self, values: Tensor) -> Tensor:
+        """Leave out the entries of the atoms themselves. Their number is known, so that nothing waits for a GPU."""
+        n_edges = len(self.senders) - self.n_atoms
+        place = torch.where(self._is_loop, n_edges, (~self._is_loop).cumsum(0) - 1)
+        return values.new_empty(n_edges + 1).scatter_(0, place, values)[:n_edges]
+
+    @cached_property
+    def _is_loop(self) -> Tensor:
+        atoms = torch.arange(len(self.x), device=self.x.device)
+        return self.senders == torch.repeat_interleave(atoms, self.edge_ptr.diff(), output_size=len(self.senders))
 
     def padded(self, multiple: int) -> GraphBatch:
-        """Return the graph with atoms of no molecule and without bonds, so that their number is a multiple."""
+        """Return the graph with atoms that belong to no molecule and have no bonds: their number is a multiple."""
         n = -len(self.x) % multiple
         edge_ptr = torch.cat([self.edge_ptr, self.edge_ptr[-1:].expand(n)])
         bonds = None if self.bonds is None else F.pad(self.bonds, (0, 0, 0, n))
         return replace(self, x=F.pad(self.x, (0, 0, 0, n)), edge_ptr=edge_ptr, bonds=bonds)
 
 
-def _concatenated_ranges(ptr: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of the segments ``ptr[i]:ptr[i + 1]`` for i in ``indices``, and their own pointer."""
+def _to_device(values: Tensor, device: torch.device) -> Tensor:
+    return values.to(device, non_blocking=True)
+
+
+def _concatenated_ranges(ptr: Tensor, indices: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows of the segments ``ptr[i]:ptr[i + 1]`` for i in ``indices``, on ``device``, and their own pointer."""
     start = ptr[indices]
     lengths = ptr[indices + 1] - start
     out_ptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    rows = torch.repeat_interleave(start - out_ptr[:-1], lengths)
-    return rows + torch.arange(len(rows), device=ptr.device), out_ptr
+    n = int(out_ptr[-1])
+    shift = torch.repeat_interleave(
+        _to_device(start - out_ptr[:-1], device), _to_device(lengths, device), output_size=n
+    )
+    return shift + torch.arange(n, device=device), out_ptr
 
 
-def _one_hot(codes: Tensor, vocabulary: Featurizer) -> Tensor:
-    x = torch.zeros(len(codes), vocabulary.n_atom_features, device=codes.device)
+def _one_hot(codes: Tensor, featurizer: Featurizer) -> Tensor:
+    x = torch.zeros(len(codes), featurizer.n_atom_features, device=codes.device)
     codes = codes.long()
     ones, one_columns = [], []
     start = 0
-    for column, field in enumerate(vocabulary.atom_fields):
+    for column, field in enumerate(featurizer.atom_fields):
         if field.size > 1:
             ones.append(start)
             one_columns.append(column)
         else:
             x[:, start] = codes[:, column].to(x.dtype)
         start += field.size
-    return x.scatter_(1, codes[:, one_columns] + torch.tensor(ones, device=codes.device), 1.0)
+    places = torch.stack([codes[:, column] for column in one_columns], dim=1) if one_columns else codes[:, :0]
+    return x.scatter_(1, places + _to_device(torch.tensor(ones, dtype=torch.int64), codes.device), 1.0)
 
 
 @cache
-def _bond_table(featurizer: str) -> Tensor:
+def _bond_table(featurizer: Featurizer, device: torch.device) -> Tensor:
     """Float features of every packed bond code, shape (n_codes, n_bond_features); row 0 is the self loop."""
-    bond_fields = FEATURIZERS[featurizer].bond_fields
+    bond_fields = featurizer.bond_fields
     levels = [max(field.size, 2) for field in bond_fields]
     codes = np.indices(levels).reshape(len(levels), -1)
     columns = [
@@ -160,7 +230,13 @@ def _bond_table(featurizer: str) -> Tensor:
         for field, code in zip(bond_fields, codes, strict=True)
     ]
     table = np.concatenate(columns, axis=1)
-    return torch.tensor(np.vstack([np.zeros(table.shape[1]), table]), dtype=torch.float32)
+    return torch.tensor(np.vstack([np.zeros(table.shape[1]), table]), dtype=torch.float32, device=device)
+
+
+def edge_dtype(featurizer: Featurizer) -> type[np.uint8] | type[np.int16]:
+    """The smallest integers that hold the packed bond codes, which begin at 1."""
+    n_codes = prod(max(field.size, 2) for field in featurizer.bond_fields)
+    return np.uint8 if n_codes < 2**8 else np.int16
 
 
 def concatenate(parts: Sequence[MoleculeGraphs]) -> MoleculeGraphs:

@@ -114,6 +114,11 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
     InvalidMolecule
         With the reason: wrong type, missing, no atoms, syntax, valence, aromaticity.
     """
+    return read_molecule(value, standardize)[0]
+
+
+def read_molecule(value: Any, standardize: Standardize = "parent") -> tuple[Chem.Mol, str]:
+    """Return one standardised molecule, and the SMILES that it was read from in the end."""
     smiles = molecule_text(value)
     mol = _mol_from_smiles(smiles)
     # Neutral single fragments, the bulk of any library, are their own parent: the text shows it at
@@ -123,12 +128,12 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
         for atom in mol.GetAtoms():
             atom.SetAtomMapNum(0)
     if callable(standardize):
-        mol = _reread(_apply_callable(standardize, mol))
+        mol, smiles = _reread(_apply_callable(standardize, mol))
     elif not plain:
-        mol = _parent(mol) if standardize == "parent" else _reread(mol)
+        mol, smiles = _parent(mol) if standardize == "parent" else _reread(mol)
     if mol.GetNumAtoms() > _MAX_ATOMS:
         raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {_MAX_ATOMS}")
-    return mol
+    return mol, smiles
 
 
 def molecule_text(value: Any) -> str:
@@ -250,7 +255,7 @@ def _standardizers() -> tuple[Any, Any]:
     return rdMolStandardize.LargestFragmentChooser(), rdMolStandardize.Uncharger()
 
 
-def _parent(mol: Chem.Mol) -> Chem.Mol:
+def _parent(mol: Chem.Mol) -> tuple[Chem.Mol, str]:
     fragments, uncharger = _standardizers()
     largest = fragments.choose(mol)
     try:
@@ -259,9 +264,10 @@ def _parent(mol: Chem.Mol) -> Chem.Mol:
         return _reread(largest)
 
 
-def _reread(mol: Chem.Mol) -> Chem.Mol:
-    """Return the molecule as it comes out of its canonical SMILES."""
-    return _mol_from_smiles(Chem.MolToSmiles(mol))
+def _reread(mol: Chem.Mol) -> tuple[Chem.Mol, str]:
+    """Return the molecule as it comes out of its canonical SMILES, and that text."""
+    smiles = Chem.MolToSmiles(mol)
+    return _mol_from_smiles(smiles), smiles
 
 
 def _apply_callable(standardize: Callable[[Chem.Mol], Chem.Mol], mol: Chem.Mol) -> Chem.Mol:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..molecules._featurize import featurize
-from ..molecules._fields import FEATURIZERS
+from ..molecules._fields import Featurizer, resolve_featurizer
 from ..molecules._graphs import GraphBatch
 from ..utils._names import describe_callable
 from ..utils._random import torch_seed
@@ -27,8 +27,7 @@ class Architecture:
 
     Attributes
     ----------
-    featurizer : str
-        A key of ``FEATURIZERS``.
+    featurizer : str or Featurizer
     n_layers, hidden_dim : int
         Of an encoder with a name.
     embedding_dim : int
@@ -59,12 +58,19 @@ class Architecture:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as written into model files; a factory is recorded by name."""
         values = {field.name: describe_callable(getattr(self, field.name)) for field in fields(self)}
+        if isinstance(self.featurizer, Featurizer):
+            values["featurizer"] = {"callable": self.featurizer.name}
         return {**values, "profile_dims": list(self.profile_dims)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **components: Any) -> Architecture:
         """Undo ``as_dict``; ``components`` takes the place of what was recorded by name."""
         return cls(**{**data, "profile_dims": tuple(data["profile_dims"]), **components})
+
+    @property
+    def resolved_featurizer(self) -> Featurizer:
+        """The featuriser itself, also where it has a name."""
+        return resolve_featurizer(self.featurizer)
 
     @property
     def has_profile_network(self) -> bool:
@@ -98,7 +104,7 @@ class Architecture:
 
     def build_encoder(self) -> Any:
         """Return the molecule encoder with random weights."""
-        featurizer = FEATURIZERS[self.featurizer]
+        featurizer = self.resolved_featurizer
         widths = featurizer.n_atom_features, featurizer.n_bond_features
         if callable(self.encoder):
             return checked_component(self.encoder(*widths), "encoder")

@@ -13,7 +13,7 @@ from ..molecules._graphs import GraphBatch
 
 # Number of atoms by their number of bonds, from 0, among 10,000 drug-like structures of JUMP in per mille: PNA scales
 # what it aggregates by it.
-_DEGREES = (0, 190, 480, 320, 10)
+_DEGREES = (0, 155, 524, 306, 15)
 _PNA_DEFAULTS = {
     "aggregators": ["mean", "min", "max", "std"],
     "scalers": ["identity", "amplification", "attenuation"],
@@ -69,12 +69,13 @@ class PyGEncoder(nn.Module):
             kwargs.setdefault("edge_dim", n_bond_features)
         if isinstance(kwargs.get("deg"), (list, tuple)):  # plain numbers survive clone; a tensor has no equality
             kwargs["deg"] = torch.tensor(kwargs["deg"])
-        self.network: Any = cls(in_channels=n_atom_features, **kwargs)
+        network: Any = cls(in_channels=n_atom_features, **kwargs)
+        self.network = network
         self.pool = _pooling(pool)
-        accepted = inspect.signature(self.network.forward).parameters
+        accepted = inspect.signature(network.forward).parameters
         self._takes_bonds = "edge_attr" in accepted and "edge_dim" in kwargs
         self._takes_batch = "batch" in accepted
-        self.out_features = int(self.network.out_channels)
+        self.out_features = int(network.out_channels)
 
     def forward(self, graph: GraphBatch) -> Tensor:
         options = {"edge_attr": graph.edge_attr} if self._takes_bonds else {}

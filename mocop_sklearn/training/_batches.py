@@ -186,7 +186,7 @@ class Corpus:
         passes = []
         for first in share[::MOLECULES_PER_PASS]:
             own = slice(first, min(first + MOLECULES_PER_PASS, share.stop))
-            graph = self.graphs.take(self._on_device(molecules[own])).collate()
+            graph = self.graphs.take(torch.from_numpy(molecules[own])).collate()
             passes.append((graph, self._profiles(rows[own], None if weights is None else weights[own])))
         return Batch(passes, self._on_device(molecules))
 

@@ -86,8 +86,7 @@ def train(
     with torch_seed(device):
         torch.manual_seed(torch_integer(generator(recipe.seed, Stream.INITIAL_WEIGHTS)))
         model = _initial_model(architecture, recipe, initial_weights).to(device)
-        groups = _parameter_groups(model, recipe.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+        optimizer = _optimizer(model, recipe)
         state = TrainingState.of(model) if resume_from is None else resume_from
         training, replicates = training.to(device), recipe.replicates
         if replicates == "mean":
@@ -118,12 +117,7 @@ def train(
                 remedy="Lower learning_rate, raise temperature, or use a profile_transformer that scales and clips.",
             )
         except KeyboardInterrupt:
-            warnings.warn(
-                f"Training was interrupted in epoch {state.epoch + 1} of {recipe.max_epochs}; the weights of epoch "
-                f"{state.best_epoch} are kept.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warnings.warn(_interrupted(state, recipe.max_epochs), RuntimeWarning, stacklevel=2)
     return state
 
 
@@ -139,10 +133,21 @@ def _initial_model(architecture: Architecture, recipe: Recipe, initial_weights: 
     return model
 
 
-def _parameter_groups(model: TwoTower, weight_decay: float) -> list[dict[str, Any]]:
+def _optimizer(model: TwoTower, recipe: Recipe) -> torch.optim.Optimizer:
     """Do not decay the logit scale: its magnitude is meaningful."""
     decayed = [p for name, p in model.named_parameters() if name != "log_scale"]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": [model.log_scale], "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": [model.log_scale], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+
+
+def _interrupted(state: TrainingState, max_epochs: int) -> str:
+    return (
+        f"Training was interrupted in epoch {state.epoch + 1} of {max_epochs}; the weights of epoch "
+        f"{state.best_epoch} are kept."
+    )
 
 
 def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:

@@ -155,8 +155,7 @@ class _Run:
 
     def batches(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """Return the molecules of each batch of an epoch."""
-        order = torch.from_numpy(rng.permutation(len(self.training))).to(self.device)
-        return order.split(self.recipe.batch_size)
+        return torch.from_numpy(rng.permutation(len(self.training))).split(self.recipe.batch_size)
 
     def step(self, molecules: Tensor) -> Tensor:
         """Compute the loss of some molecules and leave its gradients in the parameters."""

@@ -251,7 +251,7 @@ def test_a_function_for_standardize_is_asked_for_again(model, path):
     named = PretrainedModel(**own(model) | {"standardize": upper_case})
     named.save(path)
     with pytest.raises(
-        ValueError, match=r"standardize=tests\.model_file\.test_model_file\.upper_case: pass that function again"
+        ValueError, match=r"standardize=tests\.model_file\.test_model_file\.upper_case: pass that again"
     ):
         PretrainedModel.load(path)
     assert PretrainedModel.load(path, upper_case).standardize is upper_case
@@ -392,7 +392,7 @@ def test_another_kind(path):
 
 
 def test_another_vocabulary(path):
-    forge(path, lambda header: header["model"]["vocabulary"]["elements"].reverse())
+    forge(path, lambda header: header["model"]["vocabulary"]["atom_fields"].reverse())
     with pytest.raises(ValueError, match="written with another atom vocabulary"):
         PretrainedModel.load(path)
 
