@@ -41,11 +41,9 @@ def run_examples(folder):
         dask_embed.main(folder / "model.safetensors", folder / "library", folder / "out", 12, address)
         on_cluster = dask_grid_search.main(folder, address)
     data = make_paired_profiles(n_molecules=80, n_features=40, random_state=0)  # those of the example
-    here = (
-        clone(on_cluster)
-        .set_params(estimator__mocopembedder__memory=folder / "cache-here")
-        .fit(data.molecules, data.task)
-    )
+    own = {"memory": folder / "cache-here", "encoder": encoders["here"]}
+    here = clone(on_cluster).set_params(**{f"estimator__mocopembedder__{name}": value for name, value in own.items()})
+    here.fit(data.molecules, data.task)
     results = {
         where: {
             "scores": search.cv_results_["mean_test_score"].tolist(),
