@@ -69,6 +69,8 @@ def check_header(path: Any, header: Mapping[str, Any]) -> None:
     model = Section(path, header).section("model")
     check_architecture(model.section("architecture"))
     model.section("vocabulary")
+    if "profile_transformer" not in model.data:
+        raise model.error("profile_transformer is missing")
     model.component("standardize", ("parent", None))
     n_columns = model.number("n_profile_columns", 0, 10 * _WIDEST)
     if model.entry("profile_features", list, type(None)) is not None:
