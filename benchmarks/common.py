@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 
@@ -63,6 +64,15 @@ def save(name: str, figures: dict[str, Any]) -> Path:
         temporary.write_text(json.dumps(content, indent=1, default=float) + "\n")
     print(f"\nwritten: {path.relative_to(ROOT)}")
     return path
+
+
+def cached(cache: Path | None, key: str, make: Callable[[], Any]) -> Any:
+    """Result of ``make()``, kept in a folder under ``key``, which tells all that decides the result."""
+    return joblib.Memory(cache, verbose=0).cache(_made, ignore=["make"])(key, make)
+
+
+def _made(key: str, make: Callable[[], Any]) -> Any:
+    return make()
 
 
 def interleaved(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:

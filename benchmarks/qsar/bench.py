@@ -8,16 +8,16 @@ import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import joblib
 import torch
-from common import DATA, RESULTS, machine
+from common import DATA, RESULTS, cached, machine
 from rdkit import RDLogger
 
 from mocop_sklearn.model_file._model import PretrainedModel
-from mocop_sklearn.utils._cache import once
 from qsar import corpora, peers, tasks
 from qsar.arms import Arm, Room, arms, recipe
 from qsar.features import FIXED, Lookup
@@ -67,7 +67,7 @@ class Encoders:
         asked = (corpus, objective, seed)
         if asked not in self._models:
             key = joblib.hash([asked, self.recipe(corpus, objective)])
-            self._models[asked] = once(self.cache, f"encoder-{key}", self._make, *asked)
+            self._models[asked] = cached(self.cache, f"encoder-{key}", partial(self._make, *asked))
         return self._models[asked]
 
     def recipe(self, corpus: str, objective: str) -> list[Any]:
@@ -153,7 +153,7 @@ def main(
         return str(joblib.hash([trained, pretrained])[:12])
 
     room = Room(Lookup([s for t in sets for s in t.smiles], cache), encoders, network)
-    path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.jsonl"
+    path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.parquet"
     todo = remaining(units(sets, chosen, list(seeds), n_splits), path, protocol)
     encoders.prepare(todo, arguments.n_jobs)
     for feature in dict.fromkeys(name for unit in todo for name in unit.arm.features if name in FIXED):
