@@ -14,6 +14,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import torch
 
 from mocop_sklearn.model_file._format import library_versions
@@ -101,6 +102,11 @@ def memory_of_tree(pid: int) -> int:
     while more := {own for own, parent in parents.items() if parent in tree} - tree:
         tree |= more
     return sum(sizes.get(own, 0) for own in tree)
+
+
+def mean_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Means of the rows of each group, 0 to n_groups - 1."""
+    return pd.DataFrame(rows).groupby(group).mean().to_numpy()
 
 
 def mean_std(values: Iterable[float]) -> str:

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
-from mocop_sklearn.model_file._model import PretrainedModel
+from mocop_sklearn.model_file import PretrainedModel
 from qsar import peers
 from qsar.features import FIXED, Lookup
 from qsar.tasks import TaskSet

@@ -17,7 +17,7 @@ from common import DATA
 from sklearn.impute import SimpleImputer
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
-from mocop_sklearn.model_file._model import PretrainedModel
+from mocop_sklearn.model_file import PretrainedModel
 from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.molecules import canonical_smiles
 from mocop_sklearn.profiles import ProfileScaler, feature_columns
