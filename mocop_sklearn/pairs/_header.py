@@ -161,6 +161,7 @@ _SCHEMA: dict[str, Callable[[Any], bool]] = {
     "dtype": lambda value: value in ("float16", "float32"),
     "clip": _is_clip,
     "digest": _is_digest,
+    "digest_of_profiles": _is_digest,
     "checksum": _is_digest,
     "feature_names": _are_names,
     "labels": _are_labels,

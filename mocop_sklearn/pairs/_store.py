@@ -106,10 +106,13 @@ def read_store(path: Any, verify: bool = False) -> Store:
     header = read_header(path)
     with _damage(path):
         store = _read_content(path, header)
+        wells = _arrays_of_wells(store.smiles, store.keys, store.molecule, store.labels, store.numbers)
+        if header["digest"] != _digest(header, wells):
+            raise ValueError("the content is not what was stored: wells")
         if verify or not _is_known(store):
-            if _digest_of(store) != header["digest"]:
-                raise ValueError("the content is not what was stored")
-            _verified.add((path.resolve(), store.state, header["digest"]))
+            if header["digest_of_profiles"] != _digest_of_profiles(path):
+                raise ValueError("the content is not what was stored: profiles")
+            _verified.add(_identity(store))
             _set_time_of_header(path)
     return store
 
@@ -169,7 +172,11 @@ def _state(path: Path) -> tuple[Any, ...]:
 
 def _is_known(store: Store) -> bool:
     """Whether the content was compared before, and no file has been written since."""
-    return (store.path.resolve(), store.state, store.header["digest"]) in _verified or _header_is_youngest(store.path)
+    return _identity(store) in _verified or _header_is_youngest(store.path)
+
+
+def _identity(store: Store) -> tuple[Any, ...]:
+    return store.path.resolve(), store.state, store.header["digest"]
 
 
 def _header_is_youngest(path: Path) -> bool:
@@ -188,21 +195,15 @@ def _set_time_of_header(path: Path) -> None:
             os.utime(path / "header.json")
 
 
-def _digest_of(store: Store) -> str:
-    """Digest of the content, computed from all of it."""
-    file = store.path / "profiles.npy"
-    return _digest(_bytes_after(file, start_of_data(file)), store.header, _wells(store))
-
-
-def _bytes_after(path: Path, start: int) -> Iterator[bytes]:
-    with open(path, "rb") as file:
+def _digest_of_profiles(path: Path) -> str:
+    """SHA-256 of the numbers in the matrix, without the header of its file."""
+    sha = hashlib.sha256()
+    start = start_of_data(path / "profiles.npy")
+    with open(path / "profiles.npy", "rb") as file:
         file.seek(start)
         while data := file.read(_BLOCK):
-            yield data
-
-
-def _wells(store: Store) -> dict[str, np.ndarray]:
-    return _arrays_of_wells(store.smiles, store.keys, store.molecule, store.labels, store.numbers)
+            sha.update(data)
+    return sha.hexdigest()
 
 
 def _arrays_of_wells(
@@ -222,19 +223,13 @@ def _arrays_of_wells(
     }
 
 
-def _digest(profiles: Iterable[Any], header: Mapping[str, Any], wells: Mapping[str, np.ndarray]) -> str:
-    """Digest of profiles, their names, and what the rows are."""
-    sha = hashlib.sha256()
-    for data in profiles:
-        sha.update(data)
-    _hash_rows(sha, header, wells)
-    return sha.hexdigest()
-
-
-def _hash_rows(sha: Any, header: Mapping[str, Any], wells: Mapping[str, np.ndarray]) -> None:
-    sha.update(repr((list(header["feature_names"]), dict(header["labels"]))).encode())
+def _digest(header: Mapping[str, Any], wells: Mapping[str, np.ndarray]) -> str:
+    """Digest of profiles, by their own digest, of their names, and of what the rows are."""
+    sha = hashlib.sha256(str(header["digest_of_profiles"]).encode())
+    sha.update(repr((header["dtype"], list(header["feature_names"]), dict(header["labels"]))).encode())
     for name, array in wells.items():
         sha.update(name.encode() + array.tobytes())
+    return sha.hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------
@@ -275,19 +270,19 @@ def write_store(
         **header,
     }
     wells = _arrays_of_wells(smiles, keys, molecule, labels, numbers)
-    sha = _write_matrix(path / "profiles.npy", blocks, shape, dtype)
-    _hash_rows(sha, content, wells)
+    content["digest_of_profiles"] = _write_matrix(path / "profiles.npy", blocks, shape, dtype)
+    content["digest"] = _digest(content, wells)
     with open(path / "wells.npz", "wb") as file:
         np.savez(file, **wells)  # type: ignore[arg-type]
         _sync(file)
     with open(path / "header.json", "w", encoding="utf-8") as text:
-        text.write(header_text(content | {"digest": sha.hexdigest()}))
+        text.write(header_text(content))
         _sync(text)
     _set_time_of_header(path)
 
 
-def _write_matrix(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, int], dtype: str) -> Any:
-    """Write profiles block by block, and return the hash of their bytes."""
+def _write_matrix(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, int], dtype: str) -> str:
+    """Write profiles block by block, and return the SHA-256 of their bytes."""
     little = np.dtype(dtype).newbyteorder("<")
     sha = hashlib.sha256()
     with open(path, "wb") as file:
@@ -298,7 +293,7 @@ def _write_matrix(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, in
             sha.update(data)
             file.write(data)
         _sync(file)
-    return sha
+    return sha.hexdigest()
 
 
 def _sync(file: Any) -> None:
