@@ -185,7 +185,7 @@ class PairedProfiles:
             )
         pairs = cls(list(compress(molecules, named)), frame_to_numpy(frame.loc[named, columns]), columns)
         pairs._labels = _labels_of_frame(frame[named])
-        pairs._origin = {"files": [{"name": Path(path).name, "bytes": Path(path).stat().st_size}]}
+        pairs._origin = {"files": {"count": 1, "bytes": Path(path).stat().st_size, "names": [Path(path).name]}}
         return pairs
 
     # -- content ------------------------------------------------------------------------------
@@ -304,8 +304,10 @@ class PairedProfiles:
         """
         if "_absent" in self.__dict__:
             return copy.deepcopy(self.__dict__["_absent"]["provenance"])
+        # a store that was written in the meantime does not matter to what was read of it
+        stored_digest = None if self._store is None else str(self._store.header["digest"])
         own = {
-            "digest": self.digest,
+            "digest": self._digest or self._digest_of_content(stored_digest),
             "n_wells": len(self),
             "n_molecules": len(self.distinct_molecules()[0]),
             "n_features": self.n_features,
