@@ -58,11 +58,11 @@ def test_molecules_to_hold_out_that_are_not_there(build):
 def test_a_table_that_matches_nothing(build, tmp_path):
     plate = make_plate("P1")
     table = plate[["Metadata_Well"]].assign(Metadata_Share=1.0)
-    table["Metadata_Well"] = table["Metadata_Well"].str.replace("A0", "A")
+    table["Metadata_Well"] = table["Metadata_Well"].str.replace("A", "a")
     write(table, tmp_path / "shares.csv")
     message = (
         r"the table 'shares.csv' has a row for none of the 10 wells\. They are joined on \['Metadata_Well'\]; a well "
-        r"has 'A01' \(did you mean 'A1'\?\)"
+        r"has 'A01' \(did you mean 'a01'\?\)"
     )
     with pytest.warns(UserWarning, match=message):
         pairs = build(plate, metadata=[tmp_path / "shares.csv"])
