@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .utils._rows import in_place, index_of, invalid_rows, places_among_valid, valid_part
-from .utils._sklearn import HasMethods, take_rows, take_rows_of_params
+from .utils._sklearn import HasMethods, StrOptions, take_rows, take_rows_of_params
 
 # The methods of the inner estimator that may be given metadata.
 _ROUTED = (
@@ -45,7 +45,7 @@ def _inner_has(method: str) -> Callable[[SkipInvalid], bool]:
 class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
     """Estimator that leaves invalid rows out of ``fit`` and gives no answer for them.
 
-    A row of X is invalid when every value in it is NaN (or None, or pandas' NA), as in the rows that
+    A row of X is invalid when every value in it is missing (NaN, None or pandas' NA), as in the rows that
     ``MoCoPEmbedder(invalid="nan")`` returns for values that are not molecules. Forests and gradient boosting accept
     such rows and predict a class with confidence; other estimators refuse the whole of X.
 
@@ -53,6 +53,10 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
     ----------
     estimator : estimator
         A classifier, regressor, transformer, clusterer or outlier detector. It sees the valid rows only.
+    how : {"all", "any"}, default="all"
+        A row is invalid when all its values are missing, or when any is. ``"all"`` leaves a row with some values
+        missing to the inner estimator, which may impute them or refuse them. ``"any"`` is for an embedding beside
+        other columns, as from a ``FeatureUnion`` or a ``ColumnTransformer``, for these may have a number in the row.
 
     Attributes
     ----------
@@ -72,37 +76,41 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    - Rows with some values missing are valid: it is for the inner estimator to impute or to refuse them.
     - Invalid rows are NaN in all that comes back. Where integers and booleans meet an invalid row, the array becomes
       one of float64; labels of strings and other objects become an array of objects with None. Without an invalid row,
       the answer is that of the inner estimator, type included.
     - ``y``, ``sample_weight`` and other metadata with one entry per row lose the same rows as X.
     - ``score`` leaves invalid rows out, and so do cross-validation and searches with their default scoring. A scorer by
       name, as ``scoring="roc_auc"``, sees the NaN and fails.
-    - This estimator belongs around all others that follow the embedder. ``SkipInvalid(CalibratedClassifierCV(SVC()))``
-      gives no class to an invalid row, but ``CalibratedClassifierCV(SkipInvalid(SVC()))`` turns the NaN into a class.
+    - This estimator belongs around all others that follow the embedder, as ``SkipInvalid(make_pipeline(PCA(), SVC()))``
+      and ``SkipInvalid(CalibratedClassifierCV(SVC()))``. An imputer before it would fill the rows. Calibration, voting
+      and stacking around it would take the NaN for scores, and turn it into a class.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sklearn.ensemble import RandomForestClassifier
     >>> from mocop_sklearn import SkipInvalid
-    >>> X = [[0.0, 1.0], [1.0, 0.0], [0.1, 0.9], [0.9, 0.2]]
-    >>> forest = SkipInvalid(RandomForestClassifier(random_state=0)).fit(X, [0, 1, 0, 1])
-    >>> forest.predict([[1.0, 0.1], [np.nan, np.nan]])
+    >>> X, y = [[0.0, 1.0], [1.0, 0.0], [0.1, 0.9], [0.9, 0.2]], [0, 1, 0, 1]
+    >>> unknown = [[1.0, 0.1], [np.nan, np.nan]]
+    >>> RandomForestClassifier(random_state=0).fit(X, y).predict(unknown)
+    array([1, 1])
+    >>> SkipInvalid(RandomForestClassifier(random_state=0)).fit(X, y).predict(unknown)
     array([ 1., nan])
-    >>> forest.estimator_.predict([[1.0, 0.1], [np.nan, np.nan]])
-    array([1, 0])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"estimator": [HasMethods(["fit"])]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit"])],
+        "how": [StrOptions({"all", "any"})],
+    }
     # The weights are the inner estimator's: it is there that they are requested.
     __metadata_request__fit: ClassVar = {"sample_weight": UNUSED}
     __metadata_request__partial_fit: ClassVar = {"sample_weight": UNUSED}
     __metadata_request__score: ClassVar = {"sample_weight": UNUSED}
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: Any, *, how: str = "all") -> None:
         self.estimator = estimator
+        self.how = how
 
     # -- fitting ------------------------------------------------------------------------------
 
@@ -112,7 +120,7 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame or sparse matrix, shape (n_samples, n_features)
-            Rows of NaN are left out, with one warning. A sparse matrix has no such rows.
+            Invalid rows are left out, with one warning.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs), default=None
         sample_weight : array-like, shape (n_samples,), default=None
         **params
@@ -125,9 +133,9 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When every row of X is NaN.
+            When every row of X is invalid.
         """
-        self._fit("fit", clone(self.estimator), X, y, params | {"sample_weight": sample_weight})
+        self._fit("fit", X, y, params | {"sample_weight": sample_weight})
         return self
 
     @available_if(_inner_has("partial_fit"))
@@ -143,8 +151,8 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
         -------
         self
         """
-        estimator = self.estimator_ if hasattr(self, "estimator_") else clone(self.estimator)
-        self._fit("partial_fit", estimator, X, y, params | {"sample_weight": sample_weight})
+        started = getattr(self, "estimator_", None)
+        self._fit("partial_fit", X, y, params | {"sample_weight": sample_weight}, started)
         return self
 
     @available_if(_inner_has("fit_transform"))
@@ -161,7 +169,7 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
         array, sparse matrix or DataFrame, shape (n_samples, n_features_out)
             As from ``transform``.
         """
-        return self._fit("fit_transform", clone(self.estimator), X, y, params)
+        return self._fit("fit_transform", X, y, params)
 
     @available_if(_inner_has("fit_predict"))
     def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -177,16 +185,17 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
         ndarray, shape (n_samples,)
             As from ``predict``.
         """
-        return self._fit("fit_predict", clone(self.estimator), X, y, params)
+        return self._fit("fit_predict", X, y, params)
 
-    def _fit(self, method: str, estimator: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
-        """Call a method that fits, on the valid rows; return its answer, for all rows."""
+    def _fit(self, method: str, X: Any, y: Any, params: dict[str, Any], started: Any = None) -> Any:
+        """Call a method that fits, on the valid rows; return its answer for all rows, if it gives one."""
         self._validate_params()
+        estimator = clone(self.estimator) if started is None else started
         params = self._route(method, params)
-        invalid = invalid_rows(X)
+        invalid = invalid_rows(X, self.how)
         index = index_of(X)
         if invalid.any():
-            message = f"{_count(invalid)} hold only NaN"
+            message = self._message(invalid)
             if invalid.all():
                 raise ValueError(f"{message}. {type(estimator).__name__} needs at least one valid row for {method}.")
             warnings.warn(f"{message} and are left out of {method}: {_numbers(invalid)}.", UserWarning, stacklevel=3)
@@ -217,7 +226,7 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
             NaN for invalid rows; None where the labels are strings or other objects.
         """
         answer = self._answer("predict", X, params)
-        invalid = invalid_rows(X)
+        invalid = invalid_rows(X, self.how)
         if params.get("return_cov") and invalid.any():
             mean, covariance = answer
             return mean, in_place(covariance.swapaxes(0, 1), places_among_valid(invalid), None).swapaxes(0, 1)
@@ -327,13 +336,13 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When every row of X is NaN.
+            When every row of X is invalid.
         """
         check_is_fitted(self)
         params = self._route("score", params | {"sample_weight": sample_weight})
-        invalid = invalid_rows(X)
+        invalid = invalid_rows(X, self.how)
         if invalid.any():
-            message = f"{_count(invalid)} hold only NaN"
+            message = self._message(invalid)
             if invalid.all():
                 raise ValueError(f"{message}, so that there is nothing to score.")
             warnings.warn(f"{message} and are left out of the score: {_numbers(invalid)}.", UserWarning, stacklevel=2)
@@ -345,7 +354,7 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         params = self._route(method, params)
         ask = getattr(self.estimator_, method)
-        invalid = invalid_rows(X)
+        invalid = invalid_rows(X, self.how)
         if not invalid.any():
             return ask(X, **params)
         validate_data(self, X, reset=False, skip_check_array=True)
@@ -432,16 +441,16 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
             return given
         return dict(process_routing(self, method, **given)["estimator"][method])
 
+    def _message(self, invalid: np.ndarray) -> str:
+        what = "only missing values" if self.how == "all" else "missing values"
+        return f"{invalid.sum()} of {len(invalid)} rows of X hold {what}"
+
     def __sklearn_tags__(self) -> Any:
         tags = get_tags(self.estimator)
         tags.input_tags.allow_nan = True
         tags.array_api_support = False
         tags.requires_fit = True
         return tags
-
-
-def _count(invalid: np.ndarray) -> str:
-    return f"{invalid.sum()} of {len(invalid)} rows of X"
 
 
 def _numbers(invalid: np.ndarray) -> str:

@@ -11,16 +11,21 @@ from sklearn.utils import indexable
 from ._sklearn import is_pandas_na, is_scalar_nan, take_rows, take_rows_of_params
 
 
-def invalid_rows(X: Any) -> np.ndarray:
-    """Return for each row of X whether every value in it is missing, shape (n_samples,)."""
+def invalid_rows(X: Any, how: str) -> np.ndarray:
+    """Return for each row of X whether all values in it are missing, or any of them, shape (n_samples,)."""
     if sp.issparse(X):
-        return np.zeros(X.shape[0], dtype=bool)
+        cells = X.tocsr().tocoo()
+        n_missing = np.bincount(cells.row[_is_missing(cells.data)], minlength=X.shape[0])
+        return np.asarray(n_missing >= (max(X.shape[1], 1) if how == "all" else 1))
     values = np.asarray(X)
     invalid = np.zeros(values.shape[:1], dtype=bool)
     if values.size:
         values = values.reshape(len(values), -1)
-        rows = np.flatnonzero(_is_missing(values[:, 0]))
-        invalid[rows] = _is_missing(values[rows]).all(axis=1)
+        if how == "any":
+            invalid[:] = _is_missing(values).any(axis=1)
+        else:  # most rows start with a number, and need no look at the rest
+            rows = np.flatnonzero(_is_missing(values[:, 0]))
+            invalid[rows] = _is_missing(values[rows]).all(axis=1)
     return invalid
 
 
