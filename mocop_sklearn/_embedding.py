@@ -17,7 +17,7 @@ from .metrics import retrieval_score
 from .model_file._model import PretrainedModel
 from .molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from .nn._models import TwoTower
-from .pairs._pairs import average_by_group
+from .pairs._grouping import average_by_group
 from .profiles._scaler import check_profiles
 from .training._inference import embed_molecules, embed_profiles
 from .training._pretraining import apply_transformer
@@ -121,7 +121,9 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.model_.require_profile_network()
         matrix, columns = check_profiles(P, name=name)
         order = self.model_.profile_columns(matrix.shape[1], columns, name)
-        return apply_transformer(self.profile_transformer_, matrix if order is None else matrix[:, order])
+        matrix = matrix if order is None else matrix[:, order]
+        self.model_.check_kind_of_profiles(matrix)
+        return apply_transformer(self.profile_transformer_, matrix)
 
     def _project(self, scaled: np.ndarray) -> np.ndarray:
         return embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)

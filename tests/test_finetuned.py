@@ -33,6 +33,7 @@ from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn import _finetuned as finetuning
 from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.nn._models import Architecture, PredictionNetwork
+from mocop_sklearn.training import _loop
 from mocop_sklearn.training._objectives import BINARY, MULTICLASS, REGRESSION, mean_loss, mean_score
 from tests.helpers.fronts import NumericRows
 
@@ -512,7 +513,7 @@ def test_a_killed_run_goes_on(smiles, labels, sizes, fitted, tmp_path, monkeypat
         "no validation": {"validation_fraction": 0},
         "patience": {"patience": 1, "learning_rate": 1e-6},
     }[kind]
-    written = finetuning.write_state
+    written = _loop.write_state
     calls = []
 
     def killed(path, seed, state):
@@ -522,10 +523,10 @@ def test_a_killed_run_goes_on(smiles, labels, sizes, fitted, tmp_path, monkeypat
             raise KeyboardInterrupt
 
     run = cls(**parameters, checkpoint_dir=tmp_path, resume=True)
-    monkeypatch.setattr(finetuning, "write_state", killed)
+    monkeypatch.setattr(_loop, "write_state", killed)
     with pytest.raises(KeyboardInterrupt):
         run.fit(smiles, y)
-    monkeypatch.setattr(finetuning, "write_state", written)
+    monkeypatch.setattr(_loop, "write_state", written)
     seed, _ = finetuning.read_state(calls[0])
     monkeypatch.setattr(finetuning, "base_seed", lambda random_state: seed)
     whole = cls(**parameters).fit(smiles, y)
@@ -541,13 +542,13 @@ def test_a_killed_run_goes_on(smiles, labels, sizes, fitted, tmp_path, monkeypat
 def test_a_killed_run_does_not_take_networks_of_the_run_before(smiles, labels, tmp_path, monkeypatch):
     parameters = QUICK | {"n_estimators": 2, "random_state": None, "checkpoint_dir": tmp_path}
     before = MoCoPClassifier(**parameters).fit(smiles, labels)
-    written = finetuning.write_state
+    written = _loop.write_state
 
     def killed(path, seed, state):
         written(path, seed, state)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(finetuning, "write_state", killed)
+    monkeypatch.setattr(_loop, "write_state", killed)
     with pytest.raises(KeyboardInterrupt):
         MoCoPClassifier(**parameters).fit(smiles, labels)
     monkeypatch.undo()

@@ -45,7 +45,7 @@ def pretrain(args: argparse.Namespace) -> None:
     all processes together.
     """
     from ..embedder import MoCoPEmbedder
-    from ..pairs._pairs import read_pairs
+    from ..pairs._reading import read_pairs
     from ..utils._distributed import joined_process_group
     from ..utils._files import atomic_write
 

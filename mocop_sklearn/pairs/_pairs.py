@@ -8,47 +8,18 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain, compress
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from ..molecules._parse import as_text, check_molecules, unique_molecules
-from ..profiles._scaler import (
-    blocks,
-    check_profiles,
-    feature_columns,
-    frame_to_numpy,
-    has_values,
-    matching_columns,
-)
+from ..profiles._scaler import blocks, check_profiles, feature_columns, frame_to_numpy, has_values
 from ..tables._files import read_wells
-from ..utils._random import Stream, generator
-from ._store import WELL_COLUMNS, Labels, Store, is_store, read_store
+from ._labels import WELL_COLUMNS, Labels, metadata_column
+from ._store import Store, read_store
 
 _LOG_DOSE = "Log10Dose"
-
-
-def split_molecules(keys: Sequence[str], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split molecules into training and validation so that no key is on both sides.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Connectivity key of each molecule: stereoisomers and salts of one compound stay together.
-
-    Returns
-    -------
-    training, validation : ndarray of int
-        ``validation`` is empty when either part would hold fewer than two keys.
-    """
-    unique, group = np.unique(np.asarray(keys), return_inverse=True)
-    n_validation = round(validation_fraction * len(unique))
-    if n_validation < 2 or len(unique) - n_validation < 2:
-        return np.arange(len(keys)), np.arange(0)
-    chosen = generator(seed, Stream.SPLIT).permutation(len(unique))[:n_validation]
-    held_out = np.isin(group, chosen)
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 class PairedProfiles:
@@ -408,7 +379,7 @@ class PairedProfiles:
 
 def _labels_of_frame(profiles: Any) -> dict[str, Labels]:
     """Source, batch, plate and well of the rows of a table."""
-    columns = {name: f"Metadata_{name.title()}" for name in WELL_COLUMNS}
+    columns = {name: metadata_column(name) for name in WELL_COLUMNS}
     known = Counter(map(str, getattr(profiles, "columns", ())))
     if repeated := [c for c in columns.values() if known[c] > 1]:
         raise ValueError(f"profiles has more than one column of the names {repeated}. Rename or drop them.")
@@ -422,82 +393,3 @@ def _one_per_row(values: Any, n_rows: int, name: str) -> np.ndarray | None:
     if array.shape != (n_rows,):
         raise ValueError(f"{name} has shape {array.shape} but there are {n_rows} rows: pass one value per row.")
     return array
-
-
-def open_pairs(path: Any) -> PairedProfiles:
-    """Open a store, or read a table of wells, whichever is at ``path``."""
-    return PairedProfiles.open(path) if is_store(path) else PairedProfiles.from_file(path)
-
-
-def read_pairs(
-    paths: Sequence[Any], smiles: str | None = None, features: Sequence[str] = (), columns: str = "same"
-) -> PairedProfiles:
-    """Read tables of wells, one below the other, or open one store.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-    smiles : str, optional
-        As in :meth:`PairedProfiles.from_file`.
-    features : sequence of str
-        Names of feature columns, or patterns like ``Cells_*``; by default every numeric column that does
-        not start with ``Metadata_``.
-    columns : {"same", "intersection"}
-        Whether files with different features are refused, or the features that all have are taken.
-
-    Returns
-    -------
-    PairedProfiles
-        The features are in the order of the first file.
-
-    Raises
-    ------
-    ValueError
-        When a file cannot be read, or when features are missing.
-    """
-    import pandas as pd
-
-    stores = [path for path in paths if is_store(path)]
-    if stores and len(paths) > 1:
-        raise ValueError(f"{str(stores[0])!r} is a folder: pass one stored corpus alone, or only tables.")
-    if stores:
-        pairs = PairedProfiles.open(stores[0])
-        names = pairs.feature_names or []
-        chosen_names = matching_columns(names, features, repr(str(stores[0])))
-        return pairs.select_features([names.index(name) for name in chosen_names]) if features else pairs
-    tables = [PairedProfiles.from_file(path, smiles) for path in paths]
-    if len(tables) == 1 and not features:
-        return tables[0]
-    chosen = [
-        matching_columns(table.feature_names or [], features, repr(str(path)))
-        for path, table in zip(paths, tables, strict=True)
-    ]
-    for path, names in zip(paths, chosen, strict=True):
-        lacking = sorted(set(chain(*chosen)).difference(names))
-        if lacking and columns == "same":
-            raise ValueError(
-                f"{str(path)!r} lacks {len(lacking)} feature columns that another file has: {lacking[:10]}. Choose "
-                "columns with features, or take those that all files have with columns intersection."
-            )
-    shared = set(chosen[0]).intersection(*chosen)
-    if not shared:
-        raise ValueError("The files have no feature column in common.")
-    names = [name for name in chosen[0] if name in shared]
-    molecules = list(chain(*(table.molecules for table in tables)))
-    profiles = np.empty((len(molecules), len(names)), dtype=np.float32)
-    for table, part in zip(tables, np.split(profiles, np.cumsum([len(table) for table in tables[:-1]])), strict=True):
-        part[:] = table.profiles[:, pd.Index(table.feature_names).get_indexer(names)]
-    pairs = PairedProfiles(molecules, profiles, names)
-    for name in WELL_COLUMNS:
-        labels = [table._labels.get(name) for table in tables]
-        if all(label is not None for label in labels):
-            pairs._labels[name] = Labels.of(np.concatenate([label.text() for label in labels if label is not None]))
-    return pairs
-
-
-def average_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Mean of the rows of each group, shape (n_groups, n_features); groups are numbered from 0 without gaps."""
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
-    counts = np.bincount(group)[:, None].astype(rows.dtype)
-    return np.add.reduceat(rows[order], starts, axis=0) / counts

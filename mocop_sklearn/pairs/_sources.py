@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ._pairs import PairedProfiles, open_pairs
+from ._pairs import PairedProfiles
+from ._reading import open_pairs
 
 _NARROW = 16
 
