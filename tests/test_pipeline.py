@@ -65,7 +65,7 @@ def y():
     return y
 
 
-def fitted(estimator, X, y=None, **params):
+def fit_skipping(estimator, X, y=None, **params):
     """``SkipInvalid`` around the estimator, fitted without regard to the warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -129,7 +129,7 @@ def test_other_columns_beside_the_embedding(model_file, smiles, labels):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=_name)
 def test_valid_rows_are_answered_as_without_the_others(estimator, X, y):
-    skip = fitted(estimator, X, y)
+    skip = fit_skipping(estimator, X, y)
     inner = clone(estimator).fit(X[VALID], y[VALID])
     assert_only_valid(skip.predict(X), inner.predict(X[VALID]))
     assert skip.predict(X[VALID]).dtype == inner.predict(X[VALID]).dtype
@@ -161,7 +161,7 @@ def test_no_valid_row(X, y):
     nothing = np.full((4, 5), np.nan)
     with pytest.raises(ValueError, match=r"4 of 4 rows of X .*Ridge needs at least one valid row for fit"):
         SkipInvalid(Ridge()).fit(nothing, y[:4])
-    skip = fitted(LogisticRegression(), X, y)
+    skip = fit_skipping(LogisticRegression(), X, y)
     assert np.isnan(skip.predict(nothing)).all()
     np.testing.assert_array_equal(skip.predict_proba(nothing), np.full((4, 2), np.nan))
     with pytest.raises(ValueError, match="nothing to score"):
@@ -174,28 +174,28 @@ def test_rows_with_some_values_missing_are_left_to_the_inner_estimator(X, y):
     holes = X.copy()
     holes[0, 0] = np.nan
     with pytest.raises(ValueError, match="contains NaN"):
-        fitted(Ridge(), holes, y)
+        fit_skipping(Ridge(), holes, y)
     boosting = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5)
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(fitted(boosting, holes, y).predict(holes))), INVALID)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(fit_skipping(boosting, holes, y).predict(holes))), INVALID)
 
 
 def test_labels_that_cannot_be_nan(X, y):
     for labels in (np.array(["inactive", "active"])[y % 2], np.array(["a", "b"], dtype=object)[y % 2].tolist()):
-        skip = fitted(LogisticRegression(), X, labels)
+        skip = fit_skipping(LogisticRegression(), X, labels)
         answer = skip.predict(X)
         assert answer.dtype == object
         assert [row for row, label in enumerate(answer) if label is None] == INVALID
         expected = skip.estimator_.predict(X[VALID])
         assert answer[VALID].tolist() == expected.tolist()
         assert skip.predict(X[VALID]).dtype == expected.dtype
-    truth = fitted(LogisticRegression(), X, y == 1).predict(X)
+    truth = fit_skipping(LogisticRegression(), X, y == 1).predict(X)
     assert truth.dtype == np.float64
     assert np.isin(truth[VALID], [0, 1]).all()
 
 
 def test_multi_output(X, y):
     Y = np.column_stack([y % 2, np.arange(40) % 3])
-    skip = fitted(RandomForestClassifier(n_estimators=5, random_state=0), X, Y)
+    skip = fit_skipping(RandomForestClassifier(n_estimators=5, random_state=0), X, Y)
     inner = RandomForestClassifier(n_estimators=5, random_state=0).fit(X[VALID], Y[VALID])
     assert_only_valid(skip.predict(X), inner.predict(X[VALID]))
     for answer, expected in zip(skip.predict_proba(X), inner.predict_proba(X[VALID]), strict=True):
@@ -204,7 +204,7 @@ def test_multi_output(X, y):
 
 
 def test_tuples(X, y):
-    skip = fitted(GaussianProcessRegressor(alpha=0.1), X, y)
+    skip = fit_skipping(GaussianProcessRegressor(alpha=0.1), X, y)
     inner = GaussianProcessRegressor(alpha=0.1).fit(X[VALID], y[VALID])
     for answer, expected in zip(
         skip.predict(X, return_std=True), inner.predict(X[VALID], return_std=True), strict=True
@@ -223,7 +223,7 @@ def test_clusters_densities_and_outliers(X):
         "score_samples": KernelDensity(),
         "decision_function": IsolationForest(n_estimators=5, random_state=0),
     }.items():
-        skip = fitted(estimator, X)
+        skip = fit_skipping(estimator, X)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             answer = getattr(skip, method)(X)
@@ -262,24 +262,23 @@ class SeesFrames(ClassifierMixin, BaseEstimator):
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_data_frames_stay_data_frames(frame, X, y):
     table = frame({name: X[:, i] for i, name in enumerate("abcde")})
-    inner_X, inner_y = fitted(SeesFrames(), table, pd.Series(y)).estimator_.seen_
+    inner_X, inner_y = fit_skipping(SeesFrames(), table, pd.Series(y)).estimator_.seen_
     assert type(inner_X) is frame
     assert isinstance(inner_y, pd.Series)
     np.testing.assert_array_equal(inner_X.to_numpy(), X[VALID])
     np.testing.assert_array_equal(inner_y, y[VALID])
-    skip = fitted(LogisticRegression(), table, y)
-    assert skip.feature_names_in_.tolist() == list("abcde")
+    skip = fit_skipping(LogisticRegression(), table, y)
     assert_only_valid(skip.predict(table), skip.estimator_.predict(table[VALID] if frame is pl.DataFrame else inner_X))
 
 
 def test_lists_and_missing_objects(X, y):
-    skip = fitted(LogisticRegression(), X.tolist(), y.tolist())
-    np.testing.assert_array_equal(skip.predict(X.tolist()), fitted(LogisticRegression(), X, y).predict(X))
+    skip = fit_skipping(LogisticRegression(), X.tolist(), y.tolist())
+    np.testing.assert_array_equal(skip.predict(X.tolist()), fit_skipping(LogisticRegression(), X, y).predict(X))
     nullable = pd.DataFrame(X).astype("Float64")
     assert nullable.iloc[3, 0] is pd.NA
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(skip.predict(nullable))), INVALID)
     texts = pd.DataFrame({"a": ["x", None, "y"], "b": ["u", np.nan, None]}, dtype=object)
-    codes = fitted(OneHotEncoder(), texts).transform(texts)
+    codes = fit_skipping(OneHotEncoder(), texts).transform(texts)
     assert np.isnan(codes.toarray()).all(axis=1).tolist() == [False, True, False]
 
 
@@ -289,12 +288,12 @@ def test_sparse(make, X, y):
     inner, skip = (estimator.fit(full, y) for estimator in (LogisticRegression(), SkipInvalid(LogisticRegression())))
     np.testing.assert_array_equal(skip.predict_proba(full), inner.predict_proba(full))
     inner = LogisticRegression().fit(sp.csr_array(X[VALID]), y[VALID])
-    assert_only_valid(fitted(LogisticRegression(), make(X), y).predict(make(X)), inner.predict(X[VALID]))
+    assert_only_valid(fit_skipping(LogisticRegression(), make(X), y).predict(make(X)), inner.predict(X[VALID]))
 
 
 @pytest.mark.parametrize("container", ["default", "pandas", "polars"])
 def test_set_output(container, X):
-    skip = fitted(StandardScaler(), X).set_output(transform=container)
+    skip = fit_skipping(StandardScaler(), X).set_output(transform=container)
     expected = StandardScaler().fit_transform(X[VALID])
     with pytest.warns(UserWarning, match="left out of fit_transform"):
         answers = [skip.transform(X), clone(skip).fit_transform(X)]
@@ -313,8 +312,9 @@ def test_set_output_keeps_the_index_of_pandas(X):
     assert Z.index.equals(table.index)
     assert Z.columns.tolist() == ["pca0", "pca1"]
     assert_only_valid(Z.to_numpy(), PCA(2).fit(table.iloc[VALID]).transform(table.iloc[VALID]))
+    assert pipeline[0].feature_names_in_.tolist() == list("abcde")
     with config_context(transform_output="pandas"):
-        assert fitted(StandardScaler(), table).transform(table).index.equals(table.index)
+        assert fit_skipping(StandardScaler(), table).transform(table).index.equals(table.index)
 
 
 class CrossFitted(StandardScaler):
@@ -356,7 +356,7 @@ def test_weights_lose_the_same_rows(routing, X, y):
         inner = LogisticRegression()
         if routing:
             inner.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        skip = fitted(inner, X, y, sample_weight=weights)
+        skip = fit_skipping(inner, X, y, sample_weight=weights)
         expected = LogisticRegression().fit(X[VALID], y[VALID], sample_weight=weights[VALID])
         assert_only_valid(skip.predict_proba(X), expected.predict_proba(X[VALID]))
         with pytest.warns(UserWarning, match="3 of 40"):
@@ -372,7 +372,7 @@ def test_metadata_lose_the_same_rows(routing, X, y):
         if routing:
             inner.set_fit_request(plate=True, factor=True).set_predict_request(plate="barcode")
             inner.set_score_request(plate=True)
-        skip = fitted(inner, X, y, plate=plate, factor=0.5)
+        skip = fit_skipping(inner, X, y, plate=plate, factor=0.5)
         _, seen, factor = skip.estimator_.seen_
         assert (seen.tolist(), factor) == (VALID.tolist(), 0.5)
         name = "barcode" if routing else "plate"
@@ -382,13 +382,15 @@ def test_metadata_lose_the_same_rows(routing, X, y):
 
 
 def test_metadata_reach_through_a_search(X, y):
+    y, weights = y % 2, np.arange(1.0, 41)
     with config_context(enable_metadata_routing=True):
         inner = LogisticRegression().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        search = GridSearchCV(make_pipeline(SkipInvalid(inner)), {"skipinvalid__estimator__C": [0.1, 10]}, cv=2)
         with pytest.warns(UserWarning, match="left out of"):
-            search.fit(X, y % 2, sample_weight=np.ones(40))
+            search = GridSearchCV(SkipInvalid(inner), {"estimator__C": [0.5]}, cv=2).fit(X, y, sample_weight=weights)
         with pytest.raises(TypeError, match="plate"):
             SkipInvalid(inner).fit(X, y, plate=y)
+    expected = LogisticRegression(C=0.5).fit(X[VALID], y[VALID], sample_weight=weights[VALID])
+    np.testing.assert_array_equal(search.best_estimator_.estimator_.coef_, expected.coef_)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -399,9 +401,9 @@ def test_metadata_reach_through_a_search(X, y):
 @pytest.mark.filterwarnings("ignore:.*missing values and are left out:UserWarning")
 def test_grid_search_and_cross_validation(X, y):
     y = y % 2
-    search = GridSearchCV(SkipInvalid(LogisticRegression()), {"estimator__C": [0.01, 1.0]}, cv=3, error_score="raise")
-    search.fit(X, y)
-    assert search.best_params_ == {"estimator__C": search.best_estimator_.estimator_.C}
+    pipeline = make_pipeline(StandardScaler(), SkipInvalid(LogisticRegression()))
+    search = GridSearchCV(pipeline, {"skipinvalid__estimator__C": [0.01, 1.0]}, cv=3, error_score="raise").fit(X, y)
+    assert search.best_params_ == {"skipinvalid__estimator__C": search.best_estimator_[-1].estimator_.C}
     assert np.isnan(search.predict(X[INVALID])).all()
     folds = [(VALID[:20], VALID[20:])], [(np.arange(23), np.arange(23, 40))]
     scores = [cross_val_score(SkipInvalid(LogisticRegression()), X, y, cv=cv, error_score="raise") for cv in folds]
@@ -410,7 +412,7 @@ def test_grid_search_and_cross_validation(X, y):
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
 def test_calibration(method, X, y):
-    inside = fitted(CalibratedClassifierCV(SVC(), method=method, cv=2), X, y)
+    inside = fit_skipping(CalibratedClassifierCV(SVC(), method=method, cv=2), X, y)
     expected = CalibratedClassifierCV(SVC(), method=method, cv=2).fit(X[VALID], y[VALID])
     assert_only_valid(inside.predict_proba(X), expected.predict_proba(X[VALID]))
     around = CalibratedClassifierCV(SkipInvalid(SVC()), method=method, cv=2)
@@ -443,14 +445,14 @@ def test_tags_are_those_of_the_inner_estimator():
 
 
 def test_copies(X, y):
-    skip = fitted(RandomForestClassifier(n_estimators=3, random_state=0), X, y)
+    skip = fit_skipping(RandomForestClassifier(n_estimators=3, random_state=0), X, y)
     for twin in (pickle.loads(pickle.dumps(skip)), copy.deepcopy(skip)):
         np.testing.assert_array_equal(twin.predict_proba(X), skip.predict_proba(X))
     twin = clone(skip)
     assert twin.get_params()["estimator__n_estimators"] == 3
     assert not hasattr(twin, "estimator_")
     frozen = FrozenEstimator(Ridge().fit(X[VALID], y[VALID]))
-    assert_only_valid(fitted(frozen, X, y).predict(X), frozen.predict(X[VALID]))
+    assert_only_valid(fit_skipping(frozen, X, y).predict(X), frozen.predict(X[VALID]))
 
 
 # The checks of scikit-learn that the inner estimator is not meant to pass, and why.
@@ -470,7 +472,7 @@ BOOTSTRAP = {
         (LogisticRegression(), PARTLY_NAN),
         (Ridge(), PARTLY_NAN),
         (RandomForestClassifier(n_estimators=5, random_state=0), BOOTSTRAP),
-        (StandardScaler(), {}),
+        (StandardScaler(with_mean=False), {}),
         (HistGradientBoostingClassifier(max_iter=5, random_state=0), {}),
     ],
     ids=_name,
