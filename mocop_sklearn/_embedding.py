@@ -24,6 +24,10 @@ from .training._pretraining import apply_transformer
 from .utils._cache import Entry, digest_of_pickle, once
 from .utils._device import resolve_device
 
+_SKIP_INVALID = (
+    "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."
+)
+
 
 class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """An estimator around a trained two-tower model."""
@@ -147,7 +151,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             embedding, reasons = once(self.memory, f"embed-{key}", _EMBEDDING, embed, unique)
             embedding = embedding[inverse]
             reasons = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
-        report_invalid(values, reasons, self.invalid)
+        report_invalid(values, reasons, self.invalid, _SKIP_INVALID)
         return embedding
 
     def _torch_module(self) -> TwoTower:
