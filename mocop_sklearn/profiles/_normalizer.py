@@ -13,7 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import svd_flip
 from sklearn.utils.validation import check_is_fitted
 
-from ._scaler import blocks, has_values, moments, validate_profiles
+from ..tables._frames import as_frame
+from ._checks import validate_profiles
+from ._moments import blocks, has_values, moments
 
 
 class PlateStatistics(NamedTuple):
