@@ -32,7 +32,7 @@ from mocop_sklearn.datasets import make_paired_profiles
 from mocop_sklearn.display import RetrievalDisplay, TrainingHistoryDisplay
 from mocop_sklearn.metrics import retrieval_report
 from mocop_sklearn.model_selection import molecule_groups
-from mocop_sklearn.pairs._pairs import average_by_group
+from mocop_sklearn.pairs._grouping import average_by_group
 from mocop_sklearn.profiles import ProfileNormalizer
 
 OUTPUT = Path("demo_output")

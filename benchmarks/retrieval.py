@@ -30,7 +30,7 @@ from sklearn.preprocessing import FunctionTransformer
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.metrics import retrieval_report
 from mocop_sklearn.model_selection import molecule_groups, overlap
-from mocop_sklearn.pairs._pairs import average_by_group
+from mocop_sklearn.pairs._grouping import average_by_group
 
 POOL = 100
 N_POOLS = 50

@@ -17,7 +17,7 @@ from .metrics import retrieval_score
 from .model_file._model import PretrainedModel
 from .molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from .nn._models import TwoTower
-from .pairs._pairs import average_by_group
+from .pairs._grouping import average_by_group
 from .profiles._checks import check_profiles
 from .training._inference import embed_molecules, embed_profiles
 from .training._pretraining import apply_transformer

@@ -23,7 +23,7 @@ from .model_selection import scaffold_groups
 from .molecules._featurize import featurize
 from .molecules._parse import as_text, check_molecules, report_invalid
 from .nn._models import Architecture, PredictionNetwork, SideBySide
-from .pairs._pairs import split_molecules
+from .pairs._grouping import split_molecules
 from .training._inference import embed_molecules
 from .training._labels import measured_labels
 from .training._loop import TrainingState, read_state, write_state

@@ -8,47 +8,23 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain, compress
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from ..molecules._parse import as_text, check_molecules, unique_molecules
-from ..profiles._scaler import (
-    blocks,
-    check_profiles,
-    feature_columns,
-    frame_to_numpy,
-    has_values,
-    matching_columns,
-)
-from ..tables._files import read_wells
-from ..utils._random import Stream, generator
-from ._store import WELL_COLUMNS, Labels, Store, is_store, read_store
+from ..profiles._checks import check_profiles
+from ..profiles._features import describe_columns, feature_matrix
+from ..profiles._moments import blocks, has_values
+from ..tables._frames import as_frame
+from ..tables._read import read_wells
+from ..utils._arrays import as_array
+from ._controls import find_controls
+from ._labels import WELL_COLUMNS, Labels, metadata_column
+from ._store import Store, read_store
 
 _LOG_DOSE = "Log10Dose"
-
-
-def split_molecules(keys: Sequence[str], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split molecules into training and validation so that no key is on both sides.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Connectivity key of each molecule: stereoisomers and salts of one compound stay together.
-
-    Returns
-    -------
-    training, validation : ndarray of int
-        ``validation`` is empty when either part would hold fewer than two keys.
-    """
-    unique, group = np.unique(np.asarray(keys), return_inverse=True)
-    n_validation = round(validation_fraction * len(unique))
-    if n_validation < 2 or len(unique) - n_validation < 2:
-        return np.arange(len(keys)), np.arange(0)
-    chosen = generator(seed, Stream.SPLIT).permutation(len(unique))[:n_validation]
-    held_out = np.isin(group, chosen)
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 class PairedProfiles:
@@ -85,7 +61,8 @@ class PairedProfiles:
     sources, batches, plates, wells : ndarray of str, shape (n_rows,), or None
     doses, sample_weight : ndarray of float32, shape (n_rows,), or None
     report_ : dict
-        What was read, kept and left out when the corpus was built; empty for one that was not.
+        What was read, kept and left out when the corpus was built; for one that was read from a table, the columns
+        that are not features.
     digest : str
         SHA-256 of all the content.
 
@@ -111,6 +88,7 @@ class PairedProfiles:
     ):
         values = check_molecules(molecules)
         n = len(values)
+        profiles = as_frame(profiles)
         matrix, names = check_profiles(profiles, n)
         self.feature_names = names if feature_names is None else [str(name) for name in feature_names]
         if self.feature_names is not None and len(self.feature_names) != matrix.shape[1]:
@@ -125,6 +103,7 @@ class PairedProfiles:
         self._columns: np.ndarray | None = None
         self._with_dose = False
         self._store: Store | None = None
+        self._left_out: dict[str, str] = {}
         self._labels = _labels_of_frame(profiles)
         self._numbers = {
             "dose": _one_per_row(doses, n, "doses"),
@@ -154,6 +133,7 @@ class PairedProfiles:
         pairs._values, pairs._value_of_row = store.smiles, store.molecule
         pairs._rows = pairs._columns = None
         pairs._with_dose = False
+        pairs._left_out = {}
         pairs._store = store
         pairs._labels = store.labels
         pairs._numbers = {"dose": None, "weight": None} | store.numbers
@@ -161,7 +141,9 @@ class PairedProfiles:
         return pairs
 
     @classmethod
-    def from_file(cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None) -> PairedProfiles:
+    def from_file(
+        cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None, controls: str = "keep"
+    ) -> PairedProfiles:
         """Read a parquet or CSV file with one row per well.
 
         Parameters
@@ -170,7 +152,11 @@ class PairedProfiles:
         smiles : str, optional
             The column of structures; by default ``Metadata_SMILES``, ``SMILES`` or the like.
         features : sequence of str, optional
-            The feature columns; by default every numeric one that does not start with ``Metadata_``.
+            Names of feature columns, or patterns like ``Cells_*``; by default those of
+            :func:`mocop_sklearn.profiles.feature_columns`. ``report_`` says why other columns are left out.
+
+        controls : {"keep", "exclude"}
+            Whether the negative controls, by the default rules of ``build_pairs``, are among the rows.
 
         Raises
         ------
@@ -178,23 +164,27 @@ class PairedProfiles:
             When a column is missing. Wells without a structure are left out with a warning that
             counts them.
         """
-        molecules, frame = read_wells(path, smiles)
-        columns = list(features) if features is not None else feature_columns(frame)
-        numeric = set(frame.select_dtypes(["number", "bool"]))
-        missing = [c for c in columns if c not in numeric]
-        if missing or not columns:
-            which = f"{missing[:10]}, or they are not numeric" if missing else "(it has no numeric ones)"
-            raise ValueError(f"{str(path)!r} lacks the feature columns {which}.")
-        named = np.array([isinstance(m, str) and bool(m.strip()) for m in molecules])
+        structures, frame = read_wells(path, smiles)
+        molecules = frame[structures].tolist()
+        described = describe_columns(frame, not_features=[structures])
+        columns = described.select(features or (), repr(str(path)))
+        if not columns:
+            raise ValueError(f"{str(path)!r} has no features. Its other columns: {described.left_out}.")
+        texts = [m.strip() if isinstance(m, str) else "" for m in molecules]
+        named = np.array([text != "" for text in texts])
+        if not named.any():
+            raise ValueError(f"{str(path)!r} has no row with a structure.")
         if not named.all():
+            _warn_of_wells(~named, path, "have no structure")
+        if controls == "exclude":
+            marked = find_controls(frame, texts, None, ())[0] & named
+            if marked.any():
+                _warn_of_wells(marked, path, "are negative controls")
+            named &= ~marked
             if not named.any():
-                raise ValueError(f"{str(path)!r} has no row with a structure.")
-            warnings.warn(
-                f"{(~named).sum()} of {len(named)} wells in {str(path)!r} have no structure and are left out.",
-                UserWarning,
-                stacklevel=2,
-            )
-        pairs = cls(list(compress(molecules, named)), frame_to_numpy(frame.loc[named, columns]), columns)
+                raise ValueError(f"{str(path)!r} has no well that is not a negative control.")
+        pairs = cls(list(compress(molecules, named)), feature_matrix(frame[named], columns), columns)
+        pairs._left_out = described.left_out
         pairs._labels = _labels_of_frame(frame[named])
         return pairs
 
@@ -302,7 +292,9 @@ class PairedProfiles:
     @property
     def report_(self) -> dict[str, Any]:
         """What was read, kept and left out when the corpus was built."""
-        return {} if self._store is None else copy.deepcopy(self._store.header["report"])
+        if self._store is not None:
+            return copy.deepcopy(self._store.header["report"])
+        return {"features_left_out": dict(self._left_out)} if self._left_out else {}
 
     @cached_property
     def digest(self) -> str:
@@ -406,9 +398,14 @@ class PairedProfiles:
         self.__dict__.update(state)
 
 
+def _warn_of_wells(wells: np.ndarray, path: Any, what: str) -> None:
+    message = f"{wells.sum()} of {len(wells)} wells in {str(path)!r} {what} and are left out."
+    warnings.warn(message, UserWarning, stacklevel=3)
+
+
 def _labels_of_frame(profiles: Any) -> dict[str, Labels]:
     """Source, batch, plate and well of the rows of a table."""
-    columns = {name: f"Metadata_{name.title()}" for name in WELL_COLUMNS}
+    columns = {name: metadata_column(name) for name in WELL_COLUMNS}
     known = Counter(map(str, getattr(profiles, "columns", ())))
     if repeated := [c for c in columns.values() if known[c] > 1]:
         raise ValueError(f"profiles has more than one column of the names {repeated}. Rename or drop them.")
@@ -418,86 +415,7 @@ def _labels_of_frame(profiles: Any) -> dict[str, Labels]:
 def _one_per_row(values: Any, n_rows: int, name: str) -> np.ndarray | None:
     if values is None:
         return None
-    array = np.asarray(values, dtype=np.float32)
+    array = np.asarray(as_array(values), dtype=np.float32)
     if array.shape != (n_rows,):
         raise ValueError(f"{name} has shape {array.shape} but there are {n_rows} rows: pass one value per row.")
     return array
-
-
-def open_pairs(path: Any) -> PairedProfiles:
-    """Open a store, or read a table of wells, whichever is at ``path``."""
-    return PairedProfiles.open(path) if is_store(path) else PairedProfiles.from_file(path)
-
-
-def read_pairs(
-    paths: Sequence[Any], smiles: str | None = None, features: Sequence[str] = (), columns: str = "same"
-) -> PairedProfiles:
-    """Read tables of wells, one below the other, or open one store.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-    smiles : str, optional
-        As in :meth:`PairedProfiles.from_file`.
-    features : sequence of str
-        Names of feature columns, or patterns like ``Cells_*``; by default every numeric column that does
-        not start with ``Metadata_``.
-    columns : {"same", "intersection"}
-        Whether files with different features are refused, or the features that all have are taken.
-
-    Returns
-    -------
-    PairedProfiles
-        The features are in the order of the first file.
-
-    Raises
-    ------
-    ValueError
-        When a file cannot be read, or when features are missing.
-    """
-    import pandas as pd
-
-    stores = [path for path in paths if is_store(path)]
-    if stores and len(paths) > 1:
-        raise ValueError(f"{str(stores[0])!r} is a folder: pass one stored corpus alone, or only tables.")
-    if stores:
-        pairs = PairedProfiles.open(stores[0])
-        names = pairs.feature_names or []
-        chosen_names = matching_columns(names, features, repr(str(stores[0])))
-        return pairs.select_features([names.index(name) for name in chosen_names]) if features else pairs
-    tables = [PairedProfiles.from_file(path, smiles) for path in paths]
-    if len(tables) == 1 and not features:
-        return tables[0]
-    chosen = [
-        matching_columns(table.feature_names or [], features, repr(str(path)))
-        for path, table in zip(paths, tables, strict=True)
-    ]
-    for path, names in zip(paths, chosen, strict=True):
-        lacking = sorted(set(chain(*chosen)).difference(names))
-        if lacking and columns == "same":
-            raise ValueError(
-                f"{str(path)!r} lacks {len(lacking)} feature columns that another file has: {lacking[:10]}. Choose "
-                "columns with features, or take those that all files have with columns intersection."
-            )
-    shared = set(chosen[0]).intersection(*chosen)
-    if not shared:
-        raise ValueError("The files have no feature column in common.")
-    names = [name for name in chosen[0] if name in shared]
-    molecules = list(chain(*(table.molecules for table in tables)))
-    profiles = np.empty((len(molecules), len(names)), dtype=np.float32)
-    for table, part in zip(tables, np.split(profiles, np.cumsum([len(table) for table in tables[:-1]])), strict=True):
-        part[:] = table.profiles[:, pd.Index(table.feature_names).get_indexer(names)]
-    pairs = PairedProfiles(molecules, profiles, names)
-    for name in WELL_COLUMNS:
-        labels = [table._labels.get(name) for table in tables]
-        if all(label is not None for label in labels):
-            pairs._labels[name] = Labels.of(np.concatenate([label.text() for label in labels if label is not None]))
-    return pairs
-
-
-def average_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Mean of the rows of each group, shape (n_groups, n_features); groups are numbered from 0 without gaps."""
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
-    counts = np.bincount(group)[:, None].astype(rows.dtype)
-    return np.add.reduceat(rows[order], starts, axis=0) / counts

@@ -16,40 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ._labels import WELL_COLUMNS, Labels
+
 FORMAT = 1
-WELL_COLUMNS = ("source", "batch", "plate", "well")
-
-
-@dataclass(frozen=True)
-class Labels:
-    """A text per row, as a number into a list of names.
-
-    Attributes
-    ----------
-    codes : ndarray of int32, shape (n_rows,)
-    names : ndarray of str
-    """
-
-    codes: np.ndarray
-    names: np.ndarray
-
-    @classmethod
-    def of(cls, values: Sequence[str] | np.ndarray) -> Labels:
-        """Number the values in their sorted order."""
-        names, codes = np.unique(np.asarray(values, dtype=str), return_inverse=True)
-        return cls(codes.astype(np.int32), names)
-
-    def __getitem__(self, rows: Any) -> Labels:
-        return Labels(self.codes[rows], self.names)
-
-    def compact(self) -> Labels:
-        """Return the same labels without the names that no row has."""
-        used, codes = np.unique(self.codes, return_inverse=True)
-        return Labels(codes.astype(np.int32), self.names[used])
-
-    def text(self) -> np.ndarray:
-        """The text of each row."""
-        return self.names[self.codes]
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def validate_matrix(estimator: Any, X: Any, **checks: Any) -> np.ndarray:
         More arguments of ``validate_data``.
     """
     X = without_mask(X)
-    if isinstance(X, (list, tuple)) or getattr(X, "dtype", None) == object:
+    if isinstance(X, (list, tuple)) or getattr(X, "dtype", None) == np.object_:
         try:
             cells = np.asarray(X, dtype=object)
         except ValueError:  # rows of different lengths, which validate_data refuses

@@ -65,14 +65,17 @@ class FeatureColumns:
         chosen = matching_columns(self.names, patterns, where, self.left_out)
         repeated = [name for name, n in Counter(chosen).items() if n > 1]
         if repeated:
-            raise ValueError(f"{where} has more than one column of the names {repeated[:10]}. Rename or drop them.")
+            message = f"{where} has more than one column of the names {repeated[:10]}. Rename or drop them."
+            raise ValueError(message.lstrip())
         for name in chosen:
             if name in self.unreadable:
                 row, cell = self.unreadable[name]
-                raise ValueError(
-                    f"{where} holds {_short(cell)} in row {row} of the column {name!r}, which is not a number{_hint(cell)}: "
-                    'convert it, start the name of the column with "Metadata_", or choose other features.'
+                message = (
+                    f"{where} holds {_short(cell)} in row {row} of the column {name!r}, which is not a number"
+                    f'{_hint(cell)}: convert it, start the name of the column with "Metadata_", or choose other '
+                    "features."
                 )
+                raise ValueError(message.lstrip())
         return chosen
 
 
@@ -187,7 +190,8 @@ def numbers(column: Any) -> np.ndarray:
         except (TypeError, ValueError, OverflowError):
             name = getattr(column, "name", None)
             raise ValueError(
-                f"Row {row} of the column {name!r} holds {_short(cell)}, which is not a number{_hint(cell)}: convert it."
+                f"Row {row} of the column {name!r} holds {_short(cell)}, which is not a number{_hint(cell)}. "
+                "Convert it."
             ) from None
     return values
 
@@ -200,10 +204,17 @@ def refuse_cells(matrix: np.ndarray, where: str = "it") -> None:
     ValueError
         Naming the row, the column and the value.
     """
+    first = None
     for place, cell in np.ndenumerate(matrix):
         if isinstance(cell, str) or (isinstance(cell, int) and not _fits_a_float(cell)):
-            at = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column", "axis 2"), place, strict=False))
-            raise ValueError(f"{where} holds {_short(cell)} in {at}, which is not a number{_hint(cell)}: convert it")
+            first = first or (place, cell)
+            if _kind_of_cell(cell) != "like a number":
+                first = place, cell
+                break
+    if first is not None:
+        place, cell = first
+        at = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column", "axis 2"), place, strict=False))
+        raise ValueError(f"{where} holds {_short(cell)} in {at}, which is not a number{_hint(cell)}: convert it")
 
 
 def matching_columns(
@@ -233,7 +244,7 @@ def matching_columns(
         why = f" Not features: {reasons}." if reasons else ""
         raise ValueError(
             f"{where} has no feature {lacking}: features are numeric columns that are not metadata, identifiers or "
-            f"object numbers.{why}"
+            f"object numbers.{why}".lstrip()
         )
     wanted = {name for found in matches.values() for name in found} if patterns else set(names)
     return [name for name in names if name in wanted]
@@ -315,5 +326,7 @@ def _hint(cell: Any) -> str:
 
 
 def _short(cell: Any) -> str:
-    text = repr(cell) if not isinstance(cell, int) or cell.bit_length() < 200 else f"an integer of {cell.bit_length()} bits"
+    if isinstance(cell, int) and cell.bit_length() > 200:
+        return f"an integer of {cell.bit_length()} bits"
+    text = repr(cell)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def separator_of(path: TablePath) -> str:
     if separator is None:
         raise TableError(path, "its name does not end in .parquet, .csv or .tsv (or .smi, for molecules alone)")
     return separator
+
+
+def refuse_repeated(path: TablePath, names: Sequence[str], line: int | None = None) -> None:
+    """Refuse a table that calls two columns alike.
+
+    Raises
+    ------
+    TableError
+    """
+    repeated = [name for name, n in Counter(names).items() if n > 1]
+    if repeated:
+        raise TableError(path, f"it has more than one column of the names {repeated[:10]}", line)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from itertools import islice
 
 from ._columns import find_structure_column
 from ._formats import PARQUET_FILES, SMILES_FILES, TableError, TablePath, ending, reading
+from ._parquet import count_parquet_rows, parquet_names, parquet_texts
 from ._text import TextTable, open_text
 
 # SMILES, extensions of CXSMILES between bars, name
@@ -122,9 +123,7 @@ class MoleculeFile:
     def _names(self) -> list[str]:
         if self._format not in PARQUET_FILES:
             return self._table().header
-        import pyarrow.parquet as pq
-
-        return list(pq.read_schema(self.path).names)
+        return parquet_names(self.path)
 
     def _count(self) -> int:
         if self._format in SMILES_FILES:
@@ -132,9 +131,7 @@ class MoleculeFile:
                 return sum(1 for _ in lines)
         if self._format not in PARQUET_FILES:
             return sum(1 for _ in self._table().rows())
-        import pyarrow.parquet as pq
-
-        return int(pq.read_metadata(self.path).num_rows)
+        return count_parquet_rows(self.path)
 
     def _table(self) -> TextTable:
         return TextTable(self.path, "replace")
@@ -146,21 +143,14 @@ class MoleculeFile:
                 while part := [split_line(line) for line in islice(lines, size)]:
                     yield [list(column) for column in zip(*part, strict=True)]
         elif self._format in PARQUET_FILES:
-            yield from self._parquet_parts(size)
+            for texts in parquet_texts(self.path, self.columns[0], size):
+                yield [texts]
         else:
             table = self._table()
             place = table.header.index(self.columns[0])
             rows = table.rows()
             while texts := [row[place] for row in islice(rows, size)]:
                 yield [list[str | None](texts)]
-
-    def _parquet_parts(self, size: int) -> Iterator[_Columns]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(size, columns=self.columns):
-                yield [batch.column(0).cast(pa.string()).to_pylist()]
 
 
 def split_line(line: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from ..utils._files import atomic_write
 from ._columns import find_structure_column
 from ._formats import PARQUET_FILES, TablePath, ending, reading
-from ._frames import index_as_columns
+from ._parquet import read_parquet
 from ._text import read_text_table
 
 
@@ -39,12 +39,10 @@ def read_table(path: TablePath, text: Collection[str] = ()) -> Any:
     with reading(path):
         if ending(path) not in PARQUET_FILES:
             return read_text_table(path, text)
-        import pandas as pd
-
-        return index_as_columns(pd.read_parquet(path))
+        return read_parquet(path)
 
 
-def read_wells(path: TablePath, smiles: str | None = None) -> tuple[list[Any], Any]:
+def read_wells(path: TablePath, smiles: str | None = None) -> tuple[Any, Any]:
     """Read a table of wells.
 
     Parameters
@@ -57,8 +55,8 @@ def read_wells(path: TablePath, smiles: str | None = None) -> tuple[list[Any], A
 
     Returns
     -------
-    molecules : list
-        One value per well, missing ones included.
+    structures : str
+        The column of structures.
     frame : pandas.DataFrame
         The whole table.
 
@@ -68,7 +66,7 @@ def read_wells(path: TablePath, smiles: str | None = None) -> tuple[list[Any], A
         When the file cannot be read, or has no column of structures.
     """
     frame = read_table(path, () if smiles is None else (smiles,))
-    return frame[find_structure_column(list(frame.columns), smiles, repr(os.fspath(path)))].tolist(), frame
+    return find_structure_column(list(frame.columns), smiles, repr(os.fspath(path))), frame
 
 
 def write_table(frame: Any, path: TablePath) -> None:

@@ -6,13 +6,12 @@ import codecs
 import csv
 import gzip
 import os
-from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import IO, Any
 
 from ._columns import is_text
-from ._formats import TableError, TablePath, separator_of
+from ._formats import TableError, TablePath, refuse_repeated, separator_of
 
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -92,12 +91,10 @@ class TextTable:
         if first is None or not any(name.strip() for name in first[1]):
             raise TableError(path, "it has no header", None if first is None else 1)
         self.header = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(first[1])]
-        repeated = [name for name, n in Counter(self.header).items() if n > 1]
-        if repeated:
-            raise TableError(path, f"the header has more than one column of the names {repeated[:10]}", 1)
+        refuse_repeated(path, self.header, line=1)
 
     def _find_separator(self, usual: str) -> str:
-        with self._open() as file:
+        with open_text(self.path, "replace", newline="") as file:
             head = list(islice(file, 2))
         for separator in dict.fromkeys([usual, ",", ";", "\t"]):
             try:
@@ -127,7 +124,8 @@ class TextTable:
             gap = 0
             fields = fields or [""]
             if len(fields) != n:
-                raise TableError(self.path, f"it has {len(fields)} fields, but the header has {n}{_trailing(fields, n)}", line)
+                problem = f"it has {len(fields)} fields, but the header has {n}{_trailing(fields, n)}"
+                raise TableError(self.path, problem, line)
             if fields == names:
                 raise TableError(self.path, "it repeats the header", line)
             yield fields
@@ -144,7 +142,8 @@ class TextTable:
                     yield line, fields
                     line = reader.line_num + 1
             except csv.Error as error:
-                raise TableError(self.path, f"a quotation mark is not balanced, or misplaced ({error})", line) from error
+                problem = f"a quotation mark is not balanced, or misplaced ({error})"
+                raise TableError(self.path, problem, line) from error
             except UnicodeDecodeError as error:
                 raise TableError(
                     self.path, f"there or below, it is not {error.encoding.upper()} text. Save it as UTF-8", line

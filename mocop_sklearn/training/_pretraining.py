@@ -18,7 +18,8 @@ from ..molecules._featurize import FeaturizedMolecules, featurize
 from ..molecules._graphs import MoleculeGraphs
 from ..molecules._parse import report_invalid
 from ..nn._models import Architecture
-from ..pairs._pairs import PairedProfiles, split_molecules
+from ..pairs._grouping import split_molecules
+from ..pairs._pairs import PairedProfiles
 from ..profiles._moments import blocks
 from ..profiles._scaler import ProfileScaler
 from ..utils._random import Stream, generator

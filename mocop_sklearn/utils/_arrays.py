@@ -38,7 +38,7 @@ def without_mask(values: Any) -> Any:
     if not np.ma.is_masked(values):
         return np.asarray(values)
     if values.dtype.kind == "f":
-        return values.filled(np.nan)
+        return np.ma.filled(values, np.nan)
     if values.dtype.kind in "iu":
-        return values.astype(np.float64).filled(np.nan)
-    return values.astype(object).filled(None)
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    return np.ma.filled(values.astype(object), None)
