@@ -125,7 +125,7 @@ def study(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             training = pairs[~is_test]
             embedder = MoCoPEmbedder(pairs=training, max_epochs=args.epochs, random_state=seed).fit(["C"])
             sizes = {"training_wells": len(training), "training_molecules": len(embedder.molecule_keys_)}
-            untrained = MoCoPEmbedder(pairs=training[:2000], max_epochs=1, learning_rate=1e-12, random_state=seed)
+            untrained = MoCoPEmbedder(pairs=training[:2000], max_epochs=0, random_state=seed)
             for name, model in ((arm, embedder), (f"{arm}, untrained", untrained.fit(["C"]))):
                 for kind in POOLS:
                     report = retrieval(model, test, kind)

@@ -117,7 +117,9 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.model_.require_profile_network()
         matrix, columns = check_profiles(P, name=name)
         order = self.model_.profile_columns(matrix.shape[1], columns, name)
-        return apply_transformer(self.profile_transformer_, matrix if order is None else matrix[:, order])
+        matrix = matrix if order is None else matrix[:, order]
+        self.model_.check_kind_of_profiles(matrix)
+        return apply_transformer(self.profile_transformer_, matrix)
 
     def _project(self, scaled: np.ndarray) -> np.ndarray:
         return embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from ._version import __version__
 from .embedder import MoCoPEmbedder
 from .model_file._codec import Encoder, decode
-from .model_file._format import library_versions, plain_value, read_file, write_file
+from .model_file._format import library_versions, plain_value, read_file, write_or_save_elsewhere
 from .model_file._model import PretrainedModel, as_tensors, load_pretrained, restore_architecture, restore_callable
 from .model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
 from .model_selection import scaffold_groups
@@ -26,7 +25,7 @@ from .nn._models import Architecture, PredictionNetwork, SideBySide
 from .pairs._grouping import split_molecules
 from .training._inference import embed_molecules
 from .training._labels import measured_labels
-from .training._loop import TrainingState, read_state, write_state
+from .training._loop import TrainingState, read_state, state_saver
 from .training._merging import merge_rows
 from .training._objectives import Objective
 from .training._supervised import (
@@ -167,6 +166,8 @@ class FineTuned(BaseEstimator):
         values = check_molecules(X)
         labels, measured = measured_labels(y, self.missing)
         check_consistent_length(values, labels)
+        if np.ma.is_masked(sample_weight):
+            raise ValueError("sample_weight must not hold masked values. Give the rows without a weight the weight 0.")
         weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
         return values, labels, measured & (weight > 0).reshape([-1] + [1] * (labels.ndim - 1)), weight
 
@@ -213,7 +214,7 @@ class FineTuned(BaseEstimator):
                     device=resolve_device(self.device),
                     encoder_weights=start.encoder_weights if start else None,
                     resume_from=states.get(member),
-                    save=partial(write_state, self._state_path(key, member), seed) if key else None,
+                    save=state_saver(self._state_path(key, member), seed) if key else None,
                     verbose=bool(self.verbose),
                 )
             )
@@ -366,7 +367,7 @@ class FineTuned(BaseEstimator):
             "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n not in _NOT_IN_FILES},
             "fitted": encoder.encode(fitted, "fitted"),
         }
-        write_file(path, _KIND, header, encoder.arrays)
+        write_or_save_elsewhere(path, _KIND, header, encoder.arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
@@ -415,9 +416,8 @@ class FineTuned(BaseEstimator):
         n_outputs = shift.shape[1]
         with self._architecture.without_initial_weights():
             network = PredictionNetwork(self._architecture, n_outputs)
-        expected = {name: tuple(w.shape) for name, w in network.state_dict().items()}
         for member in weights:
-            check_arrays(fitted.path, member, expected)
+            check_arrays(fitted.path, member, network)
         fitted.items("history_", dict)
         fitted.number("n_iter_", 0, 2**31)
         fitted.entry("best_score_", int, float)

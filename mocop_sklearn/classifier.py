@@ -435,6 +435,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     def _check_fitted(self, fitted: Section, n_outputs: int) -> None:
         classes, constant = (fitted.entry(name, np.ndarray) for name in ("classes_", "_constant"))
         tasks = fitted.items("unscorable_tasks_", int)
+        if (fitted.data["_shift"] != 0).any() or (fitted.data["_scale"] != 1).any():
+            raise fitted.error("the outputs of a classifier are not scaled")
         n_tasks = 1 if len(classes) > 2 and not fitted.data["_tasks_shape"] else n_outputs
         if classes.ndim != 1 or constant.shape != (n_tasks,) or not all(0 <= task < n_tasks for task in tasks):
             raise fitted.error(f"its classes and tasks are not those of {n_outputs} outputs")

@@ -411,7 +411,7 @@ CASES = {
     "file: a checkpoint": (ValueError, r"holds a training checkpoint, but a model is needed", lambda c: c.checkpoint()),
     "file: a function is missing": (
         ValueError,
-        r"was trained with standardize=rdkit\.Chem\.rdmolops\.RemoveHs: pass that function again",
+        r"was trained with standardize=rdkit\.Chem\.rdmolops\.RemoveHs: pass that again",
         lambda c: c.with_callable(),
     ),
     "save: code": (

@@ -127,23 +127,28 @@ def _(value: Any, to: Encoder, name: str) -> Any:
 # ---------------------------------------------------------------------------------------------
 
 
+class DamagedValue(ValueError):
+    """A value in a file does not have the form of something that was encoded, or names what is not allowed."""
+
+
 def decode(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     """Undo ``Encoder.encode``.
 
     Raises
     ------
-    ValueError
-        When the data do not have the form of something that was encoded, or name a class that is not allowed.
+    DamagedValue
     """
     if data is None or isinstance(data, (bool, int, float, str)):
         return data
     reader = next((_DECODERS[key] for key in _DECODERS if isinstance(data, dict) and key in data), None)
     if reader is None:
-        raise ValueError(f"The model file holds {str(data)[:80]!r} where a value of a transformer is expected.")
+        raise DamagedValue(f"The model file holds {str(data)[:80]!r} where a value of a transformer is expected.")
     try:
         return reader(data, arrays)
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"The model file holds a damaged value of a transformer: {error!r}.") from error
+    except DamagedValue:
+        raise
+    except (KeyError, TypeError, AttributeError, OverflowError, ValueError) as error:
+        raise DamagedValue(f"The model file holds a damaged value of a transformer: {error!r}.") from error
 
 
 def _array(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
@@ -153,26 +158,26 @@ def _array(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
 
 def _strings(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     if not all(isinstance(item, str) for item in data["strings"]):
-        raise ValueError("The model file holds a list of strings with other values in it.")
+        raise DamagedValue("The model file holds a list of strings with other values in it.")
     return np.array(data["strings"], dtype=object if data["object"] else str).reshape(data["shape"])
 
 
 def _estimator(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     path = data["estimator"]
     if path not in ALLOWED:
-        raise ValueError(
+        raise DamagedValue(
             f"The model file names the class {path}, which is not among the transformers of scikit-learn and of this "
             "package that a file may hold."
         )
     module, _, name = path.rpartition(".")
     cls = getattr(importlib.import_module(module), name, None)
     if cls is None:
-        raise ValueError(f"The model file names {path}, which this scikit-learn does not have.")
+        raise DamagedValue(f"The model file names {path}, which this scikit-learn does not have.")
     estimator = object.__new__(cls)
     parameters = inspect.signature(cls).parameters
     for key, item in data["state"].items():
         if not _is_state(cls, key, parameters):
-            raise ValueError(f"The model file sets {key!r} of {path}, which is not an attribute of its state.")
+            raise DamagedValue(f"The model file sets {key!r} of {path}, which is not an attribute of its state.")
         vars(estimator)[key] = decode(item, arrays)
     # parameters that are newer than the file have their defaults
     for parameter in parameters.values():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
+import secrets
+import tempfile
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -42,6 +45,32 @@ def write_file(path: str | os.PathLike[str], kind: str, header: dict[str, Any], 
             save_file(arrays, temporary, metadata={_KEY: json.dumps(header)})
     except SafetensorError as error:  # it is not an OSError, although it stands for one
         raise OSError(f"The {kind} could not be written to {os.fspath(path)!r}: {error}") from error
+
+
+def write_or_save_elsewhere(
+    path: str | os.PathLike[str], kind: str, header: dict[str, Any], arrays: Mapping[str, Any]
+) -> None:
+    """Write a file; where that fails, as on a full disk, write it to another place before the error is raised.
+
+    Raises
+    ------
+    OSError
+        It names the path, and the place where the content is now.
+    """
+    try:
+        write_file(path, kind, header, arrays)
+    except OSError as error:
+        for folder in (Path(tempfile.gettempdir()), Path.home(), Path.cwd()):
+            fallback = folder / f"{Path(path).stem}-{secrets.token_hex(4)}.safetensors"
+            with contextlib.suppress(OSError):
+                write_file(fallback, kind, header, arrays)
+                break
+        else:
+            raise
+        raise OSError(
+            f"{os.fspath(path)!r} could not be written: {error}. Nothing is lost: the {kind} is in {str(fallback)!r}; "
+            "move it to where there is room."
+        ) from error
 
 
 def read_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +16,9 @@ from ..molecules._fields import Featurizer
 from ..nn._models import Architecture, TwoTower
 from ..utils._names import describe_callable
 from ._codec import Encoder, decode
-from ._format import content_digest, library_versions, read_file, write_file
+from ._format import content_digest, library_versions, read_file, write_or_save_elsewhere
 from ._schema import check_header, check_transformer, check_vocabulary, check_weights
+from ._statistics import FOREIGN, foreign_share, restore_statistics
 
 KIND = "model"
 
@@ -44,6 +46,11 @@ class PretrainedModel:
         Validation score of the kept weights; NaN without validation.
     parameters : dict
         Parameters of the estimator that made it, as plain data.
+    provenance : dict
+        Where the profiles come from and how they were normalised, as plain data.
+    profile_statistics : dict of ndarray
+        ``center`` and ``spread`` of each column of the training profiles, before the transformer: the median and the
+        interquartile range. Empty in a model without profiles.
     digest : str
         SHA-256 of all that decides an embedding: models that embed alike have equal digests.
     """
@@ -59,6 +66,8 @@ class PretrainedModel:
     n_iter: int = 0
     best_score: float = float("nan")
     parameters: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    profile_statistics: dict[str, np.ndarray] = field(default_factory=dict)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +133,19 @@ class PretrainedModel:
             )
         return None
 
+    def check_kind_of_profiles(self, profiles: np.ndarray) -> None:
+        """Warn when profiles cannot be of the kind that the model was trained on, such as raw ones for normalised."""
+        share = foreign_share(profiles, self.profile_statistics)
+        if share > FOREIGN:
+            how = self.provenance.get("normalization") or "unknown"
+            warnings.warn(
+                f"{share:.0%} of the features of these profiles lie far outside of what the model was trained on "
+                f"(normalisation of the training profiles: {how}). Were they normalised in the same way? "
+                "build_pairs and ProfileNormalizer scale raw wells on the controls of their plates.",
+                UserWarning,
+                stacklevel=4,
+            )
+
     def require_profile_network(self) -> None:
         """Raise ``ValueError`` when the model cannot embed profiles."""
         if not self.architecture.has_profile_network:
@@ -151,8 +173,10 @@ class PretrainedModel:
             "n_iter": self.n_iter,
             "best_score": self.best_score,
             "molecule_keys": self.molecule_keys,
+            "provenance": self.provenance,
         }
-        write_file(path, KIND, {"model": model, "record": record}, arrays)
+        arrays |= {f"statistics.{name}": a for name, a in self.profile_statistics.items()}
+        write_or_save_elsewhere(path, KIND, {"model": model, "record": record}, arrays)
 
     @classmethod
     def load(
@@ -194,6 +218,8 @@ class PretrainedModel:
             n_iter=record["n_iter"],
             best_score=record["best_score"],
             parameters=record["parameters"],
+            provenance=record["provenance"],
+            profile_statistics=restore_statistics(path, arrays, model["n_profile_columns"]),
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from ..molecules._fields import FEATURIZERS
 from ..nn._encoders import ENCODERS, PROFILE_ENCODERS
@@ -68,6 +69,8 @@ def check_header(path: Any, header: Mapping[str, Any]) -> None:
     model = Section(path, header).section("model")
     check_architecture(model.section("architecture"))
     model.section("vocabulary")
+    if "profile_transformer" not in model.data:
+        raise model.error("profile_transformer is missing")
     model.component("standardize", ("parent", None))
     n_columns = model.number("n_profile_columns", 0, 10 * _WIDEST)
     if model.entry("profile_features", list, type(None)) is not None:
@@ -111,6 +114,7 @@ def check_record(record: Section) -> None:
     record.number("n_iter", 0, 2**31)
     record.entry("best_score", int, float)
     record.items("molecule_keys", str)
+    record.section("provenance")
 
 
 def check_vocabulary(path: Any, architecture: Architecture, vocabulary: Any, versions: Mapping[str, str]) -> None:
@@ -129,22 +133,28 @@ def check_weights(path: Any, architecture: Architecture, weights: Mapping[str, n
     if max(*widths, *architecture.profile_dims, architecture.n_profile_features) > n_numbers:
         raise ValueError(f"{str(path)!r} describes a larger network than it has weights for.")
     with architecture.without_initial_weights():
-        expected = {name: tuple(w.shape) for name, w in TwoTower(architecture).state_dict().items()}
-    check_arrays(path, weights, expected)
+        module = TwoTower(architecture)
+    check_arrays(path, weights, module)
 
 
-def check_arrays(path: Any, weights: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise ``ValueError`` unless there are finite arrays of the expected names and shapes."""
-    shapes = {name: a.shape for name, a in weights.items()}
-    if shapes != expected:
-        wrong = sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name))
+def check_arrays(path: Any, weights: Mapping[str, Any], module: nn.Module) -> None:
+    """Raise ``ValueError`` unless there are finite arrays of the names, shapes and types of a module's weights."""
+    expected = {name: _kind(w.detach()) for name, w in module.state_dict().items()}
+    found = {name: _kind(a) for name, a in weights.items()}
+    if found != expected:
+        wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))[0]
         raise ValueError(
-            f"{str(path)!r} does not hold the weights of its network: {wrong[0]!r} has the shape "
-            f"{shapes.get(wrong[0])}, but {expected.get(wrong[0])} is needed."
+            f"{str(path)!r} does not hold the weights of its network: {wrong!r} is {found.get(wrong, 'missing')}, but "
+            f"{expected.get(wrong, 'nothing')} is needed."
         )
     for name, a in weights.items():
-        if a.dtype.kind not in "fiu" or not np.isfinite(a).all():
+        if not np.isfinite(a).all():
             raise ValueError(f"{str(path)!r} holds weights that are not finite numbers: {name!r}.")
+
+
+def _kind(a: Any) -> str:
+    """Describe the shape and the type of an array or tensor."""
+    return f"{str(a.dtype).removeprefix('torch.')} {tuple(a.shape)}" if hasattr(a, "dtype") else type(a).__name__
 
 
 def check_transformer(path: Any, transformer: Any, n_columns: int, n_features: int) -> None:

@@ -87,9 +87,10 @@ class Architecture:
         """
         if not callable(self.encoder):
             return self
+        # not under the lock of torch_seed: joblib may wait for a cluster whose workers wait for that lock
+        graph = featurize(["CCO", "C"], self.featurizer).graphs.collate()
         with torch_seed(_CPU), torch.no_grad():
             encoder = self.build_encoder().eval()
-            graph = featurize(["CCO", "C"], self.featurizer).graphs.collate()
             shape = tuple(encoder(graph).shape)
         if shape != (2, encoder.out_features):
             raise ValueError(

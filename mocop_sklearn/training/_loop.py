@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -232,6 +233,20 @@ def write_state(path: str | os.PathLike[str], seed: int, state: TrainingState) -
         "history": state.history,
     }
     write_file(path, _KIND, header, {name: a.detach().cpu().numpy() for name, a in arrays.items()})
+
+
+def state_saver(path: str | os.PathLike[str], seed: int) -> Callable[[TrainingState], None]:
+    """Return what writes the state after every epoch; a full disk is a warning, and training goes on."""
+
+    def save(state: TrainingState) -> None:
+        try:
+            write_state(path, seed, state)
+        except OSError as error:
+            warnings.warn(
+                f"Training goes on without a checkpoint of epoch {state.epoch}: {error}", UserWarning, stacklevel=2
+            )
+
+    return save
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[int, TrainingState]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import torch
 from sklearn.base import clone
 
 from ..model_file._model import PretrainedModel, as_tensors
+from ..model_file._statistics import statistics_of
 from ..molecules._featurize import FeaturizedMolecules, featurize
 from ..molecules._graphs import MoleculeGraphs
 from ..molecules._parse import report_invalid
@@ -25,7 +24,7 @@ from ..profiles._scaler import ProfileScaler
 from ..utils._random import Stream, generator
 from ._batches import Corpus, StreamedProfiles
 from ._contrastive import Recipe, train
-from ._loop import TrainingState, read_state, write_state
+from ._loop import TrainingState, read_state, state_saver
 
 _FIT_BYTES = 2**29  # of profiles that a transformer is fitted on
 _RESIDENT_BYTES = 2**30  # of transformed profiles that are held in memory
@@ -73,7 +72,7 @@ def pretrain(job: Job) -> PretrainedModel:
     molecules = _distinct_molecules(job)
     training, validation = split_molecules(molecules.keys.tolist(), job.validation_fraction, job.recipe.seed)
     training_rows = np.flatnonzero(np.isin(molecules.of_row, training))
-    transformer = _fit_transformer(job, training_rows)
+    transformer, statistics = _fit_transformer(job, training_rows)
     profiles = _transformed(job.source, transformer, molecules.of_row >= 0)
     architecture = (
         job.start.architecture if job.start else replace(job.architecture, n_profile_features=profiles.shape[1])
@@ -86,7 +85,7 @@ def pretrain(job: Job) -> PretrainedModel:
         device=job.device,
         initial_weights=as_tensors(job.start.weights) if job.start else None,
         resume_from=resumed,
-        save=_state_writer(job),
+        save=state_saver(job.checkpoint, job.recipe.seed) if job.checkpoint else None,
         verbose=job.verbose,
     )
     model = PretrainedModel(
@@ -101,6 +100,8 @@ def pretrain(job: Job) -> PretrainedModel:
         n_iter=state.epoch,
         best_score=state.best_score,
         parameters=job.parameters,
+        provenance=job.start.provenance if job.start else getattr(job.source, "provenance", {}),
+        profile_statistics=statistics,
     )
     if state.epoch < job.recipe.max_epochs and not state.is_out_of_patience(job.recipe.patience):
         raise Interrupted(model)
@@ -194,17 +195,21 @@ def _corpus(
 # ---------------------------------------------------------------------------------------------
 
 
-def _fit_transformer(job: Job, training_rows: np.ndarray) -> Any:
-    """Fit the profile transformer on training rows only, a random part of them where all are too many for memory."""
+def _fit_transformer(job: Job, training_rows: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
+    """Fit the profile transformer on training rows only, a random part of them where all are too many for memory.
+
+    The statistics of these rows, before the transformer, come with it.
+    """
     if job.start is not None:
-        return job.start.profile_transformer
+        return job.start.profile_transformer, job.start.profile_statistics
     default = job.profile_transformer is None
     transformer = ProfileScaler(n_components=64) if default else clone(job.profile_transformer)
     most = max(1, _FIT_BYTES // (4 * job.source.n_features))
+    rng = generator(job.recipe.seed, Stream.TRANSFORMER_ROWS)
     if len(training_rows) > most:
-        rng = generator(job.recipe.seed, Stream.TRANSFORMER_ROWS)
         training_rows = training_rows[np.sort(rng.choice(len(training_rows), most, replace=False))]
-    return transformer.fit(job.source.read(training_rows))
+    profiles = job.source.read(training_rows)
+    return transformer.fit(profiles), statistics_of(profiles, rng)
 
 
 def _transformed(source: PairedProfiles, transformer: Any, usable: np.ndarray) -> torch.Tensor | StreamedProfiles:
@@ -239,10 +244,6 @@ def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------
 # Resuming
 # ---------------------------------------------------------------------------------------------
-
-
-def _state_writer(job: Job) -> Callable[[TrainingState], None] | None:
-    return None if job.checkpoint is None else partial(write_state, job.checkpoint, job.recipe.seed)
 
 
 def _resume(job: Job) -> tuple[Job, TrainingState | None]:

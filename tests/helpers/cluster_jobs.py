@@ -7,20 +7,21 @@ import sys
 from pathlib import Path
 
 from mocop_sklearn import MoCoPEmbedder
-from mocop_sklearn.profiles import ProfileScaler
+from mocop_sklearn.nn import GatedGraphEncoder
 
 
-class Logged(ProfileScaler):
-    """A profile transformer that leaves a line in a file for every pretraining, in whatever process."""
+class LoggedEncoder(GatedGraphEncoder):
+    """An encoder that leaves a line in a file with every step of training, in whatever process."""
 
-    def __init__(self, log=None):
-        super().__init__()
+    def __init__(self, log, *widths):
+        super().__init__(*widths, n_layers=1, hidden_dim=8, embedding_dim=16, dropout=0.0)
         self.log = log
 
-    def fit(self, X, y=None):
-        with open(self.log, "a") as file:
-            file.write(f"{os.getpid()}\n")
-        return super().fit(X, y)
+    def forward(self, graph):
+        if self.training:
+            with open(self.log, "a") as file:
+                file.write(f"{os.getpid()}\n")
+        return super().forward(graph)
 
 
 def run_examples(folder):
@@ -32,27 +33,26 @@ def run_examples(folder):
 
     from mocop_sklearn.datasets import make_paired_profiles
 
-    logged = Logged(str(folder / "log"))
-    dask_grid_search.MoCoPEmbedder = functools.partial(MoCoPEmbedder, profile_transformer=logged)
+    logs = {where: str(folder / f"{where}.log") for where in ("cluster", "here")}
+    encoders = {where: functools.partial(LoggedEncoder, log) for where, log in logs.items()}
+    dask_grid_search.MoCoPEmbedder = functools.partial(MoCoPEmbedder, encoder=encoders["cluster"])
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
         dask_embed.main(folder / "model.safetensors", folder / "library", folder / "out", 12, address)
         on_cluster = dask_grid_search.main(folder, address)
-    log = Path(logged.log).read_text().splitlines()
     data = make_paired_profiles(n_molecules=80, n_features=40, random_state=0)  # those of the example
-    here = (
-        clone(on_cluster)
-        .set_params(estimator__mocopembedder__memory=folder / "cache-here")
-        .fit(data.molecules, data.task)
-    )
+    own = {"memory": folder / "cache-here", "encoder": encoders["here"]}
+    here = clone(on_cluster).set_params(**{f"estimator__mocopembedder__{name}": value for name, value in own.items()})
+    here.fit(data.molecules, data.task)
     results = {
         where: {
             "scores": search.cv_results_["mean_test_score"].tolist(),
+            "steps": len(Path(logs[where]).read_text().splitlines()),
             "embedding": search.best_estimator_[0].transform(["CCO"]).tolist(),
         }
         for where, search in (("cluster", on_cluster), ("here", here))
     }
-    (folder / "results.json").write_text(json.dumps(results | {"pretrainings": log}))
+    (folder / "results.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

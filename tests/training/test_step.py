@@ -21,7 +21,7 @@ from mocop_sklearn.nn._models import Architecture
 from mocop_sklearn.profiles import ProfileScaler
 from mocop_sklearn.training import _batches as corpus
 from mocop_sklearn.training._batches import Corpus
-from tests.helpers import ranks
+from tests.helpers import components, ranks
 
 TINY = {
     "n_layers": 2, "hidden_dim": 16, "embedding_dim": 32, "projection_dim": 8, "profile_dims": (16, 8),
@@ -113,6 +113,8 @@ def two(data, weights, smiles, profiles, tmp_path_factory):
         (ranks.fit, smiles, profiles, EXACT),
         (ranks.fit, smiles, profiles, cached),
         (ranks.fit, smiles, profiles, cached),
+        (ranks.fit, smiles, profiles, EXACT | {"encoder": components.gine}),
+        (ranks.fit, smiles, profiles, EXACT | {"encoder": components.MeanOfAtoms}),
     ]
     return on_ranks(2, folder, tasks), cached
 
@@ -158,10 +160,19 @@ def test_a_fit_by_two_processes_is_that_of_one(two, smiles, profiles):
 
 
 @pytest.mark.slow
+def test_encoders_of_ones_own_train_by_two_processes(two, smiles, profiles):
+    (_, _, _, _, _, *first), (_, _, _, _, _, *second) = two[0]
+    for one, other in zip(first, second, strict=True):
+        assert one["digest"] == other["digest"]  # statistics of layers among the weights
+    alone = ranks.fit(smiles, profiles, EXACT | {"encoder": components.gine})
+    for name, w in alone["weights"].items():
+        np.testing.assert_allclose(first[0]["weights"][name], w, atol=1e-4)
+
+
 def test_a_shared_cache_and_random_seeds(two, smiles, profiles):
     """Nobody waits for a lock that another holds, and all ranks draw the seed of the first."""
     results, cached = two
-    digests = [result["digest"] for rank in results for result in rank[3:]]
+    digests = [result["digest"] for rank in results for result in rank[3:5]]
     assert digests == [ranks.fit(smiles, profiles, cached)["digest"]] * 4
 
 
