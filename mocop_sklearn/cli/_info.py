@@ -47,16 +47,19 @@ def _describe_model(args: argparse.Namespace) -> None:
         transformer=f"{summary['profile_transformer']}, {summary['n_profile_features']:,} features out",
         parameters=", ".join(parameters),
         versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
-        **provenance_text(summary.get("provenance")),
+        **provenance_text(summary["provenance"]),
     )
 
 
 def _summary(path: str) -> dict[str, Any]:
     from ..model_file._format import content_digest, read_file
+    from ..model_file._schema import check_header
 
     header, arrays = read_file(path, "model")
+    check_header(path, header)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith("statistics.")}
     model, record = header["model"], header["record"]
-    summary = {
+    return {
         "file": path,
         "format_version": header["format_version"],
         "digest": content_digest(model, arrays),
@@ -71,6 +74,5 @@ def _summary(path: str) -> dict[str, Any]:
         "parameters": record["parameters"] | model["architecture"],
         "versions": record["versions"],
         "history": record["history"],
+        "provenance": record["provenance"],
     }
-    provenance = model.get("provenance") or record.get("provenance")
-    return summary | ({"provenance": provenance} if provenance else {})

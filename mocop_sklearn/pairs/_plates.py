@@ -127,7 +127,7 @@ def _read_wells(plan: PlatePlan, frame: Any, stem: str) -> Wells:
         raise ValueError(f"has no feature column; not features: {described.left_out}")
     X = feature_matrix(frame, names)
     metadata, joins = joined(frame[columns], plan.tables)
-    structures = metadata[find_structure_column(list(metadata.columns), plan.smiles)]
+    structures = metadata[find_structure_column(list(metadata.columns), plan.smiles, "")]
     texts = [value.strip() if isinstance(value, str) else "" for value in structures]
     found = [identify(text, plan.standardize) if text else None for text in texts]
     smiles, keys = (np.array(["" if item is None else item[i] for item in found], dtype=str) for i in (0, 1))
@@ -142,7 +142,7 @@ def _metadata_columns(plan: PlatePlan, frame: Any) -> list[Any]:
     """Columns that are metadata, by their name or because an option names them."""
     named = named_columns(plan)
     if not plan.tables:
-        named.add(find_structure_column(list(frame.columns), plan.smiles))
+        named.add(find_structure_column(list(frame.columns), plan.smiles, ""))
     return [c for c in frame.columns if is_metadata(c) or c in named]
 
 

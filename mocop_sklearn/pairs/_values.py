@@ -12,7 +12,7 @@ from ._metadata import metadata_of
 
 def metadata_numbers(wells: Any, column: str) -> np.ndarray:
     """Return a column of metadata as float32, shape (n_wells,)."""
-    return numbers(metadata_of(wells, column)).astype(np.float32)
+    return numbers(metadata_of(wells, column), "").astype(np.float32)
 
 
 def check_weights(weight: np.ndarray, stored: np.ndarray) -> None:

@@ -170,7 +170,7 @@ def feature_matrix(frame: Any, names: Sequence[str], dtype: Any = np.float32) ->
         return matrix.astype(dtype, copy=False)
 
 
-def numbers(column: Any) -> np.ndarray:
+def numbers(column: Any, where: str = "The table") -> np.ndarray:
     """Return a column of numbers, of which some may be missing, as float64, shape (n_rows,).
 
     Texts that are numbers are read: a text file has nothing else in a column of metadata.
@@ -189,10 +189,8 @@ def numbers(column: Any) -> np.ndarray:
             values[row] = float(cell)
         except (TypeError, ValueError, OverflowError):
             name = getattr(column, "name", None)
-            raise ValueError(
-                f"Row {row} of the column {name!r} holds {_short(cell)}, which is not a number{_hint(cell)}. "
-                "Convert it."
-            ) from None
+            message = f"{where} holds {_short(cell)} in row {row} of the column {name!r}, which is not a number"
+            raise ValueError(f"{message}{_hint(cell)}: convert it.".lstrip()) from None
     return values
 
 
