@@ -34,7 +34,7 @@ def test_pairs_are_never_copied(pairs):
         pairs.profiles[0, 0] = 1
 
 
-def test_digest_hangs_on_all_the_content(pairs):
+def test_digest_depends_on_all_the_content(pairs):
     matrix = np.arange(12.0).reshape(3, 4)
     assert PairedProfiles(np.array(["CCO", "CCN", "CCO"]), matrix.astype(np.float32)).digest == pairs.digest
     assert pickle.loads(pickle.dumps(pairs)).digest == pairs.digest
@@ -126,7 +126,7 @@ def test_numbers_that_cannot_be(values, message):
         PairedProfiles(["CCO", "CCN", "CCC"], np.eye(3), **values)
 
 
-def test_a_digest_hangs_on_sources_and_weights_alone_among_labels():
+def test_a_digest_depends_on_sources_and_weights_alone_among_labels():
     molecules, frame, doses, weights = labelled()
     pairs = PairedProfiles(molecules, frame, sample_weight=weights, doses=doses)
     other_source = frame.assign(Metadata_Source="s1")
