@@ -19,7 +19,7 @@ from .molecules._parse import as_text, canonical_smiles, check_molecules, report
 from .nn._models import TwoTower
 from .pairs._grouping import average_by_group
 from .pairs._pairs import PairedProfiles
-from .profiles._scaler import check_profiles
+from .profiles._checks import check_profiles
 from .training._inference import embed_molecules, embed_profiles
 from .training._pretraining import apply_transformer
 from .utils._cache import Entry, digest_of_pickle, once

@@ -197,6 +197,7 @@ def _report(gathered: Gathered, rows: _Rows, n_files: int, n_molecules: int) -> 
         "values_clipped": totals["values_clipped"],
         "values_missing": totals["values_missing"],
         "features_read": len(set().union(*gathered.features)),
+        "features_left_out": gathered.left_out,
     }
 
 
