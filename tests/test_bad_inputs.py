@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
+from tests.helpers.bad_corpora import CASES as CORPORA
 
 RESHAPE = r"X has 2 columns, but molecules come in one\. Reshape your data: pass the column that holds the SMILES"
 COLLECTION = r"X must be an ordered collection of SMILES strings or RDKit molecules, got {}\. Pass a list or one column"
@@ -474,6 +475,7 @@ CASES = {
     "profile_dims: zero": (ValueError, r"got \(16, 0\)", lambda c: c.fit_pairs(profile_dims=(16, 0))),
     "profile_dims: text": (ValueError, r"got \('16',\)", lambda c: c.fit_pairs(profile_dims=("16",))),
 }
+CASES |= CORPORA
 
 
 class Foreign(MinMaxScaler):
