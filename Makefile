@@ -10,12 +10,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+# Two workers on two cores: one thread each, and none that waits in a busy loop.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean distclean
+.PHONY: help demo test test-fast test-min lint format clean distclean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'PYTHON=...        the Python that makes $(VENV), now: $(or $(PYTHON),none that is 3.11 or later was found)'
 	@echo 'DEMO_ARGS=...     arguments of benchmarks/demo.py, as in: make demo DEMO_ARGS=--quick'
@@ -24,12 +26,19 @@ help: ## list these targets
 demo: $(STAMP) ## run the demonstration; it writes into demo_output/
 	$(BIN)/python benchmarks/demo.py $(DEMO_ARGS)
 
-test: lint ## check style and types, then run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: lint ## check style and types, then run all tests
+	$(PYTEST) $(PYTEST_ARGS)
 
-lint: $(STAMP) ## check style and types
+test-fast: $(STAMP) ## run the tests that take no seconds each, in two minutes
+	$(PYTEST) -m "not slow and not integration" $(PYTEST_ARGS)
+
+test-min: ## run the tests with the lowest versions of all direct dependencies
+	PYTHON="$(PYTHON)" .ci/test-min $(PYTEST_ARGS)
+
+lint: $(STAMP) ## check style, spelling and types
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m codespell_lib
 	$(BIN)/python -m mypy
 
 format: $(STAMP) ## format the code and mend what ruff can mend
@@ -41,8 +50,8 @@ clean: ## remove caches, builds and the demonstration's output
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks docs mocop_sklearn tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
-distclean: clean ## remove .venv too
-	rm -rf $(VENV)
+distclean: clean ## remove the environments too
+	rm -rf $(VENV) .venv-min
 
 # The environment is mended in place. Metadata without the name of an installer is of a package whose installation was
 # cut short; pip would take it for installed, so that metadata goes first.

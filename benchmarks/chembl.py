@@ -3,7 +3,7 @@
     python benchmarks/chembl.py                the default breadth
     python benchmarks/chembl.py --quick        a few sets and epochs, to see that it runs
 
-A killed run goes on where it ended. Results are JSON lines in benchmarks/results; report.py makes tables of them.
+A killed run goes on where it ended. Results go to benchmarks/results; report.py makes tables of them.
 """
 
 from __future__ import annotations

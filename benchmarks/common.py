@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+import pandas as pd
 import torch
 
-from mocop_sklearn.model_file._model import library_versions
+from mocop_sklearn.model_file._format import library_versions
 from mocop_sklearn.utils._files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +67,15 @@ def save(name: str, figures: dict[str, Any]) -> Path:
     return path
 
 
+def cached(cache: Path | None, key: str, make: Callable[[], Any]) -> Any:
+    """Result of ``make()``, kept in a folder under ``key``, which tells all that decides the result."""
+    return joblib.Memory(cache, verbose=0).cache(_made, ignore=["make"])(key, make)
+
+
+def _made(key: str, make: Callable[[], Any]) -> Any:
+    return make()
+
+
 def interleaved(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Median seconds of each function over interleaved rounds, so that a noisy machine hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
@@ -91,6 +102,11 @@ def memory_of_tree(pid: int) -> int:
     while more := {own for own, parent in parents.items() if parent in tree} - tree:
         tree |= more
     return sum(sizes.get(own, 0) for own in tree)
+
+
+def mean_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Means of the rows of each group, 0 to n_groups - 1."""
+    return pd.DataFrame(rows).groupby(group).mean().to_numpy()
 
 
 def mean_std(values: Iterable[float]) -> str:

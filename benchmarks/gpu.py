@@ -26,9 +26,10 @@ from common import print_table, save
 
 from mocop_sklearn.datasets import make_paired_profiles
 from mocop_sklearn.molecules._featurize import featurize
-from mocop_sklearn.nn._encoders import Architecture, TwoTower
+from mocop_sklearn.nn import infonce
+from mocop_sklearn.nn._models import Architecture, TwoTower
 from mocop_sklearn.training._batches import Batch, Corpus
-from mocop_sklearn.training._step import accumulate_gradients
+from mocop_sklearn.training._contrastive import accumulate_gradients
 
 N_STRUCTURES = 4000
 REPLICATES = 5
@@ -54,7 +55,7 @@ def seconds_per_step(batches: Iterator[Batch], n: int, model: TwoTower, device: 
     start = time.perf_counter()
     for batch in itertools.islice(batches, n):
         optimizer.zero_grad(set_to_none=True)
-        accumulate_gradients(model, batch, None, device, precision)
+        accumulate_gradients(model, batch, None, device, precision, infonce)
         optimizer.step()
     _synchronize(device)
     return (time.perf_counter() - start) / n

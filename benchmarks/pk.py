@@ -4,7 +4,7 @@
     python benchmarks/pk.py --quick            a few sets and epochs, to see that it runs
     python benchmarks/pk.py --sets tdc_herg --arms scratch,fine-tuned --corpora toxcast
 
-A killed run goes on where it ended. Results are JSON lines in benchmarks/results; report.py makes tables of them.
+A killed run goes on where it ended. Results go to benchmarks/results; report.py makes tables of them.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def scale(figures: dict[str, Any]) -> list[str]:
     """Tables of a corpus of JUMP's size, and of parts of it."""
     lines = ["## A corpus of JUMP-CP's size", "", provenance(figures), ""]
     lines += [
-        "Simulated plates on the plate maps and structures of JUMP-CP (`datasets.make_jump_like`). Memory is that of "
+        "Simulated plates on the plate maps and structures of JUMP-CP (`benchmarks/simulation`). Memory is that of "
         "the process and its children which is no file's, at its peak; pages of the store in the page cache are not "
         "counted. A build reads raw plates, normalises, filters and stores them, in two processes.",
         "",

@@ -2,7 +2,7 @@
 
 python benchmarks/scale.py [--scale 1 0.1 0.01] [--folder scale_data]
 
-The plates are simulated in JUMP's layout (datasets.make_jump_like); with the tables jump_compounds, jump_wells and
+The plates are simulated in JUMP's layout (simulation.make_jump_like); with the tables jump_compounds, jump_wells and
 jump_activity_map in the benchmark data folder, on the real structures and the real plate maps, of which some are copied
 for sources that are not in the table. Plates stay in the folder and are not made again. Each phase runs in a process of
 its own. Memory is the sum over it and its children of memory that is no file's (RssAnon + RssShmem in /proc/PID/status,
@@ -78,7 +78,7 @@ def full_layout(path: Path) -> int:
 
 def make_plates(folder: Path, scale: float, n_jobs: int) -> Any:
     """Write a share of the plates of JUMP; see ``make_jump_like`` for what is returned."""
-    from mocop_sklearn.datasets import make_jump_like
+    from simulation import make_jump_like
 
     layout, n_plates = {}, round(2000 * scale)
     if "wells" in tables():

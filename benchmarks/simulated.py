@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from common import mean_std, print_table, save
 from scale import make_plates
+from simulation import jump_like_retrieval
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles, build_pairs
-from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS, jump_like_retrieval
+from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS
 from mocop_sklearn.metrics import retrieval_report
 from mocop_sklearn.model_selection import molecule_groups
 from mocop_sklearn.molecules import canonical_smiles
@@ -124,7 +125,7 @@ def study(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             training = pairs[~is_test]
             embedder = MoCoPEmbedder(pairs=training, max_epochs=args.epochs, random_state=seed).fit(["C"])
             sizes = {"training_wells": len(training), "training_molecules": len(embedder.molecule_keys_)}
-            untrained = MoCoPEmbedder(pairs=training[:2000], max_epochs=1, learning_rate=1e-12, random_state=seed)
+            untrained = MoCoPEmbedder(pairs=training[:2000], max_epochs=0, random_state=seed)
             for name, model in ((arm, embedder), (f"{arm}, untrained", untrained.fit(["C"]))):
                 for kind in POOLS:
                     report = retrieval(model, test, kind)

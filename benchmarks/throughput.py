@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.molecules._graphs import GraphBatch
-from mocop_sklearn.nn._encoders import Architecture, TwoTower
 from mocop_sklearn.nn._losses import contrastive_logits, info_nce
+from mocop_sklearn.nn._models import Architecture, TwoTower
 
 N_PADDED = 250  # atoms per molecule in the authors' layout
 N_FEATURES = 1000
@@ -176,7 +176,7 @@ def pretraining(smiles: list[str], batch_size: int) -> dict[str, Callable[[], An
     identity = torch.arange(batch_size)
 
     def step(make_encoder: Callable[[TwoTower], tuple[nn.Module, Callable[[GraphBatch], Tensor]]]) -> Callable[[], Any]:
-        model = TwoTower(Architecture("paper", 6, 75, 1024, 128, (512, 256, 128), N_FEATURES, 0.1))
+        model = TwoTower(Architecture("paper", 6, 75, 1024, 0.1, "ggnn", "mlp", (512, 256, 128), 128, N_FEATURES))
         encoder, forward = make_encoder(model)
         parameters = [*encoder.parameters(), *model.molecule_head.parameters(), *model.profile_encoder.parameters()]
         optimizer = torch.optim.AdamW([*parameters, *model.profile_head.parameters()], lr=1e-3)

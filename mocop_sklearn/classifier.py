@@ -7,15 +7,16 @@ import warnings
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, logsumexp
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, roc_auc_score
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._finetuned import FineTuned, some_columns
+from ._base._finetuned import FineTuned, some_columns
+from .model_file._schema import Section
 from .training._labels import check_same_shape, class_factors, measured_labels, plain_labels
+from .training._objectives import BINARY, MULTICLASS, Objective
+from .utils._sklearn import StrOptions, check_sample_weight
 
 
 class MoCoPClassifier(ClassifierMixin, FineTuned):
@@ -37,7 +38,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     invalid : {"raise", "nan"}, default="raise"
         What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``; NaN from
         ``predict_proba``, ``decision_function`` and ``predict`` (None where the classes are strings), one warning.
-    featurizer : {"rich", "paper"}, default="rich"
+    featurizer : {"rich", "paper"} or Featurizer, default="rich"
+    encoder : str or callable, default="ggnn"
     n_layers : int, default=3
     hidden_dim : int, default=75
     embedding_dim : int, default=1024
@@ -54,6 +56,10 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Where the last linear layer starts: at random, or at a ridge or logistic regression of what the encoder makes
         of the training molecules, as in linear probing before fine-tuning [2]_. ``"auto"``: linear with
         ``pretrained``, else random.
+    loss : {"auto"} or callable, default="auto"
+        ``"auto"`` is the cross-entropy. A callable maps logits and targets, tensors of shape (n, n_outputs), to the
+        loss of each label, of the same shape, or (n, 1) for three classes and more. One task of two classes has one
+        output.
     class_weight : {"balanced", None} or dict, default=None
         As in scikit-learn: ``"balanced"`` makes the classes of each task weigh the same; a dict maps classes to
         weights, 1 for those that it does not name. In batches of any size.
@@ -144,6 +150,11 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         **FineTuned._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
+    _AUTOMATIC = (
+        {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4},
+        {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4},
+    )
+    _FITTED = (*FineTuned._FITTED, "classes_", "unscorable_tasks_", "_constant")
 
     def __init__(
         self,
@@ -151,7 +162,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         pretrained: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
-        featurizer: str = "rich",
+        featurizer: Any = "rich",
+        encoder: Any = "ggnn",
         n_layers: int = 3,
         hidden_dim: int = 75,
         embedding_dim: int = 1024,
@@ -159,6 +171,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         freeze: str | int = "none",
         layer_decay: float = 1.0,
         head_init: str = "auto",
+        loss: Any = "auto",
         class_weight: Any = None,
         missing: Any = np.nan,
         max_epochs: int | str = "auto",
@@ -182,6 +195,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             standardize=standardize,
             invalid=invalid,
             featurizer=featurizer,
+            encoder=encoder,
             n_layers=n_layers,
             hidden_dim=hidden_dim,
             embedding_dim=embedding_dim,
@@ -189,6 +203,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             freeze=freeze,
             layer_decay=layer_decay,
             head_init=head_init,
+            loss=loss,
             missing=missing,
             max_epochs=max_epochs,
             batch_size=batch_size,
@@ -250,7 +265,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         if present.any() and not weights.any():
             raise ValueError(f"class_weight={self.class_weight} leaves no label with a weight above 0.")
         weights = weights * (present.sum() / (weights.sum() or 1))  # class weights are 1 on average
-        classes, objective = (np.arange(n_classes), "multiclass") if n_classes > 2 else (np.array([1]), "binary")
+        classes, objective = (np.arange(n_classes), MULTICLASS) if n_classes > 2 else (np.array([1]), BINARY)
         known_rows, targets = (codes >= 0).any(axis=1), (codes == classes).astype(float)
         self._fit_members(values, known_rows, targets, weights, present, objective)
         self._tasks_shape = list(labels.shape[1:])
@@ -283,9 +298,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             for one without labels.
         """
         outputs = self._outputs(X)
+        log_odds = self._objective.join(outputs)
         if self._is_multiclass():
-            return logsumexp(log_softmax(outputs, axis=2), axis=0) - np.log(len(outputs))
-        log_odds = logsumexp(log_expit(outputs), axis=0) - logsumexp(log_expit(-outputs), axis=0)
+            return log_odds
         constant = self._constant[self.unscorable_tasks_]
         with np.errstate(invalid="ignore"):
             log_odds[:, self.unscorable_tasks_] = np.where(
@@ -308,11 +323,10 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         return self._probabilities(self.decision_function(X))
 
     def _probabilities(self, decision: np.ndarray) -> np.ndarray:
-        if self._is_multiclass():
-            return np.exp(decision - logsumexp(decision, axis=1, keepdims=True))
-        if self._tasks_shape:
-            return expit(decision)
-        return np.stack([expit(-decision), expit(decision)], axis=1)[:, : len(self.classes_)]
+        probability = self._objective.link(decision)
+        if self._is_multiclass() or self._tasks_shape:
+            return probability
+        return np.stack([self._objective.link(-decision), probability], axis=1)[:, : len(self.classes_)]
 
     def predict_proba_std(self, X: Any) -> np.ndarray:
         """Standard deviation of ``predict_proba`` among the networks of the ensemble.
@@ -391,7 +405,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         decision = self.decision_function(X)
         labels, measured = measured_labels(y, self.missing)
         check_consistent_length(decision, labels)
-        weight = _check_sample_weight(sample_weight, labels)
+        weight = check_sample_weight(sample_weight, labels)
         if not self._tasks_shape:
             defined = ~np.isnan(decision.reshape(len(labels), -1)).any(axis=1)
             check_same_shape(labels, defined)
@@ -411,8 +425,26 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
                 scores.append(roc_auc_score(known, decision[rows, task], sample_weight=weight[rows]))
         return float(np.mean(scores)) if scores else float("nan")
 
+    @property
+    def _objective(self) -> Objective:
+        return MULTICLASS if self._is_multiclass() else BINARY
+
     def _is_multiclass(self) -> bool:
         return not self._tasks_shape and len(self.classes_) > 2
+
+    def _check_fitted(self, fitted: Section, n_outputs: int) -> None:
+        classes, constant = (fitted.entry(name, np.ndarray) for name in ("classes_", "_constant"))
+        tasks = fitted.items("unscorable_tasks_", int)
+        if (fitted.data["_shift"] != 0).any() or (fitted.data["_scale"] != 1).any():
+            raise fitted.error("the outputs of a classifier are not scaled")
+        n_tasks = 1 if len(classes) > 2 and not fitted.data["_tasks_shape"] else n_outputs
+        if classes.ndim != 1 or constant.shape != (n_tasks,) or not all(0 <= task < n_tasks for task in tasks):
+            raise fitted.error(f"its classes and tasks are not those of {n_outputs} outputs")
+        shape = fitted.data["_tasks_shape"]
+        if shape not in ([], [n_outputs]) or (shape and len(classes) != n_outputs):
+            raise fitted.error(f"_tasks_shape is {shape}")
+        if not shape and len(classes) != (n_outputs if n_outputs > 1 else len(classes)):
+            raise fitted.error(f"it has {len(classes)} classes and {n_outputs} outputs")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import os
-import warnings
-from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_consistent_length
 
+from ._base._embedding import FittedEmbedding
+from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, explicit_parameters
 from ._version import __version__
-from .metrics import retrieval_score
-from .model_file._model import PretrainedModel, describe_callable, plain_value
-from .molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
-from .nn._encoders import TwoTower
-from .pairs._pairs import PairedProfiles, average_by_group, open_pairs
-from .profiles._scaler import ProfileScaler, check_profiles
+from .model_file._format import recorded
+from .model_file._model import PretrainedModel, load_pretrained
+from .molecules._parse import check_molecules
+from .nn._encoders import PROFILE_ENCODERS
+from .nn._losses import LOSSES
+from .nn._models import Architecture
+from .pairs._pairs import PairedProfiles
+from .pairs._sources import paired_profiles
+from .profiles._scaler import ProfileScaler
 from .training._contrastive import Recipe
-from .training._inference import embed_molecules, embed_profiles
-from .training._pretraining import Interrupted, Job, apply_transformer, pretrain
-from .utils._cache import digest_of_pickle, once
+from .training._pretraining import Interrupted, Job, pretrain
+from .utils._cache import Entry, digest_of_pickle, once
 from .utils._device import resolve_device
 from .utils._distributed import of_first_rank
 from .utils._random import base_seed
+from .utils._sklearn import Hidden, Interval, StrOptions
 
-_ARCHITECTURE = ("featurizer", "n_layers", "hidden_dim", "embedding_dim", "projection_dim", "profile_dims", "dropout")
-# Parameters that change where and how loudly a fit runs, but not what comes out of it.
+_SHAPE = (*ENCODER_SHAPE, "projection_dim", "profile_encoder", "profile_dims", "dropout")
+_COMPONENTS = (*COMPONENTS, "profile_encoder")
+# Parameters that change where and how loudly a fit runs, but not its result.
 _NO_EFFECT_ON_FIT = ("output", "n_jobs", "memory", "checkpoint_dir", "resume", "verbose")
-_NARROW = 16
 
 
-class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class MoCoPEmbedder(FittedEmbedding):
     """Molecular embedding, pretrained by contrasting molecules with their Cell Painting profiles.
 
     A graph neural network and a profile network are trained so that a molecule and the profile of the
@@ -61,24 +63,35 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         ``"parent"``: largest fragment, neutralised, no tautomers. A callable maps Mol to Mol.
     invalid : {"raise", "nan"}, default="raise"
         What happens to rows that are no molecules (and, in ``fit``, to profiles without any finite
-        value). ``"nan"``: rows of NaN from ``transform``, left out of training, one warning.
-    featurizer : {"rich", "paper"}, default="rich"
-        ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds.
+        value). ``"nan"``: rows of NaN from ``transform``, left out of training, one warning. In a pipeline, wrap
+        the next estimator in :class:`~mocop_sklearn.SkipInvalid`, so that such rows get no prediction.
+    featurizer : {"rich", "paper"} or Featurizer, default="rich"
+        ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. Or fields of your
+        own choice, a :class:`~mocop_sklearn.molecules.Featurizer`.
+    encoder : {"ggnn", "gin", "gatv2", "pna", "attentivefp", "gps"} or callable, default="ggnn"
+        The network of molecules. ``"ggnn"`` is the gated graph network of [1]_, the others are torch-geometric's. A
+        callable maps the widths of atom and bond features to a module with ``out_features`` whose ``forward`` maps a
+        :class:`~mocop_sklearn.nn.GraphBatch` to an array of shape (n_molecules, out_features), as does a
+        ``functools.partial`` of :class:`~mocop_sklearn.nn.PyGEncoder`.
     n_layers : int, default=3
-        Gated graph convolutions.
+        Convolutions; this, ``hidden_dim`` and ``embedding_dim`` are for encoders with a name.
     hidden_dim : int, default=75
         Width of the atoms' states.
     embedding_dim : int, default=1024
         Width of the molecular representation.
     projection_dim : int, default=128
         Width of the shared space.
+    profile_encoder : {"mlp"} or callable, default="mlp"
+        The network of profiles: linear layers with ReLU between. A callable maps the number of features to a module
+        with ``out_features``.
     profile_dims : tuple of int, default=(256, 128)
-        Widths of the profile network's layers.
+        Widths of the layers of ``"mlp"``.
     dropout : float, default=0.1
     train_heads : bool, default=True
         False leaves the projection heads at their random initial weights, as the authors' release does.
-    loss : {"infonce"}, default="infonce"
-        Symmetric InfoNCE; other rows of the same molecule in a batch are no negatives.
+    loss : {"infonce", "siglip"} or callable, default="infonce"
+        Symmetric InfoNCE, or the sigmoid loss of each pair; other rows of the same molecule in a batch are not
+        negatives. A callable has the signature of :func:`~mocop_sklearn.nn.infonce`.
     temperature : float or "learned", default=0.1
         Divides the cosines; "learned" starts at 0.1.
     replicates : {"sample", "source", "mean", "mix"} or int, default="sample"
@@ -86,7 +99,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         source, every source being as likely (for ``pairs`` that name the source of each row); their mean; a
         random mix of four; or the mean of so many, drawn anew.
     max_epochs : int, default=100
-        An epoch is one pass over the distinct molecules.
+        An epoch is one pass over the distinct molecules. With 0, the encoder stays untrained, a baseline.
     batch_size : int, default=128
         Molecules per step, of all processes together; the last partial batch is dropped. Beyond 2,048 for a
         process, memory does not grow: gradients are cached.
@@ -142,6 +155,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     See Also
     --------
+    mocop_sklearn.SkipInvalid : Gives no prediction for rows of NaN.
     mocop_sklearn.model_selection.overlap : Which molecules of a test set the model has seen.
 
     References
@@ -160,38 +174,20 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "pretrained": [str, os.PathLike, PretrainedModel, BaseEstimator, None],
+        **CONSTRAINTS,
         "pairs": [str, os.PathLike, PairedProfiles, tuple, None],
         "profile_transformer": [BaseEstimator, None],
-        "standardize": [StrOptions({"parent"}), callable, None],
-        "invalid": [StrOptions({"raise", "nan"})],
-        "featurizer": [StrOptions({"rich", "paper"})],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "projection_dim": [Interval(Integral, 1, None, closed="left")],
+        "profile_encoder": [StrOptions(set(PROFILE_ENCODERS)), callable],
         "profile_dims": [tuple, list],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
         "train_heads": ["boolean"],
-        "loss": [StrOptions({"infonce"})],
+        "loss": [StrOptions(set(LOSSES)), callable],
         "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"learned"})],
         "replicates": [StrOptions({"sample", "source", "mean", "mix"}), Interval(Integral, 2, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
         "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
         "output": [StrOptions({"encoder", "projection"})],
-        "device": [str],
-        "precision": [StrOptions({"auto", "fp32", "bf16"})],
-        "n_jobs": [Integral, None],
         "memory": [str, os.PathLike, Hidden(object), None],
-        "checkpoint_dir": [str, os.PathLike, None],
-        "resume": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
     # Profiles are routed by default, so that nobody has to call set_fit_request.
     __metadata_request__fit: ClassVar = {"profiles": True}
@@ -205,15 +201,17 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
-        featurizer: str = "rich",
+        featurizer: Any = "rich",
+        encoder: Any = "ggnn",
         n_layers: int = 3,
         hidden_dim: int = 75,
         embedding_dim: int = 1024,
         projection_dim: int = 128,
+        profile_encoder: Any = "mlp",
         profile_dims: tuple[int, ...] = (256, 128),
         dropout: float = 0.1,
         train_heads: bool = True,
-        loss: str = "infonce",
+        loss: Any = "infonce",
         temperature: float | str = 0.1,
         replicates: str | int = "sample",
         max_epochs: int = 100,
@@ -239,10 +237,12 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.standardize = standardize
         self.invalid = invalid
         self.featurizer = featurizer
+        self.encoder = encoder
         self.n_layers = n_layers
         self.hidden_dim = hidden_dim
         self.embedding_dim = embedding_dim
         self.projection_dim = projection_dim
+        self.profile_encoder = profile_encoder
         self.profile_dims = profile_dims
         self.dropout = dropout
         self.train_heads = train_heads
@@ -283,6 +283,7 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         recipe: dict[str, Any] = {
             "profile_transformer": ProfileScaler(),
             "featurizer": "paper",
+            "encoder": "ggnn",
             "n_layers": 6,
             "hidden_dim": 75,
             "embedding_dim": 1024,
@@ -331,6 +332,30 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             When there is neither a profile nor a pretrained model, when rows are invalid, when lengths
             differ, or when fewer than two distinct molecules remain.
         """
+        self._check_parameters()
+        values = check_molecules(X)
+        if y is not None:
+            check_consistent_length(values, y)
+        start = self._load_start()
+        source = paired_profiles(values, y, profiles, self.pairs, has_model=start is not None)
+        if source is None:
+            assert start is not None
+            self._adopt(start)
+            return self
+        if start is not None:
+            start.require_profile_network()
+            order = start.profile_columns(source.n_features, source.feature_names, "The profile matrix")
+            source = source if order is None else source.select_features(order)
+        key = self._fit_key(source, start)
+        job = self._job(source, start, key)
+        try:
+            model = once(self.memory, f"fit-{key}", self._model_entry(job), pretrain, job)
+        except Interrupted as interruption:
+            model = interruption.model
+        self._adopt(model)
+        return self
+
+    def _check_parameters(self) -> None:
         self._validate_params()
         if (
             any(isinstance(d, bool) or not isinstance(d, Integral) or d < 1 for d in self.profile_dims)
@@ -339,128 +364,66 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             raise ValueError(f"profile_dims must be a tuple of positive integers, got {self.profile_dims!r}.")
         if self.resume and self.checkpoint_dir is None:
             raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
-        device = resolve_device(self.device)
-        values = check_molecules(X)
-        if y is not None:
-            check_consistent_length(values, y)
-        start = self._load_pretrained()
-        source = self._paired_profiles(values, y, profiles, has_model=start is not None)
-        if source is None:
-            assert start is not None
-            self._adopt(start)
-            return self
-        if start is not None:
-            _require_profile_network(start)
-            order = _matching_columns(source.n_features, source.feature_names, start, "The profile matrix")
-            source = source if order is None else source.select_features(order)
+        resolve_device(self.device)
 
-        key = self._fit_key(source, start)
-        parameters = {name: _as_plain(value) for name, value in self.get_params(deep=False).items()}
-        job = Job(
-            source=source,
-            start=start,
-            architecture={name: parameters[name] for name in _ARCHITECTURE}
-            | {"profile_dims": tuple(parameters["profile_dims"])}
-            | ({"featurizer": start.architecture.featurizer} if start else {}),
-            recipe=Recipe(
-                temperature=0.1 if isinstance(self.temperature, str) else float(self.temperature),
-                learn_temperature=isinstance(self.temperature, str),
-                replicates=self.replicates,
-                max_epochs=self.max_epochs,
-                batch_size=self.batch_size,
-                learning_rate=float(self.learning_rate),
-                weight_decay=float(self.weight_decay),
-                warmup_fraction=float(self.warmup_fraction),
-                patience=self.patience,
-                train_heads=self.train_heads,
-                precision=self.precision,
-                seed=of_first_rank(base_seed(self.random_state)),
-            ),
-            profile_transformer=self.profile_transformer,
-            standardize=start.standardize if start else self.standardize,
-            invalid=self.invalid,
-            validation_fraction=self.validation_fraction,
-            device=device,
-            n_jobs=self.n_jobs,
-            checkpoint=None if self.checkpoint_dir is None else Path(self.checkpoint_dir) / f"{key}.safetensors",
-            resume=self.resume,
-            parameters=parameters,
-            verbose=bool(self.verbose),
-        )
-        try:
-            model = once(self.memory, f"fit-{key}", pretrain, job)
-        except Interrupted as interruption:
-            model = interruption.model
-        self._adopt(model)
-        return self
-
-    def _load_pretrained(self) -> PretrainedModel | None:
+    def _load_start(self) -> PretrainedModel | None:
         """Return the model of ``pretrained``, checked against the other parameters."""
-        if self.pretrained is None or isinstance(self.pretrained, PretrainedModel):
-            model = self.pretrained
-        elif isinstance(self.pretrained, BaseEstimator):
-            model = getattr(getattr(self.pretrained, "estimator", self.pretrained), "model_", None)
-            if not isinstance(model, PretrainedModel):
-                raise ValueError(
-                    f"pretrained={self.pretrained!r} is not a fitted estimator of this package. scikit-learn's clone, "
-                    "which pipelines and searches use, returns it unfitted: pass its model_, a model file, or "
-                    "FrozenEstimator(embedder)."
-                )
-        else:
-            model = PretrainedModel.load(self.pretrained, self.standardize)
-        if model is not None:
-            defaults = type(self)().get_params(deep=False)
-            stored = model.architecture.as_dict() | {"standardize": describe_callable(model.standardize)}
-            for name in (*_ARCHITECTURE, "standardize"):
-                mine = getattr(self, name)
-                mine = list(mine) if isinstance(mine, tuple) else describe_callable(mine)
-                default = list(defaults[name]) if isinstance(defaults[name], tuple) else defaults[name]
-                if mine not in (default, stored[name]):
-                    raise ValueError(
-                        f"{name}={mine!r} contradicts the pretrained model, which has {stored[name]!r}. Leave {name} "
-                        "at its default, or pretrain anew."
-                    )
+        model = load_pretrained(
+            self.pretrained,
+            standardize=self.standardize,
+            components={name: getattr(self, name) for name in _COMPONENTS},
+            expected=explicit_parameters(self, (*_SHAPE, "standardize")),
+        )
+        if model is not None and self.profile_transformer is not None:
             mine, theirs = _plain_repr(self.profile_transformer), repr(model.profile_transformer)
-            if mine not in ("None", theirs):
+            if mine != theirs:
                 raise ValueError(
                     f"profile_transformer={mine} contradicts the pretrained model, which has {theirs}. Leave "
                     "profile_transformer at None, or pretrain anew."
                 )
         return model
 
-    def _paired_profiles(self, values: list[Any], y: Any, profiles: Any, *, has_model: bool) -> PairedProfiles | None:
-        """The first source of profiles that is given, or None when a model alone is."""
-        if profiles is not None:
-            return PairedProfiles(values, profiles)
-        if isinstance(self.pairs, tuple):
-            if len(self.pairs) != 2:
-                raise ValueError(f"pairs must be (molecules, profiles), got a tuple of {len(self.pairs)}.")
-            return PairedProfiles(*self.pairs)
-        if self.pairs is not None:
-            return self.pairs if isinstance(self.pairs, PairedProfiles) else open_pairs(self.pairs)
-        shape, kind = _shape_and_kind(y)
-        if len(shape) == 2 and kind == "f":
-            if shape[1] < _NARROW:
-                warnings.warn(
-                    f"y, a float matrix of {shape[1]} columns, is taken for the profiles of X. If it holds targets, "
-                    "give the profiles by profiles= or pairs=, or freeze a fitted embedder with "
-                    "sklearn.frozen.FrozenEstimator.",
-                    UserWarning,
-                    stacklevel=3,
-                )
-            return PairedProfiles(values, y)
-        if has_model:
-            return None
-        given = "nothing" if y is None else f"y of shape {tuple(shape)}, which looks like labels"
-        raise ValueError(
-            f"MoCoPEmbedder needs profiles to learn from, or a pretrained model, but got {given}. Do one of: "
-            "(1) fit(X, profiles=P) with one profile per row of X; (2) MoCoPEmbedder(pairs=...) with a file or "
-            "PairedProfiles; (3) fit(X, P) with a two-dimensional float P; (4) MoCoPEmbedder(pretrained=...). "
-            "An already fitted embedder goes into a pipeline as sklearn.frozen.FrozenEstimator(embedder)."
+    def _job(self, source: PairedProfiles, start: PretrainedModel | None, key: str) -> Job:
+        shape = {name: getattr(self, name) for name in _SHAPE} | {"profile_dims": tuple(self.profile_dims)}
+        numbers = {name: recorded(value) for name, value in shape.items() if name not in _COMPONENTS}
+        architecture = Architecture(**(shape | numbers | {"profile_dims": tuple(numbers["profile_dims"])}))
+        return Job(
+            source=source,
+            start=start,
+            architecture=start.architecture if start else architecture.completed(),
+            recipe=self._recipe(),
+            profile_transformer=self.profile_transformer,
+            standardize=start.standardize if start else self.standardize,
+            invalid=self.invalid,
+            validation_fraction=self.validation_fraction,
+            device=resolve_device(self.device),
+            n_jobs=self.n_jobs,
+            checkpoint=None if self.checkpoint_dir is None else Path(self.checkpoint_dir) / f"{key}.safetensors",
+            resume=self.resume,
+            parameters={name: recorded(value) for name, value in self.get_params(deep=False).items()},
+            verbose=bool(self.verbose),
+        )
+
+    def _recipe(self) -> Recipe:
+        learned = isinstance(self.temperature, str)
+        return Recipe(
+            loss=self.loss,
+            temperature=0.1 if learned else float(self.temperature),
+            learn_temperature=learned,
+            replicates=self.replicates,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=float(self.learning_rate),
+            weight_decay=float(self.weight_decay),
+            warmup_fraction=float(self.warmup_fraction),
+            patience=self.patience,
+            train_heads=self.train_heads,
+            precision=self.precision,
+            seed=of_first_rank(base_seed(self.random_state)),
         )
 
     def _fit_key(self, source: PairedProfiles, start: PretrainedModel | None) -> str:
-        """Digest of all that decides what a fit returns; without a cache and checkpoints, nobody asks for it."""
+        """Return a digest of all that decides a fit; empty unless ``memory`` or ``checkpoint_dir`` is set."""
         if self.memory is None and self.checkpoint_dir is None:
             return ""
         skipped = (*_NO_EFFECT_ON_FIT, "pairs", "pretrained")
@@ -471,264 +434,18 @@ class MoCoPEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         }
         return digest_of_pickle([__version__, source.digest, start and start.digest, parameters])
 
-    def _adopt(self, model: PretrainedModel) -> None:
-        self.model_ = model
-        self.profile_transformer_ = model.profile_transformer
-        self.history_ = model.history
-        self.n_iter_ = model.n_iter
-        self.best_score_ = model.best_score
-        self.digest_ = model.digest
-        self.molecule_keys_ = np.array(model.molecule_keys, dtype=str)
-        self._module = model.module()
-
-    # -- embedding ----------------------------------------------------------------------------
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Embed molecules.
-
-        Parameters
-        ----------
-        X : list, array, Series or one column of str or Mol, shape (n_samples,)
-
-        Returns
-        -------
-        ndarray of float32, shape (n_samples, embedding_dim or projection_dim)
-            Row i belongs to row i of X. Rows that are no molecules are NaN with ``invalid="nan"``.
-
-        Raises
-        ------
-        ValueError
-            Naming the first ten rows that are no molecules, with ``invalid="raise"``.
-        """
-        check_is_fitted(self)
-        return self._embed(check_molecules(X), self.output)
-
-    def transform_profiles(self, P: Any) -> np.ndarray:
-        """Map profiles into the shared space, where ``output="projection"`` puts molecules.
-
-        Parameters
-        ----------
-        P : array-like of float or DataFrame, shape (n_profiles, n_features)
-            As in ``fit``. Columns of a DataFrame are matched by name when the model has names.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_profiles, projection_dim)
-            Unit vectors.
-
-        Raises
-        ------
-        ValueError
-            When P has another width than was fitted, or lacks columns.
-        """
-        check_is_fitted(self)
-        return self._project(self._scale_profiles(P, "P"))
-
-    def score(self, X: Any, y: Any = None, *, profiles: Any = None) -> float:
-        """Retrieval between molecules and profiles: 1 is perfect, 0 is chance.
-
-        One minus twice the normalised rank, the mean of both directions, among the distinct molecules
-        of X, each with the mean of its profiles; so folds of different size compare.
-
-        Parameters
-        ----------
-        X : list, array, Series or one column of str or Mol, shape (n_samples,)
-        y : array-like of float, shape (n_samples, n_features), default=None
-            The profiles, unless ``profiles`` is given.
-        profiles : array-like of float or DataFrame, shape (n_samples, n_features), default=None
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        values = check_molecules(X)
-        profiles = y if profiles is None else profiles
-        if profiles is None:
-            raise ValueError("score needs the profiles of X: score(X, profiles=P) or score(X, P).")
-        check_consistent_length(values, profiles)
-        scaled = self._scale_profiles(profiles, "profiles")
-        identity = canonical_smiles(values, self.model_.standardize)
-        valid = np.array([smiles is not None for smiles in identity])
-        molecules = self._embed(values, "projection")
-        if not valid.any():
-            raise ValueError("No row of X is a valid molecule.")
-        _, first, group = np.unique(np.array(identity, dtype=object)[valid], return_index=True, return_inverse=True)
-        return retrieval_score(molecules[valid][first], self._project(average_by_group(scaled[valid], group)))
-
-    def _scale_profiles(self, P: Any, name: str) -> np.ndarray:
-        _require_profile_network(self.model_)
-        matrix, columns = check_profiles(P, name=name)
-        order = _matching_columns(matrix.shape[1], columns, self.model_, name)
-        return apply_transformer(self.profile_transformer_, matrix if order is None else matrix[:, order])
-
-    def _project(self, scaled: np.ndarray) -> np.ndarray:
-        return embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)
-
-    def _embed(self, values: list[Any], output: str) -> np.ndarray:
-        if output == "projection":
-            _require_profile_network(self.model_)
-        embed = partial(
-            embed_molecules,
-            self._torch_module().tower(output),
-            featurizer=self.model_.architecture.featurizer,
-            standardize=self.model_.standardize,
-            invalid=self.invalid,
-            device=resolve_device(self.device),
-            precision=self.precision,
-            n_jobs=self.n_jobs,
+    def _model_entry(self, job: Job) -> Entry:
+        components = {name: getattr(job.architecture, name) for name in _COMPONENTS}
+        return Entry(
+            ".safetensors",
+            lambda model, path: model.save(path),
+            lambda path: PretrainedModel.load(path, job.standardize, components),
         )
-        if self.memory is None:
-            embedding, reasons = embed(values)
-        else:
-            unique, inverse = unique_molecules(values)
-            standardize = self.model_.standardize
-            settings = [output, self.precision, self.invalid, standardize if callable(standardize) else None]
-            key = digest_of_pickle([__version__, self.digest_, *settings, *map(_text_or_repr, unique)])
-            embedding, reasons = once(self.memory, f"embed-{key}", embed, unique)
-            embedding = embedding[inverse]
-            reasons = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
-        report_invalid(values, reasons, self.invalid)
-        return embedding
-
-    def _torch_module(self) -> TwoTower:
-        if not hasattr(self, "_module"):
-            self._module = self.model_.module()
-        return self._module.to(resolve_device(self.device))
-
-    # -- files --------------------------------------------------------------------------------
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to a safetensors file, which holds no pickle.
-
-        Parameters
-        ----------
-        path : str or Path
-
-        Raises
-        ------
-        TypeError
-            When the profile transformer cannot be written without pickle.
-        """
-        check_is_fitted(self)
-        self.model_.save(path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
-        """Return the fitted embedder of a model file.
-
-        Parameters
-        ----------
-        path : str or Path
-            Written by ``save``.
-        **parameters
-            Further parameters of the class, such as ``output`` or ``device``.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            When the file is missing, truncated, altered, of a newer format or of another kind.
-        """
-        embedder = cls(pretrained=os.fspath(path), **parameters)
-        embedder._validate_params()
-        model = embedder._load_pretrained()
-        assert model is not None
-        embedder._adopt(model)
-        return embedder
-
-    # -- the scikit-learn contract ------------------------------------------------------------
-
-    @property
-    def _n_features_out(self) -> int:
-        """Number of columns of ``transform``, for ``get_feature_names_out``."""
-        architecture = self.model_.architecture
-        return architecture.embedding_dim if self.output == "encoder" else architecture.projection_dim
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = self.invalid == "nan"
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Weights travel as the arrays in model_: the torch module is rebuilt, on whatever device there is.
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_module"}
-
-
-def _require_profile_network(model: PretrainedModel) -> None:
-    if not model.architecture.profile_dims:
-        raise ValueError(
-            "This model was trained on labels and has no profile network, so there is nothing to contrast with and no "
-            'shared space: only transform with output="encoder" is possible. Pretrain an embedder for the rest.'
-        )
-
-
-def _text_or_repr(value: Any) -> str:
-    text = as_text(value)
-    return text if isinstance(text, str) else f"{type(text).__name__}: {text!r}"
 
 
 def _plain_repr(transformer: Any) -> str:
-    """As ``repr``, numpy scalars among the parameters as the numbers that they are."""
+    """Return the representation, with numpy scalars among the parameters as plain numbers."""
     if not hasattr(transformer, "get_params") or isinstance(transformer, type):
         return repr(transformer)
     numbers = {n: v.item() for n, v in transformer.get_params().items() if isinstance(v, np.generic)}
     return repr(clone(transformer).set_params(**numbers) if numbers else transformer)
-
-
-def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:
-    """Shape and dtype kind of what may be a matrix of profiles."""
-    if y is None:
-        return (), ""
-    if hasattr(y, "columns"):
-        y = y[[column for column in y.columns if not str(column).startswith("Metadata_")]]
-        kinds = {dtype.kind for dtype in y.dtypes} if hasattr(y, "iloc") else {y.to_numpy().dtype.kind}
-        return y.shape, "f" if "f" in kinds and kinds <= set("fiu") else "O"
-    if hasattr(y, "to_numpy"):
-        y = y.to_numpy()
-    try:
-        y = y if isinstance(getattr(y, "dtype", None), np.dtype) else np.asarray(y)
-    except ValueError:  # rows of different lengths
-        return (len(y),), "O"
-    return y.shape, y.dtype.kind
-
-
-def _matching_columns(n_columns: int, names: list[str] | None, model: PretrainedModel, what: str) -> list[int] | None:
-    """Numbers of the columns that the model was fitted on, in its order; None where they are all, and go by place.
-
-    Raises
-    ------
-    ValueError
-        Naming the columns that lack, or both widths when there are no names.
-    """
-    if names is not None and model.profile_features is not None:
-        position = {name: i for i, name in enumerate(names)}
-        lacking = [name for name in model.profile_features if name not in position]
-        if lacking:
-            raise ValueError(
-                f"{what} lacks {len(lacking)} of the {model.n_profile_columns} columns the model was fitted on: "
-                f"{lacking[:10]}."
-            )
-        return [position[name] for name in model.profile_features]
-    if n_columns != model.n_profile_columns:
-        raise ValueError(
-            f"{what} has {n_columns} features, but the model was fitted on profiles with "
-            f"{model.n_profile_columns} features."
-        )
-    return None
-
-
-def _as_plain(value: Any) -> Any:
-    """A parameter as it is recorded in model files: plain data, or its repr."""
-    value = plain_value(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (tuple, list)) and all(isinstance(item, (Real, str)) for item in value):
-        return [_as_plain(item) for item in value]
-    return repr(value)[:200]

@@ -8,10 +8,12 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from ._finetuned import FineTuned, some_columns
+from ._base._finetuned import FineTuned, some_columns
 from .training._labels import check_same_shape, measured_labels, numeric_labels
+from .training._objectives import REGRESSION
+from .utils._sklearn import check_sample_weight
 
 
 class MoCoPRegressor(RegressorMixin, FineTuned):
@@ -29,7 +31,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     invalid : {"raise", "nan"}, default="raise"
         What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``, NaN from ``predict``,
         one warning.
-    featurizer : {"rich", "paper"}, default="rich"
+    featurizer : {"rich", "paper"} or Featurizer, default="rich"
+    encoder : str or callable, default="ggnn"
     n_layers : int, default=3
     hidden_dim : int, default=75
     embedding_dim : int, default=1024
@@ -37,6 +40,9 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     freeze : {"none", "encoder"} or int, default="none"
     layer_decay : float, default=1.0
     head_init : {"auto", "random", "linear"}, default="auto"
+    loss : {"auto"} or callable, default="auto"
+        ``"auto"`` is the squared error of the scaled targets. A callable maps outputs and targets, tensors of shape
+        (n, n_targets), to losses of that shape.
     missing : number or None, default=nan
         The value of what was not measured, beside NaN and None, which always are.
     max_epochs : int or "auto", default="auto"
@@ -94,6 +100,11 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     ((1,), (1,))
     """
 
+    _AUTOMATIC = (
+        {"head_init": "random", "max_epochs": 60, "learning_rate": 1e-3},
+        {"head_init": "linear", "max_epochs": 60, "learning_rate": 3e-4},
+    )
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fine-tune on numbers.
 
@@ -120,7 +131,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         targets = numeric_labels(labels, measured).reshape(len(values), -1)
         measured = measured.reshape(targets.shape)
         weights = weight[:, None] * measured
-        self._fit_members(values, measured.any(axis=1), targets, weights, weights, "regression")
+        self._fit_members(values, measured.any(axis=1), targets, weights, weights, REGRESSION)
         self._tasks_shape = list(labels.shape[1:])
         unmeasured = np.flatnonzero(np.isnan(self._shift[0]))
         if len(unmeasured):
@@ -179,7 +190,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         assert isinstance(predicted, np.ndarray)
         labels, measured = measured_labels(y, self.missing)
         check_same_shape(labels, predicted)
-        weight = _check_sample_weight(sample_weight, labels)
+        weight = check_sample_weight(sample_weight, labels)
         columns = (a.reshape(len(labels), -1).T for a in (numeric_labels(labels, measured), measured, predicted))
         scores = []
         for truth, known, prediction in zip(*columns, strict=True):

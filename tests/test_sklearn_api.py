@@ -24,11 +24,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, learning_curve
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
+from mocop_sklearn.nn import GatedGraphEncoder
 from tests.helpers.fronts import NumericRows
 
 # ---------------------------------------------------------------------------------------------
@@ -97,17 +98,18 @@ def test_grid_search_on_the_bare_embedder(smiles, profiles, tiny):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-class CountingScaler(RobustScaler):
-    """A scaler whose ``fit``, which every pretraining calls once, leaves a line in a file."""
+class CountingEncoder(GatedGraphEncoder):
+    """An encoder that leaves a line in a file with every step of training."""
 
-    def __init__(self, log=None):
-        super().__init__()
+    def __init__(self, log, *widths):
+        super().__init__(*widths, n_layers=1, hidden_dim=8, embedding_dim=16, dropout=0.0)
         self.log = log
 
-    def fit(self, X, y=None):
-        with open(self.log, "a") as file:
-            file.write("fit\n")
-        return super().fit(X, y)
+    def forward(self, graph):
+        if self.training:
+            with open(self.log, "a") as file:
+                file.write("step\n")
+        return super().forward(graph)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -117,7 +119,7 @@ def test_a_search_pretrains_once_per_candidate(smiles, profiles, labels, tiny, t
     embedder = MoCoPEmbedder(
         **tiny | {"random_state": random_state},
         pairs=PairedProfiles(smiles, profiles),
-        profile_transformer=CountingScaler(str(log)),
+        encoder=partial(CountingEncoder, str(log)),
         memory=tmp_path / "cache",
     )
     pipeline = make_pipeline(embedder, LogisticRegression())
@@ -125,9 +127,10 @@ def test_a_search_pretrains_once_per_candidate(smiles, profiles, labels, tiny, t
         pipeline, {"mocopembedder__temperature": [0.05, 0.1, 0.2]}, cv=3, n_jobs=n_jobs, error_score="raise"
     )
     search.fit(smiles, labels)
-    assert log.read_text().splitlines() == ["fit"] * 3
+    steps_of_one = tiny["max_epochs"] * (36 // tiny["batch_size"])  # a tenth of the 40 molecules validates
+    assert log.read_text().splitlines() == ["step"] * 3 * steps_of_one
     search.fit(smiles[::-1], labels[::-1])
-    assert log.read_text().splitlines() == ["fit"] * 3
+    assert log.read_text().splitlines() == ["step"] * 3 * steps_of_one
 
 
 def test_pairs_from_a_file_are_the_same_pairs(smiles, profiles, labels, tiny, tmp_path):
@@ -307,6 +310,7 @@ np.save(sys.argv[2], embedder.transform(["CCO", "c1ccccc1"]))
 """
 
 
+@pytest.mark.slow
 def test_pickles_are_small_and_need_no_gpu(smiles, profiles, tmp_path):
     embedder = MoCoPEmbedder(max_epochs=1, random_state=0).fit(smiles, profiles)  # on the GPU, where there is one
     expected = embedder.transform(["CCO", "c1ccccc1"])

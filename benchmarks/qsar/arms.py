@@ -19,8 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
-from mocop_sklearn._finetuned import automatic
-from mocop_sklearn.model_file._model import PretrainedModel
+from mocop_sklearn.model_file import PretrainedModel
 from qsar import peers
 from qsar.features import FIXED, Lookup
 from qsar.tasks import TaskSet
@@ -157,7 +156,7 @@ def recipe(arm: Arm, kind: str) -> dict[str, Any]:
     """How a network of this arm is trained by default: what docs/method.md chose by cross-validation."""
     given = _estimator(kind)().get_params()
     fixed = {name: given[name] for name in ("batch_size", "validation_fraction")}
-    return automatic(arm.objective != "-", kind) | fixed
+    return _estimator(kind)._AUTOMATIC[arm.objective != "-"] | fixed
 
 
 def _estimator(kind: str) -> type[MoCoPClassifier | MoCoPRegressor]:

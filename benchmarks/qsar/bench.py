@@ -8,16 +8,16 @@ import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import joblib
 import torch
-from common import DATA, RESULTS, machine
+from common import DATA, RESULTS, cached, machine
 from rdkit import RDLogger
 
-from mocop_sklearn.model_file._model import PretrainedModel
-from mocop_sklearn.utils._cache import once
+from mocop_sklearn.model_file import PretrainedModel
 from qsar import corpora, peers, tasks
 from qsar.arms import Arm, Room, arms, recipe
 from qsar.features import FIXED, Lookup
@@ -67,7 +67,7 @@ class Encoders:
         asked = (corpus, objective, seed)
         if asked not in self._models:
             key = joblib.hash([asked, self.recipe(corpus, objective)])
-            self._models[asked] = once(self.cache, f"encoder-{key}", self._make, *asked)
+            self._models[asked] = cached(self.cache, f"encoder-{key}", partial(self._make, *asked))
         return self._models[asked]
 
     def recipe(self, corpus: str, objective: str) -> list[Any]:
@@ -111,40 +111,21 @@ def main(
     cache = Path(arguments.cache).expanduser()
     cache.mkdir(parents=True, exist_ok=True)
     # networks are MoCoPClassifier and MoCoPRegressor with their default parameters
-    network: dict[str, Any] = {}
-    epochs = PRETRAINING_EPOCHS
-    n_splits, n_loaded, seeds = arguments.splits, max(arguments.splits, SPLITS), range(arguments.seeds)
-    fractions = _fractions(arguments.fractions)
-    if arguments.quick:
-        network = {"max_epochs": 5}
-        epochs = dict.fromkeys(PRETRAINING_EPOCHS, 2)
-        n_splits, n_loaded, seeds, fractions = 1, 1, range(1), fractions or (0.1, 1.0)
-        specs = {set_name: spec for set_name, spec in specs.items() if set_name in quick_sets}
-    if arguments.arms:
-        specs = {set_name: replace(spec, arms=()) for set_name, spec in specs.items()}
-    if fractions:
-        specs = {
-            set_name: replace(spec, fractions=tuple(f for f in spec.fractions if f in fractions))
-            for set_name, spec in specs.items()
-        }
+    network: dict[str, Any] = {"max_epochs": 5} if arguments.quick else {}
+    epochs = dict.fromkeys(PRETRAINING_EPOCHS, 2) if arguments.quick else PRETRAINING_EPOCHS
+    n_splits, n_loaded = (1, 1) if arguments.quick else (arguments.splits, max(arguments.splits, SPLITS))
+    seeds = range(1 if arguments.quick else arguments.seeds)
 
     # every test molecule of the whole benchmark stays out of pretraining, also when only some sets or splits are run
+    specs = _asked_specs(specs, quick_sets, arguments)
     every = [t for set_name, spec in specs.items() for t in tasks.load(set_name, spec, n_loaded, cache)]
-    removed = set() if arguments.seen else set().union(*(t.held_out for t in every))
-    names_of_tasks = {task for t in every for task in t.tasks}
-    wanted = _names(arguments.sets)
-    sets = [t for t in every if not wanted or any(part in t.name for part in wanted)]
     if not every:
         print(f"skipped: no task set of {name} is in {DATA}")
         return
-    if not sets:
-        raise SystemExit(f"no task set has one of {wanted} in its name; there are {[t.name for t in every]}")
+    removed = set() if arguments.seen else set().union(*(t.held_out for t in every))
+    sets = _chosen_sets(every, _names(arguments.sets))
     chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora))
-    for t in sets:
-        parts = ", ".join(f"{split} {len(train)}/{len(test)}" for split, train, test in t.splits)
-        print(f"{t.name}: {len(t.smiles)} molecules ({t.n_dropped} dropped), {len(t.tasks)} tasks; {parts}")
-
-    encoders = Encoders(removed, names_of_tasks, cache, epochs)
+    encoders = Encoders(removed, {task for t in every for task in t.tasks}, cache, epochs)
 
     def protocol(unit: Unit) -> str:
         arm = unit.arm
@@ -153,13 +134,36 @@ def main(
         return str(joblib.hash([trained, pretrained])[:12])
 
     room = Room(Lookup([s for t in sets for s in t.smiles], cache), encoders, network)
-    path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.jsonl"
+    path = RESULTS / f"{name}{'_seen' if arguments.seen else ''}{'_quick' if arguments.quick else ''}.parquet"
     todo = remaining(units(sets, chosen, list(seeds), n_splits), path, protocol)
     encoders.prepare(todo, arguments.n_jobs)
     for feature in dict.fromkeys(name for unit in todo for name in unit.arm.features if name in FIXED):
         room.lookup.prepare(feature, FIXED[feature], arguments.n_jobs)
     run(todo, room, path, protocol, arguments.n_jobs)
     print(f"{machine()['processor']}; results in {path}")
+
+
+def _asked_specs(
+    specs: Mapping[str, tasks.Spec], quick_sets: Sequence[str], arguments: argparse.Namespace
+) -> dict[str, tasks.Spec]:
+    """Task sets with the arms and fractions that the command line names."""
+    fractions = _fractions(arguments.fractions) or ((0.1, 1.0) if arguments.quick else tasks.FRACTIONS)
+    found = {}
+    for name, spec in specs.items():
+        if not arguments.quick or name in quick_sets:
+            own = spec if not arguments.arms else replace(spec, arms=())
+            found[name] = replace(own, fractions=tuple(f for f in own.fractions if f in fractions))
+    return found
+
+
+def _chosen_sets(every: list[tasks.TaskSet], wanted: Sequence[str]) -> list[tasks.TaskSet]:
+    sets = [t for t in every if not wanted or any(part in t.name for part in wanted)]
+    if not sets:
+        raise SystemExit(f"no task set has one of {wanted} in its name; there are {[t.name for t in every]}")
+    for t in sets:
+        parts = ", ".join(f"{split} {len(train)}/{len(test)}" for split, train, test in t.splits)
+        print(f"{t.name}: {len(t.smiles)} molecules ({t.n_dropped} dropped), {len(t.tasks)} tasks; {parts}")
+    return sets
 
 
 def _chosen_arms(own: Mapping[str, str], names: Sequence[str], only: Sequence[str]) -> dict[Arm, str]:

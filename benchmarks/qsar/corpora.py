@@ -17,7 +17,7 @@ from common import DATA
 from sklearn.impute import SimpleImputer
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
-from mocop_sklearn.model_file._model import PretrainedModel
+from mocop_sklearn.model_file import PretrainedModel
 from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.molecules import canonical_smiles
 from mocop_sklearn.profiles import ProfileScaler, feature_columns
@@ -174,6 +174,7 @@ def pretrain(corpus: Corpus, objective: str, seed: int, epochs: int) -> Pretrain
 
 def untrained(seed: int) -> PretrainedModel:
     """An encoder of the same shape with its random initial weights."""
-    nothing = {"max_epochs": 1, "learning_rate": 1e-12, "profile_transformer": SimpleImputer(), "batch_size": 2}
-    embedder = MoCoPEmbedder(standardize=None, random_state=seed, **nothing)
+    embedder = MoCoPEmbedder(
+        standardize=None, max_epochs=0, profile_transformer=SimpleImputer(), batch_size=2, random_state=seed
+    )
     return embedder.fit(["C", "CC", "CCC"], profiles=np.eye(3, 16)).model_

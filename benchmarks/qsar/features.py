@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
-from common import DATA
+from common import DATA, cached
 from rdkit import Chem, rdBase
 from rdkit.Chem.Descriptors import CalcMolDescriptors
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
 from mocop_sklearn.molecules._parse import connectivity_key
-from mocop_sklearn.utils._cache import once
 
 # 6,000 molecules a second, beside 250 for the descriptors: the floats of both are what costs memory
 Table = Callable[[Sequence[str]], np.ndarray]
@@ -63,7 +63,7 @@ class Lookup:
     def __init__(self, smiles: Sequence[str], cache: Any):
         self.smiles = sorted(set(smiles))
         self.cache = cache
-        self._row = {s: i for i, s in enumerate(self.smiles)}
+        self._row = pd.Index(self.smiles)
         self._digest = joblib.hash(self.smiles)
         self._tables: dict[str, np.ndarray] = {}
 
@@ -75,13 +75,13 @@ class Lookup:
             made = joblib.Parallel(n_jobs)(joblib.delayed(make)(part.tolist()) for part in parts if len(part))
             return np.concatenate(made)
 
-        once(self.cache, self._key(name), in_parallel)
+        cached(self.cache, self._key(name), in_parallel)
 
     def rows(self, name: str, make: Table, smiles: Sequence[str]) -> np.ndarray:
         """Features ``name`` of ``smiles``, made by ``make`` on first use; ``name`` must tell all that decides them."""
         if name not in self._tables:
-            self._tables[name] = once(self.cache, self._key(name), make, self.smiles)
-        return self._tables[name][[self._row[s] for s in smiles]]
+            self._tables[name] = cached(self.cache, self._key(name), partial(make, self.smiles))
+        return self._tables[name][self._row.get_indexer(smiles)]
 
     def _key(self, name: str) -> str:
         return f"features-{joblib.hash([name, self._digest])}"

@@ -1,15 +1,14 @@
-"""Units of work, their results as JSON lines, and going on where a killed run ended.
+"""Units of work, and going on where a killed run ended.
 
-A unit is one fit: (task set, arm, corpus, objective, fraction, split, seed). Each is one line, with the figures of
+A unit is one fit: (task set, arm, corpus, objective, fraction, split, seed). Each gives one line, with the figures of
 every task and their macro mean. What is there already, from the same protocol, is not done again.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ from typing import Any
 import joblib
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from mocop_sklearn.model_selection import training_fractions
+from qsar import results
 from qsar.arms import Arm, Room, predict
 from qsar.scores import score
 from qsar.tasks import FRACTIONS, PAIRS, TaskSet
 
-KEY = ("set", "arm", "corpus", "objective", "fraction", "split", "seed")
 # Of a set with more tasks than this, a line has the macro means only: the files are to stay readable.
 MAX_TASKS_PER_LINE = 10
 
@@ -65,26 +65,6 @@ def units(sets: Sequence[TaskSet], arms: Mapping[Arm, str], seeds: Sequence[int]
     ]
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Results so far. A line that a kill cut short is left out."""
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(line, dict):
-            lines.append(line)
-    return lines
-
-
-def done(lines: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], str]:
-    """Keys of the units that have a result, and the protocol of the last, which is the one that is reported."""
-    return {tuple(line[name] for name in KEY): line["protocol"] for line in lines}
-
-
 def run_unit(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
     """Fit, predict and score; an arm that cannot work with what there is leaves its reason."""
     started = time.perf_counter()
@@ -94,7 +74,7 @@ def run_unit(unit: Unit, room: Room, protocol: str) -> dict[str, Any]:
     train = train[~np.isnan(labels[train]).all(axis=1)]
     subset = training_fractions(labels[train], FRACTIONS, random_state=unit.seed)[unit.fraction]
     rows = train[subset]
-    line: dict[str, Any] = dict(zip(KEY, unit.key, strict=True))
+    line: dict[str, Any] = dict(zip(results.KEY, unit.key, strict=True))
     line |= {"protocol": protocol, "split_number": unit.split, "n_train": len(rows), "n_test": len(test)}
     try:
         with warnings.catch_warnings():
@@ -119,45 +99,28 @@ def _rounded(value: Any) -> Any:
 
 
 def remaining(units: Sequence[Unit], path: Path, protocol: Callable[[Unit], str]) -> list[Unit]:
-    """Units that have no line yet.
+    """Units that have no result yet.
 
     ``protocol`` is a digest of all that decides a result, beside the unit and this code.
     """
-    finished = done(read_lines(path))
+    table = results.read(path)
+    finished = table.set_index(results.KEY)["protocol"].to_dict()
     todo = [unit for unit in units if finished.get(unit.key) != protocol(unit)]
-    print(f"{path.name}: {len(finished)} units there, {len(todo)} of {len(units)} to do", flush=True)
+    print(f"{path.stem}: {len(finished)} units there, {len(todo)} of {len(units)} to do", flush=True)
     return todo
 
 
 def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Unit], str], n_jobs: int = 1) -> None:
-    """Do these units, appending a line for each."""
+    """Do these units. Each is appended to the journal when it is done."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _end_cut_line(path)
-    started = time.perf_counter()
-    with path.open("a") as file:
-        for i, line in enumerate(_results(todo, room, protocol, n_jobs), start=1):
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()
-            if i % 50 == 0 or i == len(todo):
-                minutes = (time.perf_counter() - started) / 60
-                print(f"{i} of {len(todo)} units, {minutes:.1f} min; last: {line['set']}, {line['arm']}", flush=True)
-
-
-def _results(
-    todo: Sequence[Unit], room: Room, protocol: Callable[[Unit], str], n_jobs: int
-) -> Iterator[dict[str, Any]]:
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    return parallel(joblib.delayed(in_one_thread)(run_unit, unit, room, protocol(unit)) for unit in todo)
+    lines = parallel(joblib.delayed(in_one_thread)(run_unit, unit, room, protocol(unit)) for unit in todo)
+    for line in tqdm(lines, total=len(todo), unit=" units", mininterval=30):
+        results.append(path, line)
+    results.compact(path)
 
 
 def in_one_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function in a process that is one of several."""
     torch.set_num_threads(1)
     return function(*args)
-
-
-def _end_cut_line(path: Path) -> None:
-    """A line that a kill cut short gets its end, so that the next one starts where a line starts."""
-    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-        with path.open("a") as file:
-            file.write("\n")

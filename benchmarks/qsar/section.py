@@ -28,7 +28,7 @@ CURVES = (
 
 def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
     """Lines of Markdown for one benchmark; none when it has no results."""
-    found = frame(results / f"{name}.jsonl")
+    found = frame(results / f"{name}.parquet")
     if not len(found) or main_metric(found).isna().all():
         return []
     lines = [f"## {title}", "", *_what_was_run(found, name)]
@@ -38,7 +38,7 @@ def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
     lines += _where_it_helps(found)
     lines += _beside_published(found)
     lines += _harness(found)
-    lines += _seen(found, frame(results / f"{name}_seen.jsonl"))
+    lines += _seen(found, frame(results / f"{name}_seen.parquet"))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Lines of results → the figures that are reported."""
+"""Results → the figures that are reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from qsar.arms import label
-from qsar.runner import KEY, read_lines
+from qsar.results import read
 from qsar.scores import paired_interval
 
 UNIT = ["set", "fraction", "split", "seed"]  # what two arms must share to be compared
@@ -18,17 +18,9 @@ DIFFERENCE = ("mean", "low", "high", "n", "n_sets", "relative", "relative_low", 
 
 
 def frame(path: Path) -> pd.DataFrame:
-    """One row per unit, with a column for each figure; of equal units the last line counts.
-
-    ``label`` names an arm with its corpus.
-    """
-    rows = []
-    for line in read_lines(path):
-        row = {name: line[name] for name in (*KEY, "split_number", "n_train", "seconds")}
-        row["label"] = label(line["arm"], line["corpus"])
-        rows.append(row | line.get("mean", {}))
-    table = pd.DataFrame(rows)
-    return table.drop_duplicates(list(KEY), keep="last").reset_index(drop=True) if len(table) else table
+    """One row per unit, with a column for each figure. ``label`` names an arm with its corpus."""
+    table = read(path)
+    return table.assign(label=[label(arm, corpus) for arm, corpus in zip(table["arm"], table["corpus"], strict=True)])
 
 
 def main_metric(table: pd.DataFrame) -> pd.Series:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import DATA
+from common import DATA, cached
 from sklearn.model_selection import GroupShuffleSplit
 
 from mocop_sklearn.model_selection import molecule_groups, scaffold_groups
 from mocop_sklearn.molecules import canonical_smiles
-from mocop_sklearn.utils._cache import once
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 # Which pairs of a split and a seed belong to the breadth of a set, or of an arm
@@ -90,7 +90,7 @@ def load(name: str, spec: Spec, n_splits: int, cache: Any = None) -> list[TaskSe
 
 def _task_set(name: str, frame: pd.DataFrame, spec: Spec, n_splits: int, cache: Any) -> TaskSet:
     key = "-".join(["canonical", name.replace("/", "-"), str(len(frame))])
-    canonical = once(cache, key, canonical_smiles, frame["smiles"].tolist())
+    canonical = cached(cache, key, partial(canonical_smiles, frame["smiles"].tolist()))
     valid = np.array([s is not None for s in canonical])
     frame, smiles = frame[valid].reset_index(drop=True), [s for s in canonical if s is not None]
     tasks = [spec.label] if spec.label else label_columns(frame)

@@ -49,7 +49,8 @@ def main(folder, address=None):
     workers = {"address": address} if address else {"n_workers": 2, "threads_per_worker": 1}
     with Client(**workers) as client:
         fitted = search(data.molecules, data.task, embedder, [0.05, 0.1], client)
-    n_fits, n_files = len(fitted.cv_results_["params"]) * 2 + 1, len(list((folder / "cache").rglob("fit-*.joblib")))
+    n_fits = len(fitted.cv_results_["params"]) * 2 + 1
+    n_files = len(list((folder / "cache").rglob("fit-*.safetensors")))
     print(f"{n_fits} fits of the pipeline, {n_files} pretrainings; best: {fitted.best_params_}")
     return fitted
 

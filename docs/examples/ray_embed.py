@@ -44,7 +44,7 @@ def main(model, library, out, n_workers=2, address="local"):
     files = pyarrow.dataset.dataset(library).get_fragments()
     groups = [group for file in files for group in file.split_by_row_group()]
     Path(out).mkdir(parents=True)
-    ray.init(address, num_cpus=n_workers + 1 if address == "local" else None, include_dashboard=False)
+    ray.init(address, num_cpus=n_workers if address == "local" else None, include_dashboard=False)
     try:
         # Ray may change the order of rows that it reads and writes itself; parts that are numbered here keep it.
         parts = [{"number": number, "group": group} for number, group in enumerate(groups)]

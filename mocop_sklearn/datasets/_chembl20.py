@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import lzma
 import os
 import re
+import secrets
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,19 +23,26 @@ import numpy as np
 from filelock import FileLock
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._download import Patience, Remote, download
-from ._local_file import forget
+from ..utils._sklearn import Interval, StrOptions, validate_params
+from ._download import Patience, download
+from ._local_file import digest, forget
+from ._transfer import Remote
 
 CHEMBL20_URL = "https://github.com/GSK-AI/mocop/raw/HEAD/data/chembl20.tar.gz"
+#: Known digests of archives, by their URL.
+CHEMBL20_SHA256: dict[str, str] = {}
 _URL_VARIABLE = "MOCOP_CHEMBL20_URL"
 _FRACTIONS = (1, 5, 10, 25, 50, 100)
 _SPLITS = (1, 2, 3)
 _PARTS = ("train", "val", "test")
 _TABLE = "chembl20.csv"
+_DIGEST_FILE = "archive.sha256"
 _SPLIT_FILE = re.compile(r"chembl20(-frac\d+)?-split\d+-(train|val|test)\.csv")
 _N_ROWS = 4096  # in memory at a time
+_MIB = 1 << 20
+_MAX_BYTES = 8 << 30  # of all files: four times what they have
+_MAX_PADDING = 64 * _MIB
 
 
 @validate_params(
@@ -73,7 +82,8 @@ def fetch_chembl20(
     url : str, default=None
         The archive. By default the environment variable ``MOCOP_CHEMBL20_URL``, or else the authors' repository.
     sha256 : str, default=None
-        The digest that the archive must have.
+        The digest that the archive must have. By default that of ``CHEMBL20_SHA256``, a dict from URLs to digests, if
+        it lists the URL. The authors publish none, so it is empty: pin the ``sha256`` that a first download returns.
     dtype : {"float32", "int8"}, default="float32"
         How labels are given. ``"float32"`` is an array in memory, with NaN for what was not measured: 2.4 GB.
         ``"int8"`` is a read-only array mapped from a file of 0.6 GB, with −1 for what was not measured; of it, only
@@ -95,6 +105,7 @@ def fetch_chembl20(
           25, 50 or 100 (per cent of the training part), split 1, 2 or 3, part ``"train"``, ``"val"`` or ``"test"``.
           Files that leave the fraction out of their name, as validation and test, belong to every fraction.
         - paths : dict of file name to Path, the CSV files
+        - sha256 : str or None, the digest of the archive that they came in
 
     Raises
     ------
@@ -103,10 +114,11 @@ def fetch_chembl20(
     OSError
         When the archive cannot be downloaded, as in :func:`fetch_jump_cp`.
     ValueError
-        When the archive is no such archive, lacks files or has unsafe ones; when a file lacks a column, a label is not
-        −1, 0 or 1, or an index is out of range: which file, line and column.
+        When the archive is damaged, is not such an archive, holds more than 8 GiB, lacks files or has unsafe ones: it
+        is deleted, so that the next call downloads it again. When a file lacks a column, a label is not −1, 0 or 1, or
+        an index is out of range: the message names the file, line and column.
     ImportError
-        Without pandas or requests: the extra ``data`` brings them.
+        Without pandas or obstore: the extra ``data`` brings them.
 
     References
     ----------
@@ -131,9 +143,11 @@ def fetch_chembl20(
         # a second process waits until the first has converted the files
         with FileLock(folder / ".lock"):
             if not files.is_dir():
-                remote = Remote(url or os.environ.get(_URL_VARIABLE) or CHEMBL20_URL, sha256=sha256)
+                url = url or os.environ.get(_URL_VARIABLE) or CHEMBL20_URL
                 archive = folder / "chembl20.tar.gz"
+                remote = Remote(url, sha256=sha256 or CHEMBL20_SHA256.get(url))
                 download(remote, archive, Patience(n_retries, delay))
+                (folder / _DIGEST_FILE).write_text(digest(archive, hashlib.sha256))
                 _extract(archive, files)
                 forget(archive)
             if not arrays.is_dir():
@@ -144,12 +158,10 @@ def fetch_chembl20(
 @contextmanager
 def _appearing_at_once(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``folder`` when the block ends without an error."""
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}")
+    temporary.mkdir()
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -164,26 +176,44 @@ def _extract(archive: Path, files: Path) -> None:
     """Take the files that are expected out of the archive, whatever folder they are in."""
     try:
         with _appearing_at_once(files) as temporary, tarfile.open(archive, "r:*") as tar:
-            for member in tar:
+            for member in _members(tar, archive):
                 name = _safe_name(member, archive)
                 if name != _TABLE and not _SPLIT_FILE.fullmatch(name):
                     continue
                 if not member.isreg() or (temporary / name).exists():
-                    raise ValueError(f"{archive} has {member.name!r} twice, or it is no plain file.")
+                    raise ValueError(f"{archive} has {member.name!r} twice, or it is not a plain file.")
                 source: Any = tar.extractfile(member)
                 with source, open(temporary / name, "wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
             absent = sorted({_TABLE, *(_split_file(temporary, *key) for key in _keys())} - set(os.listdir(temporary)))
             if absent:
                 raise ValueError(f"{archive} lacks {len(absent)} files: {', '.join(absent)}.")
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the archive
+            raise
         forget(archive)
         raise ValueError(
-            f"{archive} is no readable .tar.gz archive: {error}. It was deleted; check the URL."
+            f"{archive} is damaged, or it is not a .tar.gz or .tar.xz archive: {error}. It was deleted. Call again to "
+            "download it again, and check the URL."
         ) from error
     except ValueError:
         forget(archive)
         raise
+
+
+def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
+    """Members one by one, as long as they are not larger than the data can be; then check the end of the archive."""
+    n_bytes = 0
+    for member in tar:
+        n_bytes += member.size
+        if n_bytes > _MAX_BYTES:
+            raise ValueError(f"{archive} holds more than {_MAX_BYTES:,} bytes, which the ChEMBL 20 benchmark does not.")
+        yield member
+    stream: Any = tar.fileobj
+    for _ in range(_MAX_PADDING // _MIB):  # the checksum of the compressed stream comes last
+        if not stream.read(_MIB):
+            return
+    raise ValueError(f"{archive} goes on for more than {_MAX_PADDING:,} bytes after its last file.")
 
 
 def _safe_name(member: tarfile.TarInfo, archive: Path) -> str:
@@ -223,7 +253,7 @@ def _read_csv(path: Path, **options: Any) -> Any:
         import pandas as pd
     except ImportError as error:
         raise ImportError("Reading tables needs pandas: pip install 'mocop-sklearn[data]'.") from error
-    # na_filter: an empty cell is no number, and is told as what it is
+    # na_filter: an empty cell is not a number, and the message shows it as it is
     return pd.read_csv(path, na_filter=False, low_memory=False, **options)
 
 
@@ -271,7 +301,7 @@ def _check_labels(frame: Any, path: Path, lines: np.ndarray) -> np.ndarray:
         raise ValueError(f"{path}: lines from {lines[0] + 2} on have more cells than the header.")
     for row, column in np.argwhere(~good):
         value = str(values[row, column])
-        if not _is_label(value):  # one cell that is no number leaves its whole column as text
+        if not _is_label(value):  # one cell that is not a number leaves its whole column as text
             raise ValueError(
                 f"{path}, line {lines[row] + 2}: {frame.columns[column]} is {value!r}; labels are −1 (not measured), "
                 "0 and 1."
@@ -321,7 +351,8 @@ def _load(files: Path, arrays: Path, dtype: str, return_X_y: bool) -> Any:
         indices = dict(stored)
     splits = {key: indices[_split_file(files, *key)] for key in _keys()}
     paths = {name: files / name for name in (_TABLE, *sorted(indices))}
-    return Bunch(smiles=smiles, y=y, task_names=tasks, splits=splits, paths=paths)
+    sha256 = (files.parent / _DIGEST_FILE).read_text() if (files.parent / _DIGEST_FILE).exists() else None
+    return Bunch(smiles=smiles, y=y, task_names=tasks, splits=splits, paths=paths, sha256=sha256)
 
 
 def _with_nan(labels: np.ndarray) -> np.ndarray:

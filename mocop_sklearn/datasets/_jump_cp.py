@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._download import NotOnServer, Patience, Remote, download, download_all
+from ..utils._sklearn import Interval, StrOptions, validate_params
+from ._download import Patience, download, download_all
 from ._local_file import is_downloaded
+from ._transfer import NotOnServer, Remote
 
 #: DMSO, the negative control of every compound plate.
 JUMP_NEGCON = "JCP2022_033924"
@@ -200,7 +201,7 @@ def fetch_jump_cp(
         When no plate fits, when a name of a source, plate type or plate is not in the table, or when the table is
         not what it should be.
     ImportError
-        Without pandas or requests: the extra ``data`` brings them.
+        Without pandas or obstore: the extra ``data`` brings them.
 
     Warns
     -----

@@ -1,7 +1,7 @@
-"""A downloaded file on disk: what there is of it so far, and the record of what it should be.
+"""A downloaded file on disk, and the record of what it should be.
 
-Beside a file ``x`` lie ``x.part`` while it is incomplete, ``.x.json``, the record, and ``.x.lock``, which processes
-that want the same file take in turn.
+Beside a file ``x`` lie ``x.part`` while the file is incomplete, the record ``.x.json``, and the lock ``.x.lock``, which
+processes that want the same file take in turn.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Record:
-    """What a file should be; ``md5`` and ``mtime_ns`` are known when it is complete."""
+    """What a file should be. ``md5`` and ``mtime_ns`` are known when it is complete."""
 
     etag: str | None
-    size: int | None
+    size: int
     md5: str | None = None
     mtime_ns: int | None = None
 
 
 class LocalFile:
-    """A file, what there is of it so far, and its record."""
+    """A file, its incomplete beginning, and its record."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -42,7 +42,7 @@ class LocalFile:
             return None
 
     def write_record(self, record: Record) -> None:
-        """Replace the record; only who holds the lock may."""
+        """Replace the record. The caller holds the lock."""
         temporary = self.record.with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(record)))
         os.replace(temporary, self.record)
@@ -62,18 +62,18 @@ class LocalFile:
         stat = self.path.stat()
         if stat.st_size != record.size:
             return False
-        # reading every file at every call would be slow: only one that was touched or copied is read again
+        # reading every file at every call would be slow: only a file that was touched or copied is read again
         return stat.st_mtime_ns == record.mtime_ns or digest(self.path, md5) == record.md5
 
     def finish(self, source: Path, etag: str | None) -> None:
-        """Give the complete ``source`` its final name. A process that is killed in between has lost nothing."""
+        """Give the complete ``source`` its final name. A process that is killed in between loses nothing."""
         stat = source.stat()
         self.write_record(Record(etag, stat.st_size, digest(source, md5), stat.st_mtime_ns))
         os.replace(source, self.path)
 
 
 def md5(data: bytes = b"") -> Any:
-    """MD5, which systems in FIPS mode refuse unless told that it guards nothing."""
+    """MD5, which systems in FIPS mode refuse unless told that security does not depend on it."""
     return hashlib.md5(data, usedforsecurity=False)
 
 
@@ -93,7 +93,7 @@ def multipart_etag(path: Path, part_size: int) -> str:
 
 
 def is_downloaded(path: Path) -> bool:
-    """Whether ``path`` is there, and is what was once downloaded; a file of unknown origin counts as such."""
+    """Whether ``path`` is there and is the file that was downloaded. A file of unknown origin counts."""
     local = LocalFile(path)
     return path.exists() and (local.read_record() is None or local.is_finished())
 

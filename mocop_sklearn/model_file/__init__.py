@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ..utils._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ._model import PretrainedModel
+    from ._model import PretrainedModel, load_pretrained
 
-__all__ = ["PretrainedModel"]
-__getattr__, __dir__ = lazy_names(__name__, {"PretrainedModel": "_model"})
+__all__ = ["PretrainedModel", "load_pretrained"]
+__getattr__, __dir__ = lazy_names(__name__, {"PretrainedModel": "_model", "load_pretrained": "_model"})

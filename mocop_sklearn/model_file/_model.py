@@ -1,121 +1,26 @@
-"""The file format: safetensors with a JSON header, versioned, digested, no pickle.
-
-A file holds two sections: ``model``, all that decides an embedding, and ``record``, how it came
-about. ``PretrainedModel`` is what such a file means to the rest of the package.
-"""
+"""``PretrainedModel``: what a model file means to the rest of the package."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import inspect
-import json
 import os
-import platform
-import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rdkit
-import sklearn
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from sklearn.base import BaseEstimator
 
-from ..molecules._fields import FEATURIZERS
-from ..nn._encoders import Architecture, TwoTower
-from ..utils._files import atomic_write
+from ..molecules._fields import Featurizer
+from ..nn._models import Architecture, TwoTower
+from ..utils._names import describe_callable
+from ._codec import Encoder, decode
+from ._format import content_digest, library_versions, read_file, write_or_save_elsewhere
+from ._schema import check_header, check_transformer, check_vocabulary, check_weights
+from ._statistics import FOREIGN, foreign_share, restore_statistics
 
-FORMAT_VERSION = 1
-_KEY = "mocop_sklearn"
-# Classes are only ever imported from these packages, so that a model file cannot name code to run.
-_TRUSTED_PACKAGES = ("sklearn.", "mocop_sklearn.")
-
-
-def write_file(path: str | os.PathLike[str], kind: str, header: dict[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write arrays and a JSON header atomically, with a digest of everything."""
-    arrays = {name: np.ascontiguousarray(a).reshape(np.shape(a)) for name, a in arrays.items()}
-    header = {"format_version": FORMAT_VERSION, "kind": kind, **header}
-    header["digest"] = content_digest(header, arrays)
-    with atomic_write(path) as temporary:
-        save_file(arrays, temporary, metadata={_KEY: json.dumps(header)})
-
-
-def read_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read what ``write_file`` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    ValueError
-        When the file is truncated, altered, of a newer format or of another kind.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"No model file at {str(path)!r}.")
-    if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a directory, not a model file.")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{str(path)!r} is not a readable safetensors file ({error}). It is truncated or of another kind: "
-            "copy it again, or name another file."
-        ) from error
-    if _KEY not in metadata:
-        raise ValueError(f"{str(path)!r} is a safetensors file, but not one written by mocop_sklearn.")
-    altered = f"{str(path)!r} was altered after it was written: its digest does not match. Copy it again."
-    try:
-        header = json.loads(metadata[_KEY])
-        version, stored_kind, digest = header["format_version"], header["kind"], header.pop("digest")
-    except (ValueError, KeyError) as error:
-        raise ValueError(altered) from error
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"{str(path)!r} has format version {version}, but this mocop_sklearn reads versions up to "
-            f"{FORMAT_VERSION}. Upgrade mocop-sklearn."
-        )
-    if stored_kind != kind:
-        raise ValueError(f"{str(path)!r} holds a {stored_kind}, but a {kind} is needed.")
-    if digest != content_digest(header, arrays):
-        raise ValueError(altered)
-    return header, arrays
-
-
-def content_digest(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of plain data and named arrays."""
-    sha = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(arrays):
-        a = arrays[name]
-        sha.update(f"{name}:{a.dtype.str}:{a.shape}".encode())
-        sha.update(np.ascontiguousarray(a).data if a.size else b"")
-    return sha.hexdigest()
-
-
-def plain_value(value: Any) -> Any:
-    """A numpy scalar as the Python number that it is, which JSON can hold; anything else as it came."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    from .._version import __version__
-
-    return {
-        "mocop_sklearn": __version__,
-        "torch": torch.__version__,
-        "rdkit": rdkit.__version__,
-        "scikit-learn": sklearn.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
+KIND = "model"
 
 
 @dataclass
@@ -141,6 +46,11 @@ class PretrainedModel:
         Validation score of the kept weights; NaN without validation.
     parameters : dict
         Parameters of the estimator that made it, as plain data.
+    provenance : dict
+        Where the profiles come from and how they were normalised, as plain data.
+    profile_statistics : dict of ndarray
+        ``center`` and ``spread`` of each column of the training profiles, before the transformer: the median and the
+        interquartile range. Empty in a model without profiles.
     digest : str
         SHA-256 of all that decides an embedding: models that embed alike have equal digests.
     """
@@ -156,30 +66,95 @@ class PretrainedModel:
     n_iter: int = 0
     best_score: float = float("nan")
     parameters: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    profile_statistics: dict[str, np.ndarray] = field(default_factory=dict)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.digest = content_digest(*self._pack(strict=False))
 
     def _pack(self, strict: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """All that decides an embedding, as plain data and arrays."""
-        arrays = {f"weights.{name}": w for name, w in self.weights.items()}
+        """Return all that decides an embedding, as plain data and arrays."""
+        encoder = Encoder(strict)
         header = {
             "architecture": self.architecture.as_dict(),
-            "vocabulary": FEATURIZERS[self.architecture.featurizer].vocabulary(),
+            "vocabulary": self.architecture.resolved_featurizer.vocabulary(),
             "standardize": describe_callable(self.standardize),
-            "profile_transformer": encode(self.profile_transformer, arrays, "profile_transformer", strict),
+            "profile_transformer": encoder.encode(self.profile_transformer, "profile_transformer"),
             "profile_features": self.profile_features,
             "n_profile_columns": self.n_profile_columns,
         }
-        return header, arrays
+        return header, encoder.arrays | {f"weights.{name}": w for name, w in self.weights.items()}
 
     def module(self) -> TwoTower:
         """Build the torch module with these weights."""
-        with torch.device("meta"):  # random initial weights would cost time and torch's global random state
+        with self.architecture.without_initial_weights():
             module = TwoTower(self.architecture)
         module.load_state_dict(as_tensors(self.weights), assign=True)
         return module
+
+    @property
+    def encoder_weights(self) -> dict[str, torch.Tensor]:
+        """Weights of the molecule encoder alone, by their names within it."""
+        prefix = "molecule_encoder."
+        found = {name.removeprefix(prefix): w for name, w in self.weights.items() if name.startswith(prefix)}
+        return as_tensors(found)
+
+    def profile_columns(self, n_columns: int, names: list[str] | None, what: str) -> list[int] | None:
+        """Return the columns on which the model was fitted, in its order; None where all are, by their place.
+
+        Parameters
+        ----------
+        n_columns : int
+            Of the matrix at hand.
+        names : list of str or None
+            Names of its columns.
+        what : str
+            The matrix, for an error.
+
+        Raises
+        ------
+        ValueError
+            Naming the columns that are missing, or both widths when there are no names.
+        """
+        if names is not None and self.profile_features is not None:
+            position = {name: i for i, name in enumerate(names)}
+            missing = [name for name in self.profile_features if name not in position]
+            if missing:
+                raise ValueError(
+                    f"{what} lacks {len(missing)} of the {self.n_profile_columns} columns the model was fitted on: "
+                    f"{missing[:10]}."
+                )
+            return [position[name] for name in self.profile_features]
+        if n_columns != self.n_profile_columns:
+            raise ValueError(
+                f"{what} has {n_columns} features, but the model was fitted on profiles with "
+                f"{self.n_profile_columns} features."
+            )
+        return None
+
+    def check_kind_of_profiles(self, profiles: np.ndarray) -> None:
+        """Warn when profiles cannot be of the kind that the model was trained on, such as raw ones for normalised."""
+        share = foreign_share(profiles, self.profile_statistics)
+        if share > FOREIGN:
+            known = self.provenance.get("normalization")
+            how = known.get("method") if isinstance(known, dict) else "unknown"
+            warnings.warn(
+                f"{share:.0%} of the features of these profiles lie far outside of what the model was trained on "
+                f"(normalisation of the training profiles: {how}). Were they normalised in the same way? "
+                "build_pairs and ProfileNormalizer scale raw wells on the controls of their plates.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def require_profile_network(self) -> None:
+        """Raise ``ValueError`` when the model cannot embed profiles."""
+        if not self.architecture.has_profile_network:
+            raise ValueError(
+                "This model was trained on labels and has no profile network, so there is nothing to contrast with "
+                'and no shared space: only transform with output="encoder" is possible. Pretrain an embedder for the '
+                "rest."
+            )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to ``path``.
@@ -188,6 +163,8 @@ class PretrainedModel:
         ------
         TypeError
             When the profile transformer cannot be written without pickle.
+        OSError
+            When the file cannot be written.
         """
         model, arrays = self._pack(strict=True)
         record = {
@@ -197,21 +174,44 @@ class PretrainedModel:
             "n_iter": self.n_iter,
             "best_score": self.best_score,
             "molecule_keys": self.molecule_keys,
+            "provenance": self.provenance,
         }
-        write_file(path, "model", {"model": model, "record": record}, arrays)
+        arrays |= {f"statistics.{name}": a for name, a in self.profile_statistics.items()}
+        write_or_save_elsewhere(path, KIND, {"model": model, "record": record}, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], standardize: Any = "parent") -> PretrainedModel:
-        """Read a model; ``standardize`` is needed again when it was a callable."""
-        header, arrays = read_file(path, "model")
+    def load(
+        cls, path: str | os.PathLike[str], standardize: Any = "parent", components: Mapping[str, Any] | None = None
+    ) -> PretrainedModel:
+        """Read a model.
+
+        Parameters
+        ----------
+        path : str or Path
+        standardize : callable, optional
+            Needed again when it was a function.
+        components : mapping of str to callable, optional
+            ``encoder``, ``profile_encoder`` and ``featurizer``, needed again when they were not names.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            When the file is missing, damaged, of another kind, or needs a function that was not given.
+        """
+        header, arrays = read_file(path, KIND)
+        check_header(path, header)
         model, record = header["model"], header["record"]
-        architecture = Architecture.from_dict(model["architecture"])
+        architecture = restore_architecture(path, model["architecture"], components or {})
         check_vocabulary(path, architecture, model["vocabulary"], record["versions"])
+        weights = {name.removeprefix("weights."): a for name, a in arrays.items() if name.startswith("weights.")}
+        check_weights(path, architecture, weights)
+        transformer = decode(model["profile_transformer"], arrays)
+        check_transformer(path, transformer, model["n_profile_columns"], architecture.n_profile_features)
         return cls(
             architecture=architecture,
-            weights={name.removeprefix("weights."): a for name, a in arrays.items() if name.startswith("weights.")},
-            standardize=restore_standardize(path, model["standardize"], standardize),
-            profile_transformer=decode(model["profile_transformer"], arrays),
+            weights=weights,
+            standardize=restore_callable(path, "standardize", model["standardize"], standardize),
+            profile_transformer=transformer,
             profile_features=model["profile_features"],
             n_profile_columns=model["n_profile_columns"],
             molecule_keys=record["molecule_keys"],
@@ -219,117 +219,87 @@ class PretrainedModel:
             n_iter=record["n_iter"],
             best_score=record["best_score"],
             parameters=record["parameters"],
+            provenance=record["provenance"],
+            profile_statistics=restore_statistics(path, arrays, model["n_profile_columns"]),
         )
+
+
+def load_pretrained(
+    what: Any,
+    *,
+    standardize: Any = "parent",
+    components: Mapping[str, Any] | None = None,
+    expected: Mapping[str, Any] | None = None,
+) -> PretrainedModel | None:
+    """Return the model that an estimator starts from.
+
+    Parameters
+    ----------
+    what : None, PretrainedModel, fitted estimator of this package, str or Path
+    standardize : {"parent", None} or callable
+        Needed again by a file whose model was trained with a function.
+    components : mapping of str to callable, optional
+        As in ``PretrainedModel.load``.
+    expected : mapping, optional
+        Parameters that were set explicitly: they must be those of the model.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When there is no model, the file cannot be read, or a parameter contradicts the model.
+    """
+    if what is None or isinstance(what, PretrainedModel):
+        model = what
+    elif isinstance(what, BaseEstimator):
+        model = getattr(getattr(what, "estimator", what), "model_", None)
+        if not isinstance(model, PretrainedModel):
+            raise ValueError(
+                f"pretrained={what!r} is not a fitted estimator of this package. scikit-learn's clone, which "
+                "pipelines and searches use, returns it unfitted: pass its model_, a model file, or "
+                "FrozenEstimator(embedder)."
+            )
+    else:
+        model = PretrainedModel.load(what, standardize, components)
+    if model is not None:
+        _check_expected(model, expected or {})
+    return model
+
+
+def _check_expected(model: PretrainedModel, expected: Mapping[str, Any]) -> None:
+    stored = model.architecture.as_dict() | {"standardize": describe_callable(model.standardize)}
+    for name, value in expected.items():
+        mine = list(value) if isinstance(value, tuple) else describe_callable(value)
+        if isinstance(value, Featurizer):
+            mine = {"callable": value.name}
+        if mine != stored[name]:
+            raise ValueError(
+                f"{name}={_shown(mine)} contradicts the pretrained model, which has {_shown(stored[name])}. Leave "
+                f"{name} at its default, or pretrain anew."
+            )
+
+
+def _shown(value: Any) -> str:
+    return value["callable"] if isinstance(value, dict) else repr(value)
 
 
 def as_tensors(weights: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Copy arrays into torch's memory: the last bit of products hangs on alignment, and numpy's is left to chance."""
+    """Copy arrays into torch's memory: the last bit of products depends on alignment, which numpy leaves to chance."""
     return {name: torch.tensor(w) for name, w in weights.items()}
 
 
-def check_vocabulary(path: Any, architecture: Architecture, vocabulary: Any, versions: Mapping[str, str]) -> None:
-    """Raise ``ValueError`` unless this version featurises as the one that wrote the file at ``path``."""
-    featurizer = FEATURIZERS.get(architecture.featurizer)
-    if featurizer is None or featurizer.vocabulary() != vocabulary:
-        raise ValueError(
-            f"{str(path)!r} was written with another atom vocabulary ({vocabulary['name']!r}, "
-            f"mocop_sklearn {versions['mocop_sklearn']}); this version cannot featurise for it."
-        )
+def restore_architecture(path: Any, stored: Mapping[str, Any], components: Mapping[str, Any]) -> Architecture:
+    """Undo ``Architecture.as_dict``: a factory cannot be stored and must be given again."""
+    names = ("featurizer", "encoder", "profile_encoder")
+    given = {name: restore_callable(path, name, stored[name], components.get(name)) for name in names}
+    return Architecture.from_dict(dict(stored), **given)
 
 
-def restore_standardize(path: Any, stored: Any, given: Any) -> Any:
+def restore_callable(path: Any, parameter: str, stored: Any, given: Any) -> Any:
     """Undo ``describe_callable``: a function cannot be stored and must be ``given`` again."""
     if not isinstance(stored, dict):
         return stored
-    if not callable(given):
-        raise ValueError(f"{str(path)!r} was trained with standardize={stored['callable']}: pass that function again.")
+    if given is None or isinstance(given, str):
+        raise ValueError(
+            f"{str(path)!r} was trained with {parameter}={stored['callable']}: pass that again as {parameter}."
+        )
     return given
-
-
-def describe_callable(value: Any) -> Any:
-    """Plain data for ``standardize``: itself, or the name of a function."""
-    if not callable(value):
-        return value
-    # RDKit's functions have no __qualname__; an address would differ in the next process
-    name = getattr(value, "__qualname__", getattr(value, "__name__", re.sub(r" at 0x\w+", "", repr(value))))
-    return {"callable": f"{getattr(value, '__module__', '?')}.{name}"}
-
-
-# ---------------------------------------------------------------------------------------------
-# Fitted scikit-learn transformers as plain data: their attributes are numbers, strings and arrays.
-# ---------------------------------------------------------------------------------------------
-
-
-def encode(value: Any, arrays: dict[str, np.ndarray], name: str, strict: bool) -> Any:
-    """Return ``value`` as JSON data; numeric arrays go into ``arrays`` under dotted names.
-
-    What cannot be written is a ``TypeError``, or merely named unless ``strict``.
-    """
-    if value is None or (isinstance(value, (bool, int, float, str)) and not isinstance(value, np.generic)):
-        return value
-    if isinstance(value, np.generic):
-        return {"array": _store(np.asarray(value), arrays, name), "scalar": True}
-    if isinstance(value, np.dtype):
-        return {"dtype": value.str}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        # the memory layout decides the order of sums in matrix products, and so their last bit
-        layout = {"order": "F"} if value.flags.f_contiguous and not value.flags.c_contiguous else {}
-        return {"array": _store(value, arrays, name)} | layout
-    if isinstance(value, np.ndarray) and all(isinstance(item, str) for item in value.ravel()):
-        return {"strings": value.ravel().tolist(), "shape": list(value.shape), "object": value.dtype == object}
-    if isinstance(value, (list, tuple)):
-        items = [encode(item, arrays, f"{name}.{i}", strict) for i, item in enumerate(value)]
-        return {type(value).__name__: items}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: encode(item, arrays, f"{name}.{key}", strict) for key, item in value.items()}}
-    path = f"{type(value).__module__}.{type(value).__qualname__}"
-    if isinstance(value, BaseEstimator) and (path.startswith(_TRUSTED_PACKAGES) or not strict):
-        state = {key: encode(item, arrays, f"{name}.{key}", strict) for key, item in vars(value).items()}
-        return {"estimator": path, "state": state}
-    if not strict:
-        return {"callable": repr(describe_callable(value)) if callable(value) else path}
-    raise TypeError(
-        f"{name} is a {path}, which cannot be written to a model file without pickle. Use transformers of "
-        "scikit-learn whose fitted attributes are numbers and arrays (scalers, imputers, PCA, QuantileTransformer, "
-        "Pipelines of them), or transform the profiles before fit and pass profile_transformer=None."
-    )
-
-
-def _store(a: np.ndarray, arrays: dict[str, np.ndarray], name: str) -> str:
-    arrays[name] = a
-    return name
-
-
-def decode(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """Undo ``encode``."""
-    if not isinstance(data, dict):
-        return data
-    if "array" in data:
-        array = np.asarray(arrays[data["array"]], order=data.get("order"))
-        return array[()] if data.get("scalar") else array
-    if "dtype" in data:
-        return np.dtype(data["dtype"])
-    if "strings" in data:
-        return np.array(data["strings"], dtype=object if data["object"] else str).reshape(data["shape"])
-    if "list" in data:
-        return [decode(item, arrays) for item in data["list"]]
-    if "tuple" in data:
-        return tuple(decode(item, arrays) for item in data["tuple"])
-    if "dict" in data:
-        return {key: decode(item, arrays) for key, item in data["dict"].items()}
-    module, _, name = data["estimator"].rpartition(".")
-    if not data["estimator"].startswith(_TRUSTED_PACKAGES):
-        raise ValueError(f"The model file names the class {data['estimator']}, which is not of scikit-learn.")
-    try:
-        cls = getattr(importlib.import_module(module), name, None)
-    except ImportError:
-        cls = None
-    if not (isinstance(cls, type) and issubclass(cls, BaseEstimator)):
-        raise ValueError(f"The model file names {data['estimator']}, which this scikit-learn does not have.")
-    estimator: Any = object.__new__(cls)
-    vars(estimator).update({key: decode(item, arrays) for key, item in data["state"].items()})
-    # parameters that are newer than the file have their defaults
-    for parameter in inspect.signature(cls).parameters.values():
-        if parameter.default is not parameter.empty:
-            vars(estimator).setdefault(parameter.name, parameter.default)
-    return estimator

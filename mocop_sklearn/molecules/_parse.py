@@ -370,7 +370,7 @@ def connectivity_key(mol: Chem.Mol) -> str:
     return key[:14] if key else Chem.MolToSmiles(mol, isomericSmiles=False)
 
 
-def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: str) -> None:
+def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: str, advice: str = "") -> None:
     """Raise or warn about bad rows, by the policy ``invalid``.
 
     Parameters
@@ -381,6 +381,8 @@ def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: s
         Row index to the reason why it is no molecule.
     invalid : {"raise", "nan"}
         ``"raise"`` names the first ten bad rows; ``"nan"`` warns once with their count.
+    advice : str, default=""
+        The last line of the warning.
     """
     if not reasons:
         return
@@ -393,7 +395,8 @@ def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: s
             'Remove or mend these rows, or set invalid="nan" to get NaN rows for them.'
         )
     warnings.warn(
-        f"{n_bad} of {n} rows of X are not valid molecules and are treated as missing:\n{lines}{more}",
+        f"{n_bad} of {n} rows of X are not valid molecules and are treated as missing:\n{lines}{more}"
+        + f"\n{advice}" * bool(advice),
         UserWarning,
         stacklevel=3,
     )

@@ -1,4 +1,8 @@
-"""Networks: what may be handed to the estimators, and what they are made of."""
+"""Networks: what may be handed to the estimators, and what they are made of.
+
+An encoder is a factory: a name, a class, a function or a ``functools.partial`` that maps the widths of atom and bond
+features to a module. Such a parameter survives ``clone`` and has one digest in every process.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +10,19 @@ from ..utils._lazy import lazy_names
 
 if TYPE_CHECKING:
     from ..molecules._graphs import GraphBatch
-    from ._losses import info_nce
+    from ._encoders import GatedGraphEncoder, ProfileEncoder
+    from ._losses import infonce, siglip
+    from ._pyg import PyGEncoder
 
-__all__ = ["GraphBatch", "info_nce"]
-__getattr__, __dir__ = lazy_names(__name__, {"GraphBatch": ".molecules._graphs", "info_nce": "_losses"})
+__all__ = ["GatedGraphEncoder", "GraphBatch", "ProfileEncoder", "PyGEncoder", "infonce", "siglip"]
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "GatedGraphEncoder": "_encoders",
+        "GraphBatch": "_models",
+        "ProfileEncoder": "_encoders",
+        "PyGEncoder": "_pyg",
+        "infonce": "_losses",
+        "siglip": "_losses",
+    },
+)

@@ -1,56 +1,26 @@
-"""Unit vectors of two views → logits → loss."""
+"""Contrastive losses: unit vectors of two views → a number."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..utils._distributed import process_group
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
-class _Gather(torch.autograd.Function):
-    """Rows of all processes, in the order of their ranks; the gradient goes to the own rows."""
+def infonce(
+    molecules: Tensor, profiles: Tensor, scale: Tensor, groups: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    r"""Symmetric InfoNCE: each molecule has to find its profile in the batch, and each profile its molecule.
 
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        parts = [torch.empty_like(rows) for _ in range(process_group()[1])]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
+    .. math::
+        L = -\frac{1}{2n} \sum_i \left( \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ij}}}
+            + \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ji}}} \right)
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        rank, world_size = process_group()
-        # times their number, because gradients of parameters are averaged over the processes
-        return world_size * gradient.chunk(world_size)[rank]
-
-
-def gather(rows: Tensor) -> Tensor:
-    """Join the rows of all processes that train together, so that the negatives of each count for all.
-
-    Every process then computes the whole loss. The gradient of its own rows, times the number of processes, flows back;
-    averaged over the processes, the gradients of the parameters are those of one process with the joint batch.
-
-    Parameters
-    ----------
-    rows : Tensor, shape (n, d)
-        The same shape in every process.
-
-    Returns
-    -------
-    Tensor, shape (n_processes × n, d)
-        ``rows`` itself without a process group.
-    """
-    return _Gather.apply(rows) if process_group()[1] > 1 else rows
-
-
-def contrastive_logits(molecules: Tensor, profiles: Tensor, scale: Tensor, groups: Tensor) -> Tensor:
-    """Scaled cosines of every molecule against every profile, in float32.
-
-    Off-diagonal pairs of one group are no negatives: they become minus infinity.
+    with :math:`s_{ij}` = scale × cosine. Other rows of the same molecule are not negatives.
 
     Parameters
     ----------
@@ -59,32 +29,69 @@ def contrastive_logits(molecules: Tensor, profiles: Tensor, scale: Tensor, group
     scale : Tensor, shape ()
         1 / temperature.
     groups : Tensor of int64, shape (n,)
-        Identity of each row's molecule.
+        The molecule of each row, as a number.
+    weights : Tensor of float32, shape (n,), optional
+        The sum over i becomes their weighted mean.
 
     Returns
     -------
-    Tensor, shape (n, n)
+    Tensor, shape ()
+
+    References
+    ----------
+    van den Oord, Li, Vinyals, arXiv 1807.03748; in this form Radford et al., arXiv 2103.00020.
     """
-    with torch.autocast(molecules.device.type, enabled=False):
-        logits = scale * (molecules.float() @ profiles.float().T)
-    same = groups[:, None] == groups[None, :]
-    same.fill_diagonal_(False)
-    return logits.masked_fill(same, -torch.inf)
+    logits = _logits(molecules, profiles, scale).masked_fill(_same_molecule(groups), -torch.inf)
+    target = torch.arange(len(logits), device=logits.device)
+    rows = F.cross_entropy(logits, target, reduction="none")
+    columns = F.cross_entropy(logits.T, target, reduction="none")
+    return _mean((rows + columns) / 2, weights)
 
 
-def info_nce(logits: Tensor, weights: Tensor | None = None) -> Tensor:
-    r"""Symmetric InfoNCE: the mean of the cross-entropies of rows and columns with the diagonal as target.
+def siglip(molecules: Tensor, profiles: Tensor, scale: Tensor, groups: Tensor, weights: Tensor | None = None) -> Tensor:
+    r"""Sigmoid loss: each pair of a molecule and a profile is classified by itself.
 
     .. math::
-        L = -\frac{1}{2n} \sum_i \left( \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ij}}}
-            + \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ji}}} \right)
+        L = \frac{1}{n} \sum_{ij} \log \left( 1 + e^{-z_{ij} (s_{ij} + b)} \right)
 
-    With ``weights``, of shape (n,), the sum over i is their weighted mean.
+    with :math:`z_{ii}` = 1 and else −1. Other rows of the same molecule are left out. The paper learns the offset b;
+    here it is −log(n − 1), with which the one match of a row weighs as much as all its other pairs where all cosines
+    are 0.
 
-    van den Oord et al. (arXiv 1807.03748); in this form Radford et al. (arXiv 2103.00020).
+    Parameters
+    ----------
+    molecules, profiles, scale, groups, weights
+        As in :func:`infonce`.
+
+    Returns
+    -------
+    Tensor, shape ()
+
+    References
+    ----------
+    Zhai, Mustafa, Kolesnikov, Beyer. Sigmoid Loss for Language Image Pre-Training, arXiv 2303.15343.
     """
-    target = torch.arange(len(logits), device=logits.device)
-    if weights is None:
-        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-    losses = F.cross_entropy(logits, target, reduction="none") + F.cross_entropy(logits.T, target, reduction="none")
-    return (weights * losses).sum() / (2 * weights.sum())
+    n = len(molecules)
+    logits = _logits(molecules, profiles, scale) - torch.tensor(max(1.0, n - 1.0)).log()
+    sign = 2 * torch.eye(n, device=logits.device) - 1
+    losses = F.softplus(-sign * logits).masked_fill(_same_molecule(groups), 0)
+    return _mean((losses.sum(dim=1) + losses.sum(dim=0)) / 2, weights)
+
+
+LOSSES: dict[str, Loss] = {"infonce": infonce, "siglip": siglip}
+
+
+def _logits(molecules: Tensor, profiles: Tensor, scale: Tensor) -> Tensor:
+    """Scaled cosines of every molecule against every profile, in float32 also under autocast."""
+    with torch.autocast(molecules.device.type, enabled=False):
+        return scale * (molecules.float() @ profiles.float().T)
+
+
+def _same_molecule(groups: Tensor) -> Tensor:
+    """Mark the pairs off the diagonal that are of one molecule."""
+    same = groups[:, None] == groups[None, :]
+    return same.fill_diagonal_(False)
+
+
+def _mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    return losses.mean() if weights is None else (weights * losses).sum() / weights.sum()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
-from ..profiles._filter import ProfileFilter
-from ._plates import Part, PlatePlan, read_part, read_profiles
-from ._store import WELL_COLUMNS, Labels, write_store
+from ._gathered import Gathered
+from ._labels import WELL_COLUMNS, Labels
+from ._parts import read_part, read_profiles
+from ._plan import Finish, PlatePlan
+from ._provenance import provenance_of_build
+from ._repeats import notice_of_repeats, repeated_rows
+from ._store import write_store
 
 _MANY_CLIPPED = 0.01
 # What becomes of a well, in the order of the checks.
@@ -34,213 +35,105 @@ FATES = (
 
 
 @dataclass(frozen=True)
-class Finish:
-    """How the parts become one; the fields are documented at ``build_pairs``."""
+class _PresentPart:
+    """A part whose file was there."""
 
-    columns: str
-    repeated_wells: str
-    max_wells: int | None
-    feature_filter: ProfileFilter | None
+    path: Path
+    features: list[str]
+    n_wells: int
 
 
-class _Gathered:
-    """What all parts say of features and wells, gathered part by part, so that none of them stays in memory.
+@dataclass(frozen=True)
+class _Rows:
+    """What becomes of the wells of all parts, below one another.
 
     Attributes
     ----------
-    files : list of dict
-    totals : Counter
-        Sums of counts and fates.
-    features : list of list of str
-        Of each part; equal ones are one list.
-    sizes : list of int
-        Stored wells of each part.
-    names : set of str
-        What molecules are called.
-    texts : dict of str to list of ndarray of int
-        Codes of the wells of each part, for each column of text.
-    numbers : dict of str to list of ndarray of float32
+    repeated, unwanted, empty, capped : ndarray of bool, shape (n_wells,)
+        Wells that repeat another; those of them that are left out; wells without a value among the features that stay;
+        wells beyond ``max_wells``.
     """
 
-    def __init__(self) -> None:
-        self.files: list[dict[str, Any]] = []
-        self.totals: Counter[str] = Counter()
-        self.features: list[list[str]] = []
-        self.sizes: list[int] = []
-        self.names: set[str] = set()
-        self.texts: dict[str, list[np.ndarray]] = {}
-        self.numbers: dict[str, list[np.ndarray]] = {}
-        self.key_of: dict[str, str] = {}
-        self._codes: dict[str, dict[str, int]] = {}
-        self._place: dict[str, int] = {}
-        self._moments = np.zeros((4, 0))  # count, mean, sum of squares, largest size, over the union of features
+    repeated: np.ndarray
+    unwanted: np.ndarray
+    empty: np.ndarray
+    capped: np.ndarray
 
-    def add(self, part: Part) -> None:
-        """Take a part in."""
-        facts, wells = part.facts, part.wells
-        self.files.append(facts["file"])
-        self.totals.update(facts["counts"] | facts["fates"])
-        self.names.update(facts["names"])
-        same = next((own for own in self.features if own == facts["features"]), facts["features"])
-        self.features.append(same)
-        self.sizes.append(len(wells["smiles"]))
-        self.key_of.update(zip(wells["smiles"].tolist(), wells["key"].tolist(), strict=True))
-        for name, values in wells.items():
-            if name in ("dose", "weight"):
-                self.numbers.setdefault(name, []).append(values)
-            elif name != "key":
-                codes = self._codes.setdefault(name, {})
-                own = [codes.setdefault(text, len(codes)) for text in values.tolist()]
-                self.texts.setdefault(name, []).append(np.array(own, dtype=np.int32))
-        self._add_moments(same, part.moments)
+    @property
+    def stored(self) -> np.ndarray:
+        """Wells that are stored."""
+        return ~(self.unwanted | self.empty | self.capped)
 
-    def _add_moments(self, features: list[str], moments: np.ndarray) -> None:
-        """Chan, Golub and LeVeque's update of means and sums of squares."""
-        for name in features:
-            self._place.setdefault(name, len(self._place))
-        self._moments = np.pad(self._moments, ((0, 0), (0, len(self._place) - self._moments.shape[1])))
-        own = [self._place[name] for name in features]
-        n, mean, scatter, peak = self._moments[:, own]
-        count, part_mean, variance, part_peak = moments
-        total = np.maximum(n + count, 1)
-        delta = part_mean - mean
-        scatter = scatter + count * variance + delta**2 * n * count / total
-        self._moments[:, own] = n + count, mean + delta * count / total, scatter, np.maximum(peak, part_peak)
-
-    def labels(self) -> dict[str, Labels]:
-        """Every column of text that all parts have, its names in order."""
-        labels = {}
-        for name, parts in self.texts.items():
-            if len(parts) == len(self.files):
-                names, place = np.unique(list(self._codes[name]), return_inverse=True)
-                labels[name] = Labels(place[np.concatenate(parts)].astype(np.int32), names)
-        return labels
-
-    def common_features(self, columns: str) -> list[str]:
-        """Features of the store, in the order of the first file."""
-        names = list(self._place)
-        if columns == "union":
-            return names
-        for file, features in zip(self.files, self.features, strict=True):
-            lacking = set(names).difference(features)
-            if lacking and columns == "same":
-                raise ValueError(
-                    f"{file['name']!r} lacks {len(lacking)} feature columns that another file has: "
-                    f"{sorted(lacking)[:10]}. Choose columns with features, or set columns to "
-                    '"intersection" or "union".'
-                )
-            names = [name for name in names if name not in lacking]
-        if not names:
-            raise ValueError("The files have no feature column in common.")
-        return names
-
-    def filtered(self, names: list[str], feature_filter: ProfileFilter | None) -> tuple[list[str], dict[str, int]]:
-        """Which features stay, and how many each rule dropped."""
-        if feature_filter is None:
-            return names, {}
-        n, mean, scatter, peak = self._moments[:, [self._place[name] for name in names]]
-        n_rows = sum(self.sizes)
-        missing = (n_rows - n) / n_rows  # 1 - n / n_rows is above a limit that it should be equal to
-        chosen = clone(feature_filter).fit_statistics(names, missing, mean, scatter / np.maximum(n, 1), peak)
-        if not chosen.support_.any():
-            raise ValueError("The feature_filter leaves no column.")
-        kept = [name for name, support in zip(names, chosen.support_, strict=True) if support]
-        return kept, {rule: len(columns) for rule, columns in chosen.report_.items()}
-
-    def check_batches(self) -> None:
-        """A batch is whitened on its own controls, and only those of one file are known together."""
-        batches = list(self._codes.get("batch", ()))
-        file_of: dict[int, str] = {}
-        for file, codes in zip(self.files, self.texts.get("batch", ()), strict=False):
-            for batch in set(codes.tolist()):
-                other = file_of.setdefault(batch, file["name"])
-                if other != file["name"]:
-                    raise ValueError(
-                        f"The batch {batches[batch]!r} is spread over {other!r} and {file['name']!r}, and a normalizer "
-                        "with whiten needs it in one file: join the plates of a batch, or leave out whiten."
-                    )
+    def fates(self, gathered: Gathered) -> dict[str, int]:
+        """How many wells of all files have each fate."""
+        own = {
+            "repeated": int(self.unwanted.sum()),
+            "without_values": gathered.totals["without_values"] + int(self.empty.sum()),
+            "capped": int(self.capped.sum()),
+            "stored": int(self.stored.sum()),
+        }
+        return {name: own.get(name, gathered.totals[name]) for name in FATES}
 
 
-def assemble(folder: Path, paths: list[Path], finish: Finish, plan: PlatePlan, recipe: dict[str, Any]) -> None:
+def assemble(
+    folder: Path, paths: list[Path], plan: PlatePlan, finish: Finish, recipe: Mapping[str, Any], date: str
+) -> list[str]:
     """Join the parts, in the order of the files, into a store.
 
     Parameters
     ----------
     folder : Path
-        Is made.
+        It is made.
     paths : list of Path
         The parts.
+    plan : PlatePlan
+    finish : Finish
     recipe : dict
         What tells this build from others.
+    date : str
+        Of the build.
+
+    Returns
+    -------
+    list of str
+        What the user should be warned of.
 
     Raises
     ------
     ValueError
         When nothing is left, or the parts do not fit together.
     """
-    gathered, present = _Gathered(), []
-    for path in paths:
-        part = read_part(path)
-        if part.facts["counts"]:  # the file was there
-            gathered.add(part)
-            present.append(path)
-    totals = gathered.totals
-    if not totals["stored"]:
-        raise ValueError(f"No well is left to store: {dict(totals)}.")
+    gathered, parts = _gather(paths)
+    notices = gathered.notices(dict(finish.hold_out))
+    if not gathered.totals["stored"]:
+        raise ValueError(" ".join([f"No well is left to store: {dict(gathered.totals)}.", *notices]))
     if plan.normalizer is not None and plan.normalizer.whiten:
         gathered.check_batches()
     common = gathered.common_features(finish.columns)
-    _warn_of_clipping(totals["values_clipped"] / (totals["stored"] * len(common)), plan.clip)
     names, dropped = gathered.filtered(common, finish.feature_filter)
-    parts = list(zip(present, gathered.features, gathered.sizes, strict=True))
-
     labels = gathered.labels()
     molecule = labels.pop("smiles")
-    repeated = _repeated(labels)
-    if repeated.any() and finish.repeated_wells == "raise":
-        plate, well = (str(labels[name].text()[repeated][0]) for name in ("plate", "well"))
-        raise ValueError(
-            f"{repeated.sum()} rows repeat the plate and the well of another, such as {plate!r}, {well!r}: remove "
-            "them, say with plate_columns what tells plates apart, or set repeated_wells."
-        )
-    unwanted = repeated & (finish.repeated_wells == "first")
-    empty = ~unwanted & ~np.concatenate([_has_values(*part, names) for part in parts])
-    capped = _beyond(molecule.codes, ~(unwanted | empty), finish.max_wells)
-    stored = ~(unwanted | empty | capped)
-    if not stored.any():
-        raise ValueError("No well has a value among the features that are left.")
-    used, molecule_of_row = np.unique(molecule.codes[stored], return_inverse=True)
-    smiles = molecule.names[used].tolist()
-    fates = {
-        "repeated": int(unwanted.sum()),
-        "without_values": totals["without_values"] + int(empty.sum()),
-        "capped": int(capped.sum()),
-        "stored": int(stored.sum()),
-    }
-    report = {
-        "files": len(paths),
-        "missing_files": len(paths) - len(parts),
-        "plates": totals["plates"],
-        "wells": totals["wells"],
-        "fates": {name: fates.get(name, totals[name]) for name in FATES},
-        "repeated_wells": int(repeated.sum()),
-        "molecules": len(smiles),
-        "other_names": len(gathered.names) - len(smiles),
-        "values_clipped": totals["values_clipped"],
-        "values_missing": totals["values_missing"],
-        "features_read": len(set().union(*gathered.features)),
+    rows = _choose_rows(parts, names, labels, molecule, finish)
+    if finish.repeated_wells == "keep":
+        file = np.repeat(np.arange(len(parts)), gathered.sizes)
+        notices.append(notice_of_repeats(rows.repeated, labels, molecule.codes, file, gathered.told_apart_by) or "")
+    notices.append(_notice_of_clipping(gathered, len(common), plan.clip))
+    notices = [notice for notice in notices if notice]
+    stored, molecule = rows.stored, molecule[rows.stored].compact()
+    numbers = {name: np.concatenate(v) for name, v in gathered.numbers.items() if len(v) == len(parts)}
+    report = _report(gathered, rows, len(paths), len(molecule.names)) | {
         "features_dropped": dropped,
         "features": len(names),
+        "notices": notices,
     }
-    numbers = {name: np.concatenate(values) for name, values in gathered.numbers.items() if len(values) == len(parts)}
     folder.mkdir()
     write_store(
         folder,
         _blocks(parts, names, stored, plan.dtype),
         dtype=plan.dtype,
-        smiles=smiles,
-        keys=[gathered.key_of[text] for text in smiles],
-        molecule=molecule_of_row,
+        smiles=molecule.names.tolist(),
+        keys=[gathered.key_of[text] for text in molecule.names.tolist()],
+        molecule=molecule.codes,
         labels={name: labels[name][stored].compact() for name in WELL_COLUMNS if name in labels},
         numbers={name: values[stored] for name, values in numbers.items()},
         header={
@@ -249,17 +142,70 @@ def assemble(folder: Path, paths: list[Path], finish: Finish, plan: PlatePlan, r
             "report": report,
             "recipe": recipe,
             "files": gathered.files,
+            "provenance": provenance_of_build(plan, finish, gathered, report, date),
         },
     )
+    return notices
 
 
-def _warn_of_clipping(share: float, clip: float | None) -> None:
-    if share > _MANY_CLIPPED:
-        warnings.warn(
-            f"{share:.1%} of the values were clipped at {clip}: normalise them, or raise clip.",
-            UserWarning,
-            stacklevel=4,
+def _gather(paths: list[Path]) -> tuple[Gathered, list[_PresentPart]]:
+    """Read all parts but their profiles; leave out those whose file was missing."""
+    gathered, present = Gathered(), []
+    for path in paths:
+        part = read_part(path)
+        if part.facts["counts"]:
+            gathered.add(part)
+            present.append(path)
+    parts = [_PresentPart(*item) for item in zip(present, gathered.features, gathered.sizes, strict=True)]
+    return gathered, parts
+
+
+def _choose_rows(
+    parts: list[_PresentPart], names: list[str], labels: Mapping[str, Labels], molecule: Labels, finish: Finish
+) -> _Rows:
+    repeated = repeated_rows(labels)
+    if repeated.any() and finish.repeated_wells == "raise":
+        plate, well = (str(labels[name].text()[repeated][0]) for name in ("plate", "well"))
+        raise ValueError(
+            f"{repeated.sum()} rows repeat the plate and the well of another, such as {plate!r}, {well!r}: remove "
+            "them, name what tells plates apart with plate_columns, or set repeated_wells."
         )
+    unwanted = repeated & (finish.repeated_wells == "first")
+    empty = ~unwanted & ~np.concatenate([_has_values(part, names) for part in parts])
+    rows = _Rows(repeated, unwanted, empty, _beyond(molecule.codes, ~(unwanted | empty), finish.max_wells))
+    if not rows.stored.any():
+        raise ValueError("No well has a value among the features that are left.")
+    return rows
+
+
+def _report(gathered: Gathered, rows: _Rows, n_files: int, n_molecules: int) -> dict[str, Any]:
+    totals = gathered.totals
+    return {
+        "files": n_files,
+        "missing_files": n_files - len(gathered.files),
+        "plates": totals["plates"],
+        "wells": totals["wells"],
+        "fates": rows.fates(gathered),
+        "controls": dict(gathered.rules),
+        "joins": [
+            {"table": join.table, "on": join.on, "wells": join.wells, "found": join.found}
+            for _, join in sorted(gathered.joins.items())
+        ],
+        "repeated_wells": int(rows.repeated.sum()),
+        "molecules": n_molecules,
+        "other_names": len(gathered.names) - n_molecules,
+        "values_clipped": totals["values_clipped"],
+        "values_missing": totals["values_missing"],
+        "features_read": len(set().union(*gathered.features)),
+        "features_left_out": gathered.left_out,
+    }
+
+
+def _notice_of_clipping(gathered: Gathered, n_features: int, clip: float | None) -> str:
+    share = gathered.totals["values_clipped"] / (gathered.totals["stored"] * n_features)
+    if share <= _MANY_CLIPPED:
+        return ""
+    return f"{share:.1%} of the values were clipped at {clip}: normalise them, or raise clip."
 
 
 def _shared(names: list[str], others: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -272,19 +218,8 @@ def _shared(names: list[str], others: list[str]) -> tuple[np.ndarray, np.ndarray
     return own, theirs
 
 
-def _repeated(labels: Mapping[str, Labels]) -> np.ndarray:
-    """Rows with the plate and the well of an earlier row; none where wells are unknown."""
-    plate, well = labels["plate"], labels.get("well")
-    repeated = np.zeros(len(plate.codes), dtype=bool)
-    if well is not None:
-        place = plate.codes.astype(np.int64) * len(well.names) + well.codes
-        repeated[:] = well.text() != ""
-        repeated[np.unique(place, return_index=True)[1]] = False
-    return repeated
-
-
 def _beyond(molecule: np.ndarray, stored: np.ndarray, limit: int | None) -> np.ndarray:
-    """Rows to leave out so that no molecule has more than ``limit``, those that stay being spread evenly."""
+    """Rows to leave out so that no molecule has more than ``limit``; those that stay are spread evenly."""
     beyond = np.zeros(len(molecule), dtype=bool)
     if limit is None:
         return beyond
@@ -297,23 +232,21 @@ def _beyond(molecule: np.ndarray, stored: np.ndarray, limit: int | None) -> np.n
     return beyond
 
 
-def _has_values(path: Path, features: list[str], n_wells: int, names: list[str]) -> np.ndarray:
-    """Which wells of a part have a value among some features; all had one among the part's."""
-    theirs = _shared(names, features)[1]
-    if len(theirs) == len(features):
-        return np.ones(n_wells, dtype=bool)
-    return np.isfinite(read_profiles(path)[:, theirs]).any(axis=1)
+def _has_values(part: _PresentPart, names: list[str]) -> np.ndarray:
+    """Which wells of a part have a value among some features; all had one among the features of the part."""
+    theirs = _shared(names, part.features)[1]
+    if len(theirs) == len(part.features):
+        return np.ones(part.n_wells, dtype=bool)
+    return np.isfinite(read_profiles(part.path)[:, theirs]).any(axis=1)
 
 
-def _blocks(
-    parts: list[tuple[Path, list[str], int]], names: list[str], stored: np.ndarray, dtype: str
-) -> Iterator[np.ndarray]:
+def _blocks(parts: list[_PresentPart], names: list[str], stored: np.ndarray, dtype: str) -> Iterator[np.ndarray]:
     """Profiles of the rows that are stored, file by file, with the features in their order."""
     first = 0
-    for path, features, n_wells in parts:
-        rows = stored[first : first + n_wells]
-        first += n_wells
-        own, theirs = _shared(names, features)
+    for part in parts:
+        rows = stored[first : first + part.n_wells]
+        first += part.n_wells
+        own, theirs = _shared(names, part.features)
         block = np.full((int(rows.sum()), len(names)), np.nan, dtype=dtype)
-        block[:, own] = read_profiles(path)[rows][:, theirs]
+        block[:, own] = read_profiles(part.path)[rows][:, theirs]
         yield block

@@ -4,79 +4,56 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
-from itertools import chain, compress
+from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..molecules._parse import as_text, check_molecules, unique_molecules
-from ..profiles._scaler import (
-    blocks,
-    check_profiles,
-    feature_columns,
-    frame_to_numpy,
-    has_values,
-    matching_columns,
-)
-from ..tables._files import read_wells
-from ..utils._random import generator
-from ._store import WELL_COLUMNS, Labels, Store, is_store, read_store
+from ..profiles._checks import check_profiles
+from ..profiles._features import describe_columns, feature_matrix
+from ..profiles._moments import blocks, has_values
+from ..tables._frames import as_frame
+from ..tables._read import read_wells
+from ..utils._arrays import as_array
+from ._frames import labels_of_frame, wells_to_keep
+from ._store import Store, read_store
 
-_SPLIT = 0
 _LOG_DOSE = "Log10Dose"
-
-
-def split_molecules(keys: Sequence[str], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split molecules into training and validation so that no key is on both sides.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Connectivity key of each molecule: stereoisomers and salts of one compound stay together.
-
-    Returns
-    -------
-    training, validation : ndarray of int
-        ``validation`` is empty when either part would hold fewer than two keys.
-    """
-    unique, group = np.unique(np.asarray(keys), return_inverse=True)
-    n_validation = round(validation_fraction * len(unique))
-    if n_validation < 2 or len(unique) - n_validation < 2:
-        return np.arange(len(keys)), np.arange(0)
-    chosen = generator(seed, _SPLIT).permutation(len(unique))[:n_validation]
-    held_out = np.isin(group, chosen)
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+# What an object that came out of a pickle does not have before its store is opened.
+_CONTENT = ("feature_names", "_matrix", "_values", "_value_of_row", "_rows", "_columns", "_with_dose", "_store",
+            "_labels", "_numbers", "_digest", "_origin", "_left_out")  # fmt: skip
 
 
 class PairedProfiles:
     """Molecules and their profiles, row by row: an external corpus for ``MoCoPEmbedder(pairs=...)``.
 
-    Immutable: ``copy.deepcopy`` and scikit-learn's ``clone`` return the object itself, so that a grid
-    search does not copy the profiles. A corpus that :func:`mocop_sklearn.build_pairs` has stored
-    (``PairedProfiles.open``) stays on disk, and is sent to other processes as the path that it has.
+    The object is immutable: ``copy.deepcopy`` and scikit-learn's ``clone`` return the object itself, so that a
+    grid search does not copy the profiles. A corpus that :func:`mocop_sklearn.build_pairs` has stored
+    (``PairedProfiles.open``) stays on the disk. Its pickle is a path, which is opened at the first use: a pickled
+    pipeline loads where its corpus is not.
 
-    ``pairs[rows]``, with a mask, numbers or a slice, is a view of some rows without a copy. So hold-outs are
-    scikit-learn's own: ``GroupShuffleSplit().split(pairs.molecules, groups=pairs.plates)``, or with the groups
-    of :mod:`mocop_sklearn.model_selection`.
+    ``pairs[rows]``, with a mask, numbers or a slice, is a view of some rows without a copy. Hold-outs are made
+    by scikit-learn's splitters: ``GroupShuffleSplit().split(pairs.molecules, groups=pairs.plates)``, or with the
+    groups of :mod:`mocop_sklearn.model_selection`.
 
     Parameters
     ----------
     molecules : list, array or Series of str or Mol, shape (n_rows,)
     profiles : array-like of float or DataFrame, shape (n_rows, n_features)
-        Rows of one molecule are its replicates. NaN and infinities are allowed. A float32 array is not
-        copied: leave it as it is afterwards. Of a DataFrame, ``Metadata_Source``, ``Metadata_Batch``,
-        ``Metadata_Plate`` and ``Metadata_Well`` are kept.
+        Rows of one molecule are its replicates. NaN and infinities are allowed, and masked values are missing.
+        A float32 array is not copied and must not be changed afterwards. Of a DataFrame, ``Metadata_Source``,
+        ``Metadata_Batch``, ``Metadata_Plate`` and ``Metadata_Well`` are kept.
     feature_names : sequence of str, default=None
-        Names of the columns, each its own, when ``profiles`` is no DataFrame.
+        Names of the columns when ``profiles`` is not a DataFrame. No name may occur twice.
     sample_weight : array-like of float, shape (n_rows,), default=None
-        Not negative. A row of weight 0 is left out; a molecule's share in the loss is the mean weight of its other
-        rows.
+        Weights, not negative. A row of weight 0 is left out. The share of a molecule in the loss is the mean weight
+        of its other rows.
     doses : array-like of float, shape (n_rows,), default=None
-        Of each row, in any unit, NaN where it is unknown.
+        Dose of each row, in any unit, NaN where it is unknown.
 
     Attributes
     ----------
@@ -86,9 +63,12 @@ class PairedProfiles:
     sources, batches, plates, wells : ndarray of str, shape (n_rows,), or None
     doses, sample_weight : ndarray of float32, shape (n_rows,), or None
     report_ : dict
-        What was read, kept and left out when the corpus was built; empty for one that was not.
+        What was read, kept and left out when the corpus was built; for one that was read from a table, the columns
+        that are not features.
+    provenance : dict
+        Where the profiles come from, as far as it is known.
     digest : str
-        SHA-256 of all the content.
+        SHA-256 of the content.
 
     Examples
     --------
@@ -112,6 +92,7 @@ class PairedProfiles:
     ):
         values = check_molecules(molecules)
         n = len(values)
+        profiles = as_frame(profiles)
         matrix, names = check_profiles(profiles, n)
         self.feature_names = names if feature_names is None else [str(name) for name in feature_names]
         if self.feature_names is not None and len(self.feature_names) != matrix.shape[1]:
@@ -126,7 +107,10 @@ class PairedProfiles:
         self._columns: np.ndarray | None = None
         self._with_dose = False
         self._store: Store | None = None
-        self._labels = _labels_of_frame(profiles)
+        self._left_out: dict[str, str] = {}
+        self._digest: str | None = None
+        self._origin: dict[str, Any] = {}
+        self._labels = labels_of_frame(profiles)
         self._numbers = {
             "dose": _one_per_row(doses, n, "doses"),
             "weight": _one_per_row(sample_weight, n, "sample_weight"),
@@ -136,33 +120,46 @@ class PairedProfiles:
             raise ValueError("sample_weight must be finite, not negative, and not all 0.")
 
     @classmethod
-    def open(cls, path: Any) -> PairedProfiles:
+    def open(cls, path: Any, verify: bool = False) -> PairedProfiles:
         """Open a corpus that ``build_pairs`` or ``mocop build`` has stored.
+
+        Sizes, names and numbers are checked each time. The content is compared with its digest when a file seems to
+        have been written since it was last compared, as after copying the store.
 
         Parameters
         ----------
         path : str or Path
+        verify : bool, default=False
+            Compare the content in any case. This reads all of it.
 
         Raises
         ------
-        FileNotFoundError, ValueError
-            When there is none, or it is damaged or of a newer format.
+        FileNotFoundError
+            When there is no store.
+        ValueError
+            When the store is damaged, or of a newer format.
         """
-        store = read_store(path)
+        return cls._of_store(read_store(path, verify))
+
+    @classmethod
+    def _of_store(cls, store: Store) -> PairedProfiles:
         pairs = cls.__new__(cls)
         pairs.feature_names = list(store.header["feature_names"])
         pairs._matrix = store.profiles
         pairs._values, pairs._value_of_row = store.smiles, store.molecule
-        pairs._rows = pairs._columns = None
+        pairs._rows = pairs._columns = pairs._digest = None
         pairs._with_dose = False
+        pairs._left_out = {}
         pairs._store = store
+        pairs._origin = {}
         pairs._labels = store.labels
         pairs._numbers = {"dose": None, "weight": None} | store.numbers
-        pairs.__dict__["digest"] = store.header["digest"]
         return pairs
 
     @classmethod
-    def from_file(cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None) -> PairedProfiles:
+    def from_file(
+        cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None, controls: str = "keep"
+    ) -> PairedProfiles:
         """Read a parquet or CSV file with one row per well.
 
         Parameters
@@ -171,7 +168,11 @@ class PairedProfiles:
         smiles : str, optional
             The column of structures; by default ``Metadata_SMILES``, ``SMILES`` or the like.
         features : sequence of str, optional
-            The feature columns; by default every numeric one that does not start with ``Metadata_``.
+            Names of feature columns, or patterns like ``Cells_*``; by default those of
+            :func:`mocop_sklearn.profiles.feature_columns`. ``report_`` says why other columns are left out.
+
+        controls : {"keep", "exclude"}
+            Whether the negative controls, by the default rules of ``build_pairs``, are among the rows.
 
         Raises
         ------
@@ -179,24 +180,17 @@ class PairedProfiles:
             When a column is missing. Wells without a structure are left out with a warning that
             counts them.
         """
-        molecules, frame = read_wells(path, smiles)
-        columns = list(features) if features is not None else feature_columns(frame)
-        numeric = set(frame.select_dtypes(["number", "bool"]))
-        missing = [c for c in columns if c not in numeric]
-        if missing or not columns:
-            which = f"{missing[:10]}, or they are not numeric" if missing else "(it has no numeric ones)"
-            raise ValueError(f"{str(path)!r} lacks the feature columns {which}.")
-        named = np.array([isinstance(m, str) and bool(m.strip()) for m in molecules])
-        if not named.all():
-            if not named.any():
-                raise ValueError(f"{str(path)!r} has no row with a structure.")
-            warnings.warn(
-                f"{(~named).sum()} of {len(named)} wells in {str(path)!r} have no structure and are left out.",
-                UserWarning,
-                stacklevel=2,
-            )
-        pairs = cls(list(compress(molecules, named)), frame_to_numpy(frame.loc[named, columns]), columns)
-        pairs._labels = _labels_of_frame(frame[named])
+        structures, frame = read_wells(path, smiles)
+        molecules = frame[structures].tolist()
+        described = describe_columns(frame, not_features=[structures])
+        columns = described.select(features or (), repr(str(path)))
+        if not columns:
+            raise ValueError(f"{str(path)!r} has no features. Its other columns: {described.left_out}.")
+        kept = wells_to_keep(molecules, frame, path, controls)
+        pairs = cls(list(compress(molecules, kept)), feature_matrix(frame[kept], columns), columns)
+        pairs._left_out = described.left_out
+        pairs._labels = labels_of_frame(frame[kept])
+        pairs._origin = {"files": {"count": 1, "bytes": Path(path).stat().st_size, "names": [Path(path).name]}}
         return pairs
 
     # -- content ------------------------------------------------------------------------------
@@ -303,14 +297,55 @@ class PairedProfiles:
     @property
     def report_(self) -> dict[str, Any]:
         """What was read, kept and left out when the corpus was built."""
-        return {} if self._store is None else copy.deepcopy(self._store.header["report"])
+        if self._store is not None:
+            return copy.deepcopy(self._store.header["report"])
+        return {"features_left_out": dict(self._left_out)} if self._left_out else {}
 
-    @cached_property
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the profiles come from, in plain values that JSON can hold.
+
+        ``digest``, ``n_wells``, ``n_molecules`` and ``n_features`` are those of this object. A corpus that was built
+        also has ``files``, ``normalization`` with its method and the rule of its controls, ``features``, ``wells``,
+        ``date``, ``licence`` and ``notes``; otherwise ``normalization`` is None, which means that it is unknown.
+        """
+        if "_absent" in self.__dict__:
+            return copy.deepcopy(self.__dict__["_absent"]["provenance"])
+        # a store that was written in the meantime does not matter to what was read of it
+        stored_digest = None if self._store is None else str(self._store.header["digest"])
+        own = {
+            "digest": self._digest or self._digest_of_content(stored_digest),
+            "n_wells": len(self),
+            "n_molecules": len(self.distinct_molecules()[0]),
+            "n_features": self.n_features,
+        }
+        unknown = {"files": None, "normalization": None}
+        stored = {} if self._store is None else copy.deepcopy(self._store.header["provenance"])
+        return own | unknown | copy.deepcopy(self._origin) | stored
+
+    @property
     def digest(self) -> str:
-        """Digest of the molecules as given, the profiles and their names, and what else a fit may read."""
+        """Digest of the molecules as given, the profiles and their names, and what else a fit may read.
+
+        Raises
+        ------
+        ValueError
+            When the files of a store were written since it was opened.
+        """
+        if "_absent" in self.__dict__:
+            return str(self.__dict__["_absent"]["provenance"]["digest"])
+        stored = None if self._store is None else self._store.digest
+        if self._digest is None:
+            self._digest = self._digest_of_content(stored)
+        return self._digest
+
+    def _digest_of_content(self, stored: str | None) -> str:
+        is_view = self._rows is not None or self._columns is not None or self._with_dose
+        if stored is not None and not is_view:
+            return stored
         sha = hashlib.sha256(repr((len(self), self.n_features, self.feature_names)).encode())
-        if self._store is not None:  # a view: what it is a view of, and which
-            sha.update(self._store.header["digest"].encode())
+        if stored is not None:  # what it is a view of, and which
+            sha.update(stored.encode())
             for array in (self._rows, self._columns):
                 sha.update(b"" if array is None else np.ascontiguousarray(array, dtype=np.int64).data)
             return sha.hexdigest()
@@ -325,6 +360,10 @@ class PairedProfiles:
         return len(self._value_of_row)
 
     def __repr__(self) -> str:
+        if "_absent" in self.__dict__:
+            return f"PairedProfiles({self.__dict__['_absent']['size']}, without its rows)"
+        if "_pickled" in self.__dict__:
+            return f"PairedProfiles(at {str(self.__dict__['_pickled']['path'])!r}, not opened)"
         return f"PairedProfiles({len(self)} rows, {self.n_features} features)"
 
     # -- views and copies ---------------------------------------------------------------------
@@ -381,7 +420,8 @@ class PairedProfiles:
 
     def _view(self) -> PairedProfiles:
         view = object.__new__(type(self))
-        view.__dict__.update({name: value for name, value in self.__dict__.items() if name != "digest"})
+        view.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_digest"})
+        view._digest = None
         return view
 
     def __copy__(self) -> PairedProfiles:
@@ -390,115 +430,57 @@ class PairedProfiles:
     def __deepcopy__(self, memo: Any) -> PairedProfiles:
         return self
 
+    # -- pickles ------------------------------------------------------------------------------
+
+    def without_rows(self) -> PairedProfiles:
+        """Return what a fitted estimator needs of its corpus: digest and provenance, but no rows.
+
+        A stored corpus is returned as it is, because its pickle is a path. Rows of the other kind cannot be read any
+        more; whoever tries is told to give the pairs again.
+        """
+        if self._is_closed or self._store is not None:
+            return self
+        pairs = object.__new__(type(self))
+        size = f"{len(self)} rows, {self.n_features} features"
+        pairs.__dict__["_absent"] = {"provenance": self.provenance, "size": size}
+        return pairs
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether the rows are not at hand, or not yet."""
+        return "_absent" in self.__dict__ or "_pickled" in self.__dict__
+
     def __getstate__(self) -> dict[str, Any]:
-        if self._store is None:
+        if self._is_closed or self._store is None:
             return self.__dict__
         state = {name: self.__dict__[name] for name in ("_rows", "_columns", "_with_dose")}
-        return state | {"path": self._store.path.resolve(), "content": self._store.header["digest"]}
+        state |= {"path": self._store.path.resolve(), "content": self._store.digest}
+        return {"_pickled": state}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "path" in state:
-            pairs = PairedProfiles.open(state["path"])
-            if pairs.digest != state["content"]:
-                raise ValueError(f"{str(state['path'])!r} holds other pairs than when this object was made.")
-            pairs = pairs if state["_rows"] is None else pairs[state["_rows"]]
-            pairs = pairs if state["_columns"] is None else pairs.select_features(state["_columns"])
-            state = (pairs.with_dose() if state["_with_dose"] else pairs).__dict__
-        self.__dict__.update(state)
-
-
-def _labels_of_frame(profiles: Any) -> dict[str, Labels]:
-    """Source, batch, plate and well of the rows of a table."""
-    columns = {name: f"Metadata_{name.title()}" for name in WELL_COLUMNS}
-    known = Counter(map(str, getattr(profiles, "columns", ())))
-    if repeated := [c for c in columns.values() if known[c] > 1]:
-        raise ValueError(f"profiles has more than one column of the names {repeated}. Rename or drop them.")
-    return {name: Labels.of(np.asarray(profiles[c]).astype(str)) for name, c in columns.items() if c in known}
+    def __getattr__(self, name: str) -> Any:
+        """Open the store, when something of it is first asked for after unpickling."""
+        if name not in _CONTENT:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if "_absent" in self.__dict__:
+            raise ValueError(
+                f"{self!r}: a fitted estimator was pickled without the rows of its pairs. To fit it again, set its "
+                "parameter pairs to them, or to a stored corpus."
+            )
+        state = self.__dict__["_pickled"]
+        pairs = PairedProfiles.open(state["path"])
+        if pairs.digest != state["content"]:
+            raise ValueError(f"{str(state['path'])!r} holds other pairs than when this object was made.")
+        pairs = pairs if state["_rows"] is None else pairs[state["_rows"]]
+        pairs = pairs if state["_columns"] is None else pairs.select_features(state["_columns"])
+        self.__dict__.update((pairs.with_dose() if state["_with_dose"] else pairs).__dict__)
+        del self.__dict__["_pickled"]
+        return self.__dict__[name]
 
 
 def _one_per_row(values: Any, n_rows: int, name: str) -> np.ndarray | None:
     if values is None:
         return None
-    array = np.asarray(values, dtype=np.float32)
+    array = np.asarray(as_array(values), dtype=np.float32)
     if array.shape != (n_rows,):
         raise ValueError(f"{name} has shape {array.shape} but there are {n_rows} rows: pass one value per row.")
     return array
-
-
-def open_pairs(path: Any) -> PairedProfiles:
-    """Open a store, or read a table of wells, whichever is at ``path``."""
-    return PairedProfiles.open(path) if is_store(path) else PairedProfiles.from_file(path)
-
-
-def read_pairs(
-    paths: Sequence[Any], smiles: str | None = None, features: Sequence[str] = (), columns: str = "same"
-) -> PairedProfiles:
-    """Read tables of wells, one below the other, or open one store.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-    smiles : str, optional
-        As in :meth:`PairedProfiles.from_file`.
-    features : sequence of str
-        Names of feature columns, or patterns like ``Cells_*``; by default every numeric column that does
-        not start with ``Metadata_``.
-    columns : {"same", "intersection"}
-        Whether files with different features are refused, or the features that all have are taken.
-
-    Returns
-    -------
-    PairedProfiles
-        The features are in the order of the first file.
-
-    Raises
-    ------
-    ValueError
-        When a file cannot be read, or when features are missing.
-    """
-    import pandas as pd
-
-    stores = [path for path in paths if is_store(path)]
-    if stores and len(paths) > 1:
-        raise ValueError(f"{str(stores[0])!r} is a folder: pass one stored corpus alone, or only tables.")
-    if stores:
-        pairs = PairedProfiles.open(stores[0])
-        names = pairs.feature_names or []
-        chosen_names = matching_columns(names, features, repr(str(stores[0])))
-        return pairs.select_features([names.index(name) for name in chosen_names]) if features else pairs
-    tables = [PairedProfiles.from_file(path, smiles) for path in paths]
-    if len(tables) == 1 and not features:
-        return tables[0]
-    chosen = [
-        matching_columns(table.feature_names or [], features, repr(str(path)))
-        for path, table in zip(paths, tables, strict=True)
-    ]
-    for path, names in zip(paths, chosen, strict=True):
-        lacking = sorted(set(chain(*chosen)).difference(names))
-        if lacking and columns == "same":
-            raise ValueError(
-                f"{str(path)!r} lacks {len(lacking)} feature columns that another file has: {lacking[:10]}. Choose "
-                "columns with features, or take those that all files have with columns intersection."
-            )
-    shared = set(chosen[0]).intersection(*chosen)
-    if not shared:
-        raise ValueError("The files have no feature column in common.")
-    names = [name for name in chosen[0] if name in shared]
-    molecules = list(chain(*(table.molecules for table in tables)))
-    profiles = np.empty((len(molecules), len(names)), dtype=np.float32)
-    for table, part in zip(tables, np.split(profiles, np.cumsum([len(table) for table in tables[:-1]])), strict=True):
-        part[:] = table.profiles[:, pd.Index(table.feature_names).get_indexer(names)]
-    pairs = PairedProfiles(molecules, profiles, names)
-    for name in WELL_COLUMNS:
-        labels = [table._labels.get(name) for table in tables]
-        if all(label is not None for label in labels):
-            pairs._labels[name] = Labels.of(np.concatenate([label.text() for label in labels if label is not None]))
-    return pairs
-
-
-def average_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Mean of the rows of each group, shape (n_groups, n_features); groups are numbered from 0 without gaps."""
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
-    counts = np.bincount(group)[:, None].astype(rows.dtype)
-    return np.add.reduceat(rows[order], starts, axis=0) / counts

@@ -1,37 +1,36 @@
-"""The pretraining loop: flat, deterministic, resumable after every epoch."""
+"""Contrastive training: what is trained, one step of it, and how it is validated."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import math
-import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..metrics import retrieval_report
-from ..nn._encoders import Architecture, TwoTower
-from ..nn._losses import contrastive_logits, info_nce
-from ..utils._distributed import of_first_rank, process_group
-from ..utils._random import generator, torch_seed
-from ._batches import Corpus
+from ..nn._losses import LOSSES, Loss
+from ..nn._models import Architecture, TwoTower
+from ..utils._device import autocast
+from ..utils._distributed import average_buffers, average_gradients, gather, of_first_rank, process_group
+from ..utils._random import Stream, generator, torch_integer, torch_seed
+from ..utils._warnings import TrainingInterrupted
+from ._batches import Batch, Corpus
 from ._inference import embed_graphs, embed_profiles
-from ._step import accumulate_gradients
-
-# Purposes of the random generators that hang on one seed.
-_INITIAL_WEIGHTS, _EPOCH = 1, 2
+from ._loop import TrainingState, run_epochs
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained; the meaning of each is documented at ``MoCoPEmbedder``."""
 
+    loss: str | Loss
     temperature: float
     learn_temperature: bool
     replicates: str | int
@@ -45,18 +44,10 @@ class Recipe:
     precision: str
     seed: int
 
-
-@dataclass
-class TrainingState:
-    """All that a run must remember between two epochs."""
-
-    weights: dict[str, Tensor]
-    optimizer: dict[int, dict[str, Tensor]]
-    best_weights: dict[str, Tensor]
-    best_score: float = -math.inf
-    best_epoch: int = 0
-    epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    @property
+    def loss_function(self) -> Loss:
+        """The loss itself, also where it was given by name."""
+        return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
 
 
 def train(
@@ -73,7 +64,7 @@ def train(
 ) -> TrainingState:
     """Pretrain a two-tower model by contrasting molecules with their profiles.
 
-    In a process group (torch.distributed) all processes call it with the same arguments; each computes its share of
+    In a process group (torch.distributed) all processes call it with the same arguments. Each computes its share of
     every batch, the first validates and saves, and all return the same state.
 
     Parameters
@@ -94,116 +85,191 @@ def train(
     """
     rank, _ = process_group()
     with torch_seed(device):
-        torch.manual_seed(int(generator(recipe.seed, _INITIAL_WEIGHTS).integers(2**62)))
-        model = TwoTower(architecture, recipe.temperature)
-        if initial_weights is not None:
-            model.load_state_dict(initial_weights)
-            if not recipe.learn_temperature:
-                model.log_scale.data.fill_(-math.log(recipe.temperature))
-        model.to(device)
-        model.log_scale.requires_grad_(recipe.learn_temperature)
-        if not recipe.train_heads:
-            model.molecule_head.requires_grad_(False)
-            model.profile_head.requires_grad_(False)
-        groups = _parameter_groups(model, recipe.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-        if resume_from is None:
-            state = TrainingState(model.state_dict(), {}, _cpu_copy(model.state_dict()))
-        else:
-            state = resume_from
-            model.load_state_dict(state.weights)
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
-
-        training = training.to(device)
-        replicates = recipe.replicates
+        torch.manual_seed(torch_integer(generator(recipe.seed, Stream.INITIAL_WEIGHTS)))
+        model = _initial_model(architecture, recipe, initial_weights).to(device)
+        optimizer = _optimizer(model, recipe)
+        state = TrainingState.of(model) if resume_from is None else resume_from
+        training, replicates = training.to(device), recipe.replicates
         if replicates == "mean":
             training, replicates = training.averaged(), "sample"
-        if validation is not None:
-            validation = validation.averaged()
         n_batches, _ = training.n_batches(recipe.batch_size)
-        n_steps = recipe.max_epochs * n_batches
-        progress = tqdm(range(state.epoch, recipe.max_epochs), initial=state.epoch, total=recipe.max_epochs,
-                        desc="MoCoP", unit="epoch", disable=not verbose or rank > 0)  # fmt: skip
         try:
-            for epoch in progress:
-                if out_of_patience(state, recipe.patience):
-                    break
-                started = time.perf_counter()
-                rng = generator(recipe.seed, _EPOCH, epoch)
-                torch.manual_seed(int(rng.integers(2**62)) + rank)  # dropout differs between processes
-                losses = []
-                waiting = 0.0
-                model.train()
-                batches = training.batches(rng, recipe.batch_size, replicates)
-                for i in range(n_batches):
-                    learning_rate = recipe.learning_rate * _schedule(
-                        epoch * n_batches + i, n_steps, recipe.warmup_fraction
-                    )
-                    for group in optimizer.param_groups:
-                        group["lr"] = learning_rate
-                    asked = time.perf_counter()
-                    batch = next(batches)
-                    waiting += time.perf_counter() - asked
-                    optimizer.zero_grad(set_to_none=True)
-                    weights = None if training.weights is None else training.weights[batch.molecules]
-                    losses.append(accumulate_gradients(model, batch, weights, device, recipe.precision))
-                    optimizer.step()
-                mean_loss = float(torch.stack(losses).mean())
-                if not math.isfinite(mean_loss):
-                    raise ValueError(
-                        f"The loss became {mean_loss} in epoch {epoch + 1}. Lower learning_rate, raise temperature, or "
-                        "see to it that profile_transformer scales and clips."
-                    )
-                check_weights(model, epoch + 1)
-                row = {
-                    "epoch": epoch + 1,
-                    "loss": mean_loss,
-                    "learning_rate": learning_rate,
+            run_epochs(
+                model,
+                optimizer,
+                state,
+                seed=recipe.seed,
+                max_epochs=recipe.max_epochs,
+                batches=lambda rng: training.batches(rng, recipe.batch_size, replicates),
+                step=partial(_step, model, training.weights, recipe, device),
+                schedule=lambda epoch, i: _schedule(
+                    epoch * n_batches + i, recipe.max_epochs * n_batches, recipe.warmup_fraction
+                ),
+                validate=_validation(model, validation, device, recipe),
+                describe=lambda: {
+                    "learning_rate": float(optimizer.param_groups[0]["lr"]),
                     "temperature": float((-model.log_scale.detach()).exp()),
-                }
-                if validation is not None:
-                    row |= of_first_rank(_validate(model, validation, device, recipe) if rank == 0 else None)
-                _finish_epoch(state, model, optimizer, row)
-                row |= {"seconds": time.perf_counter() - started, "seconds_waiting": waiting}
-                progress.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "validation_score") if name in row})
-                if save is not None and rank == 0:
-                    save(state)
-        except KeyboardInterrupt:
-            warnings.warn(
-                f"Training was interrupted in epoch {state.epoch + 1} of {recipe.max_epochs}; the weights of epoch "
-                f"{state.best_epoch} are kept.",
-                RuntimeWarning,
-                stacklevel=2,
+                },
+                patience=recipe.patience,
+                save=save if rank == 0 else None,
+                rank=rank,
+                label="MoCoP",
+                verbose=verbose and rank == 0,
+                remedy="Lower learning_rate, raise temperature, or use a profile_transformer that scales and clips.",
             )
-        finally:
-            progress.close()
+        except KeyboardInterrupt:
+            warnings.warn(_interrupted(state, recipe.max_epochs), TrainingInterrupted, stacklevel=2)
     return state
 
 
-def _parameter_groups(model: TwoTower, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for all but the logit scale, whose size is meant."""
+def _initial_model(architecture: Architecture, recipe: Recipe, initial_weights: dict[str, Tensor] | None) -> TwoTower:
+    model = TwoTower(architecture, recipe.temperature)
+    if initial_weights is not None:
+        model.load_state_dict(initial_weights)
+        if not recipe.learn_temperature:
+            model.log_scale.data.fill_(-math.log(recipe.temperature))
+    model.log_scale.requires_grad_(recipe.learn_temperature)
+    model.molecule_head.requires_grad_(recipe.train_heads)
+    model.profile_head.requires_grad_(recipe.train_heads)
+    return model
+
+
+def _optimizer(model: TwoTower, recipe: Recipe) -> torch.optim.Optimizer:
+    """Do not decay the logit scale: its magnitude is meaningful."""
     decayed = [p for name, p in model.named_parameters() if name != "log_scale"]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": [model.log_scale], "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": [model.log_scale], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+
+
+def _interrupted(state: TrainingState, max_epochs: int) -> str:
+    return (
+        f"Training was interrupted in epoch {state.epoch + 1} of {max_epochs}; the weights of epoch "
+        f"{state.best_epoch} are kept."
+    )
 
 
 def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:
-    """Factor of the learning rate: linear warm-up, then a cosine to zero."""
+    """Factor of the learning rate: a linear warm-up, then a cosine to zero."""
     warmup = warmup_fraction * n_steps
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, n_steps - warmup)))
 
 
-def check_weights(model: nn.Module, epoch: int) -> None:
-    """Raise ``ValueError`` when a weight is no longer finite; the last step of an epoch shows in no loss."""
-    if not all(bool(p.isfinite().all()) for p in model.parameters()):
-        raise ValueError(f"Weights became infinite or NaN in epoch {epoch}. Lower learning_rate.")
+# ---------------------------------------------------------------------------------------------
+# One step: a batch of any size, over any number of processes → gradients
+# ---------------------------------------------------------------------------------------------
 
 
-def out_of_patience(state: TrainingState, patience: int | None) -> bool:
-    """Whether the last ``patience`` epochs brought no better validation score."""
-    return patience is not None and state.epoch - state.best_epoch >= patience
+def _step(model: TwoTower, weights: Tensor | None, recipe: Recipe, device: torch.device, batch: Batch) -> Tensor:
+    own = None if weights is None else weights[batch.molecules]
+    return accumulate_gradients(model, batch, own, device, recipe.precision, recipe.loss_function)
+
+
+def accumulate_gradients(
+    model: TwoTower, batch: Batch, weights: Tensor | None, device: torch.device, precision: str, loss_function: Loss
+) -> Tensor:
+    """Compute the loss of a batch and leave its gradients in the parameters.
+
+    The loss sees all rows of the batch, those of other processes too.
+
+    Parameters
+    ----------
+    batch : Batch
+    weights : Tensor of float32, shape (n,), or None
+        Of the rows of the whole batch.
+    loss_function : callable
+        As :func:`mocop_sklearn.nn.infonce`.
+
+    Returns
+    -------
+    Tensor, shape ()
+        The same in every process.
+
+    Raises
+    ------
+    ValueError
+        When the loss is not one number.
+    """
+
+    def loss_of(molecules: Tensor, profiles: Tensor) -> Tensor:
+        scale = model.log_scale.exp()
+        loss = loss_function(gather(molecules), gather(profiles), scale, batch.molecules, weights)
+        if not isinstance(loss, Tensor) or loss.ndim:
+            shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
+            raise ValueError(f"loss must return one number, a Tensor of shape (), but it returned the {shape}.")
+        return loss
+
+    if len(batch.passes) == 1:
+        with autocast(device, precision):
+            molecules, profiles = model(*batch.passes[0])
+        loss = loss_of(molecules, profiles)
+        loss.backward()
+    else:
+        loss = _cached_gradients(model, batch, device, precision, loss_of)
+    average_gradients(model.parameters())
+    average_buffers(model.buffers())
+    return loss.detach()
+
+
+def _cached_gradients(
+    model: TwoTower,
+    batch: Batch,
+    device: torch.device,
+    precision: str,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Send a batch through the network twice, so that the backward pass holds one part of it at a time.
+
+    Gradient caching, Gao et al. (arXiv 2101.06983), section 3.2. Statistics that layers keep, as BatchNorm does, are
+    updated in the second pass only.
+    """
+    seeds = torch.randint(2**62, (len(batch.passes),)).tolist()
+
+    def vectors_of(i: int) -> tuple[Tensor, Tensor]:
+        with torch_seed(device), autocast(device, precision):  # dropout must be alike both times
+            torch.manual_seed(seeds[i])
+            return model(*batch.passes[i])
+
+    with torch.no_grad(), _kept_buffers(model):
+        parts = [vectors_of(i) for i in range(len(seeds))]
+    molecules, profiles = (torch.cat(vectors).requires_grad_() for vectors in zip(*parts, strict=True))
+    loss = loss_of(molecules, profiles)
+    loss.backward()
+    sizes = [len(part[0]) for part in parts]
+    assert molecules.grad is not None
+    assert profiles.grad is not None
+    gradients = zip(molecules.grad.split(sizes), profiles.grad.split(sizes), strict=True)
+    for i, of_pass in enumerate(gradients):
+        torch.autograd.backward(vectors_of(i), of_pass)
+    return loss
+
+
+@contextlib.contextmanager
+def _kept_buffers(model: nn.Module) -> Iterator[None]:
+    """Undo what the block does to the statistics that layers keep."""
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    yield
+    for name, buffer in model.named_buffers():
+        buffer.copy_(before[name])
+
+
+# ---------------------------------------------------------------------------------------------
+# Validation
+# ---------------------------------------------------------------------------------------------
+
+
+def _validation(
+    model: TwoTower, validation: Corpus | None, device: torch.device, recipe: Recipe
+) -> Callable[[], dict[str, float]] | None:
+    if validation is None:
+        return None
+    averaged = validation.averaged()
+    rank, _ = process_group()
+    return lambda: of_first_rank(_validate(model, averaged, device, recipe) if rank == 0 else None)
 
 
 def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe: Recipe) -> dict[str, float]:
@@ -217,28 +283,10 @@ def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe:
     n_batches = max(1, len(molecules) // recipe.batch_size)
     for i in range(n_batches):  # every n-th: neighbours in the corpus may be alike
         m, p = torch.from_numpy(molecules[i::n_batches]), torch.from_numpy(profiles[i::n_batches])
-        losses.append(float(info_nce(contrastive_logits(m, p, scale, torch.arange(len(m))))))
+        losses.append(float(recipe.loss_function(m, p, scale, torch.arange(len(m)), None)))
     return {
         "validation_loss": float(np.mean(losses)),
         "validation_score": 1 - 2 * report["normalized_rank"],
         "validation_top1": report["top1"],
         "validation_top10": report["top10"],
     }
-
-
-def _finish_epoch(
-    state: TrainingState, model: TwoTower, optimizer: torch.optim.Optimizer, row: dict[str, float]
-) -> None:
-    state.epoch += 1
-    state.history.append(row)
-    state.weights = model.state_dict()
-    state.optimizer = optimizer.state_dict()["state"]
-    score = row.get("validation_score", -math.inf)
-    if score > state.best_score or "validation_score" not in row:
-        state.best_score = score
-        state.best_epoch = state.epoch
-        state.best_weights = _cpu_copy(model.state_dict())
-
-
-def _cpu_copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: copy.deepcopy(w.detach().cpu()) for name, w in weights.items()}

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..molecules._featurize import FeaturizedMolecules, featurize
 from ..molecules._graphs import MoleculeGraphs
 from ..molecules._parse import Standardize
-from ..nn._encoders import SideBySide, TwoTower
+from ..nn._models import SideBySide, TwoTower
 from ..utils._device import autocast
 from ..utils._parallel import ahead, results
 
@@ -108,9 +108,11 @@ def embed_graphs(
     parts = [torch.empty(0, network.width)]
     for rows in _batches_by_atoms(graphs):
         graph = graphs.take(rows).to(device).collate()
-        lengths = F.pad(graph.atoms_per_molecule, (0, -len(rows) % _MOLECULES_MULTIPLE))
+        if network.takes_empty_molecules:
+            lengths = F.pad(graph.atoms_per_molecule, (0, -len(rows) % _MOLECULES_MULTIPLE))
+            graph = replace(graph, atoms_per_molecule=lengths)
         with autocast(device, precision):
-            z = network(replace(graph, atoms_per_molecule=lengths))[: len(rows)]
+            z = network(graph)[: len(rows)]
         parts.append(z.float().cpu())
     return torch.cat(parts).numpy()
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import assert_all_finite
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 from ..utils._arrays import as_array
+from ..utils._sklearn import is_pandas_na, is_scalar_nan
 
 
 def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return labels of shape (n,) or (n, tasks > 1) and, of the same shape, which of them were measured.
 
-    What a sparse matrix does not store was not measured.
+    What a sparse matrix does not store, and what is masked, was not measured.
     """
+    mask = np.ma.getmaskarray(y) if isinstance(y, np.ma.MaskedArray) else None
     if sp.issparse(y):
         y = _stored(y)
     if y is None:
@@ -31,6 +33,7 @@ def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"y must have the shape (n_samples,) or (n_samples, n_tasks), got {labels.shape}.")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+        mask = None if mask is None else mask[:, 0]
     if labels.dtype.kind == "f":
         measured = ~np.isnan(labels)
     elif labels.dtype.kind == "O":
@@ -38,6 +41,8 @@ def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
         measured = np.array(known, dtype=bool).reshape(labels.shape)
     else:
         measured = np.ones(labels.shape, dtype=bool)
+    if mask is not None:
+        measured &= ~mask
     if missing is not None and not is_scalar_nan(missing):
         marker = missing
         if labels.dtype.kind == "f" and isinstance(missing, Real):
@@ -79,16 +84,33 @@ def plain_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def numeric_labels(labels: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Targets in double precision, 0 where not measured."""
+    """Return targets in double precision, 0 where not measured.
+
+    Raises
+    ------
+    ValueError
+        Naming the first row that does not hold a finite number.
+    """
     if labels.dtype.kind in "cmM":
         raise ValueError(f"y must hold real numbers, got the type {labels.dtype}.")
     numbers = np.zeros(labels.shape)
-    try:
-        numbers[measured] = labels[measured].astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"y must hold numbers: {error}") from error
+    if labels.dtype.kind in "biuf":
+        numbers[measured] = labels[measured]
+    else:
+        for place in zip(*np.nonzero(measured), strict=True):
+            numbers[place] = _number(labels[place], place)
     assert_all_finite(numbers, input_name="y")
     return numbers
+
+
+def _number(value: Any, place: tuple[Any, ...]) -> float:
+    where = f"row {int(place[0])}" + (f", column {int(place[1])}" if len(place) > 1 else "")
+    if isinstance(value, str) or not isinstance(value, (Real, Decimal)):
+        raise ValueError(f"y must hold numbers, but {where} holds {value!r}, a {type(value).__name__}.")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"y must hold numbers, but the one in {where} is too large for a float.") from error
 
 
 def weighted_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

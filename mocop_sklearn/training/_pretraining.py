@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,31 @@ import torch
 from sklearn.base import clone
 
 from ..model_file._model import PretrainedModel, as_tensors
-from ..molecules._featurize import featurize
+from ..model_file._statistics import statistics_of
+from ..molecules._featurize import FeaturizedMolecules, featurize
+from ..molecules._graphs import MoleculeGraphs
 from ..molecules._parse import report_invalid
-from ..nn._encoders import Architecture
-from ..pairs._pairs import PairedProfiles, split_molecules
-from ..profiles._scaler import ProfileScaler, blocks
-from ..utils._random import generator
+from ..nn._models import Architecture
+from ..pairs._grouping import split_molecules
+from ..pairs._pairs import PairedProfiles
+from ..profiles._moments import blocks
+from ..profiles._scaler import ProfileScaler
+from ..utils._random import Stream, generator
 from ._batches import Corpus, StreamedProfiles
-from ._contrastive import Recipe, TrainingState, out_of_patience, train
-from ._state import read_state, write_state
+from ._contrastive import Recipe, train
+from ._loop import TrainingState, read_state, state_saver
 
 _FIT_BYTES = 2**29  # of profiles that a transformer is fitted on
 _RESIDENT_BYTES = 2**30  # of transformed profiles that are held in memory
-_FIT_ROWS = 3  # purpose of a random generator
 
 
 @dataclass(frozen=True)
 class Job:
-    """One pretraining, all its inputs."""
+    """All inputs of one pretraining."""
 
     source: PairedProfiles
     start: PretrainedModel | None
-    architecture: dict[str, Any]
+    architecture: Architecture  # without the width of the profiles, which the transformer decides
     recipe: Recipe
     profile_transformer: Any
     standardize: Any
@@ -50,7 +51,7 @@ class Job:
 
 
 class Interrupted(Exception):
-    """The user cut a training short; raised with the model so far, so that no cache keeps it for the whole."""
+    """The user ended a training early; raised with the model so far, so that no cache keeps it for the whole."""
 
     def __init__(self, model: PretrainedModel):
         super().__init__(model)
@@ -68,60 +69,23 @@ def pretrain(job: Job) -> PretrainedModel:
         When training ended before its time.
     """
     job, resumed = _resume(job)
-    source = job.source
-    if job.recipe.replicates == "source" and source.source_codes is None:
-        raise ValueError('replicates="source" needs pairs that name the source of each row (Metadata_Source).')
-    texts, text_of_row = source.distinct_molecules()
-    found = featurize(texts, job.architecture["featurizer"], job.standardize, identify=True, n_jobs=job.n_jobs)
-    graph_of_row = found.graph_of_value[text_of_row]
-    bad = np.flatnonzero(graph_of_row < 0).tolist()
-    if bad:
-        report_invalid(source.molecules, {row: found.reasons[text_of_row[row]] for row in bad}, job.invalid)
-    usable = (graph_of_row >= 0) & _has_values(source, job.invalid)
-    if source.sample_weight is not None:
-        usable &= source.sample_weight > 0
-
-    # replicates are the rows of one canonical SMILES
-    smiles = np.asarray(found.smiles, dtype=object)
-    _, first, molecule_of_graph = np.unique(smiles, return_index=True, return_inverse=True)
-    molecule_of_row = np.full(len(source), -1)
-    used, molecule_of_row[usable] = np.unique(molecule_of_graph[graph_of_row[usable]], return_inverse=True)
-    if len(used) < 2:
-        raise ValueError(
-            f"Contrastive training needs at least two different molecules, but X holds {len(used)} "
-            f"(n_samples={len(source)}, of which {usable.sum()} usable)."
-        )
-    graphs = found.graphs.take(torch.from_numpy(first[used]))
-    keys = np.asarray(found.keys, dtype=str)[first[used]]
-    training, validation = split_molecules(keys, job.validation_fraction, job.recipe.seed)
-
-    position = np.full((2, len(used) + 1), -1)  # within each part; the last, for rows left out, stays -1
-    for part, molecules in enumerate((training, validation)):
-        position[part, molecules] = np.arange(len(molecules))
-    transformer = _fit_transformer(job, np.flatnonzero(position[0, molecule_of_row] >= 0))
-    profiles = _transformed(source, transformer, usable)
-
-    def corpus(molecules: np.ndarray, part: int) -> Corpus:
-        return Corpus.from_rows(
-            graphs.take(torch.from_numpy(molecules)),
-            profiles,
-            position[part, molecule_of_row],
-            source_of_row=source.source_codes,
-            weight_of_row=source.sample_weight,
-        )
-
+    molecules = _distinct_molecules(job)
+    training, validation = split_molecules(molecules.keys.tolist(), job.validation_fraction, job.recipe.seed)
+    training_rows = np.flatnonzero(np.isin(molecules.of_row, training))
+    transformer, statistics = _fit_transformer(job, training_rows)
+    profiles = _transformed(job.source, transformer, molecules.of_row >= 0)
     architecture = (
-        job.start.architecture if job.start else Architecture(**job.architecture, n_profile_features=profiles.shape[1])
+        job.start.architecture if job.start else replace(job.architecture, n_profile_features=profiles.shape[1])
     )
     state = train(
         architecture,
         job.recipe,
-        corpus(training, 0),
-        corpus(validation, 1) if len(validation) else None,
+        _corpus(job.source, molecules, training, profiles),
+        _corpus(job.source, molecules, validation, profiles) if len(validation) else None,
         device=job.device,
         initial_weights=as_tensors(job.start.weights) if job.start else None,
         resume_from=resumed,
-        save=_state_writer(job),
+        save=state_saver(job.checkpoint, job.recipe.seed) if job.checkpoint else None,
         verbose=job.verbose,
     )
     model = PretrainedModel(
@@ -129,21 +93,78 @@ def pretrain(job: Job) -> PretrainedModel:
         weights={name: w.numpy() for name, w in state.best_weights.items()},
         standardize=job.standardize,
         profile_transformer=transformer,
-        profile_features=source.feature_names,
-        n_profile_columns=source.n_features,
-        molecule_keys=sorted({*keys.tolist(), *(job.start.molecule_keys if job.start else ())}),
+        profile_features=job.source.feature_names,
+        n_profile_columns=job.source.n_features,
+        molecule_keys=sorted({*molecules.keys.tolist(), *(job.start.molecule_keys if job.start else ())}),
         history=state.history,
         n_iter=state.epoch,
-        best_score=state.best_score if len(validation) else float("nan"),
+        best_score=state.best_score,
         parameters=job.parameters,
+        provenance=job.start.provenance if job.start else job.source.provenance,
+        profile_statistics=statistics,
     )
-    if state.epoch < job.recipe.max_epochs and not out_of_patience(state, job.recipe.patience):
+    if state.epoch < job.recipe.max_epochs and not state.is_out_of_patience(job.recipe.patience):
         raise Interrupted(model)
     return model
 
 
+# ---------------------------------------------------------------------------------------------
+# Molecules
+# ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Molecules:
+    """The distinct molecules of a source that can be trained on.
+
+    Attributes
+    ----------
+    graphs : MoleculeGraphs
+    keys : ndarray of str, shape (n_molecules,)
+        Connectivity keys.
+    of_row : ndarray of int, shape (n_rows,)
+        The molecule of each row; -1 for a row that cannot be used.
+    """
+
+    graphs: MoleculeGraphs
+    keys: np.ndarray
+    of_row: np.ndarray
+
+
+def _distinct_molecules(job: Job) -> _Molecules:
+    """Featurise the molecules of all rows; the replicates of a molecule are the rows of one canonical SMILES."""
+    source = job.source
+    if job.recipe.replicates == "source" and source.source_codes is None:
+        raise ValueError('replicates="source" needs pairs that name the source of each row (Metadata_Source).')
+    texts, text_of_row = source.distinct_molecules()
+    found = featurize(texts, job.architecture.featurizer, job.standardize, identify=True, n_jobs=job.n_jobs)
+    graph_of_row = found.graph_of_value[text_of_row]
+    usable = _usable_rows(job, found, text_of_row)
+    smiles = np.asarray(found.smiles, dtype=object)
+    _, first, molecule_of_graph = np.unique(smiles, return_index=True, return_inverse=True)
+    of_row = np.full(len(source), -1)
+    used, of_row[usable] = np.unique(molecule_of_graph[graph_of_row[usable]], return_inverse=True)
+    if len(used) < 2:
+        raise ValueError(
+            f"Contrastive training needs at least two different molecules, but X holds {len(used)} "
+            f"(n_samples={len(source)}, of which {usable.sum()} can be used)."
+        )
+    keys = np.asarray(found.keys, dtype=str)[first[used]]
+    return _Molecules(found.graphs.take(torch.from_numpy(first[used])), keys, of_row)
+
+
+def _usable_rows(job: Job, found: FeaturizedMolecules, text_of_row: np.ndarray) -> np.ndarray:
+    """Mark the rows with a molecule, a profile and a weight above 0; the others are reported."""
+    source = job.source
+    valid = found.graph_of_value[text_of_row] >= 0
+    reasons = {row: found.reasons[text_of_row[row]] for row in np.flatnonzero(~valid).tolist()}
+    report_invalid(source.molecules if reasons else [], reasons, job.invalid)
+    usable = valid & _has_values(source, job.invalid)
+    return usable if source.sample_weight is None else usable & (source.sample_weight > 0)
+
+
 def _has_values(source: PairedProfiles, invalid: str) -> np.ndarray:
-    """Which rows hold at least one finite value; the others are reported like bad molecules."""
+    """Mark the rows with at least one finite value; the others are reported like bad molecules."""
     has_values = source.has_values()
     if not has_values.all():
         bad = np.flatnonzero(~has_values)
@@ -154,21 +175,45 @@ def _has_values(source: PairedProfiles, invalid: str) -> np.ndarray:
     return has_values
 
 
-def _fit_transformer(job: Job, training_rows: np.ndarray) -> Any:
-    """Fit the profile transformer on training rows only, a random part of them where all are too many for memory."""
+def _corpus(
+    source: PairedProfiles, molecules: _Molecules, part: np.ndarray, profiles: torch.Tensor | StreamedProfiles
+) -> Corpus:
+    """Return the molecules of one part, training or validation, with the rows that are theirs."""
+    position = np.full(len(molecules.keys) + 1, -1)  # within the part; the last, for rows left out, stays -1
+    position[part] = np.arange(len(part))
+    return Corpus.from_rows(
+        molecules.graphs.take(torch.from_numpy(part)),
+        profiles,
+        position[molecules.of_row],
+        source_of_row=source.source_codes,
+        weight_of_row=source.sample_weight,
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Profiles
+# ---------------------------------------------------------------------------------------------
+
+
+def _fit_transformer(job: Job, training_rows: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
+    """Fit the profile transformer on training rows only, a random part of them where all are too many for memory.
+
+    The statistics of these rows, before the transformer, come with it.
+    """
     if job.start is not None:
-        return job.start.profile_transformer
+        return job.start.profile_transformer, job.start.profile_statistics
     default = job.profile_transformer is None
     transformer = ProfileScaler(n_components=64) if default else clone(job.profile_transformer)
     most = max(1, _FIT_BYTES // (4 * job.source.n_features))
+    rng = generator(job.recipe.seed, Stream.TRANSFORMER_ROWS)
     if len(training_rows) > most:
-        chosen = generator(job.recipe.seed, _FIT_ROWS).choice(len(training_rows), most, replace=False)
-        training_rows = training_rows[np.sort(chosen)]
-    return transformer.fit(job.source.read(training_rows))
+        training_rows = training_rows[np.sort(rng.choice(len(training_rows), most, replace=False))]
+    profiles = job.source.read(training_rows)
+    return transformer.fit(profiles), statistics_of(profiles, rng)
 
 
 def _transformed(source: PairedProfiles, transformer: Any, usable: np.ndarray) -> torch.Tensor | StreamedProfiles:
-    """Profiles after the transformer: in memory, or where that would be too large, as they are drawn."""
+    """Return the transformed profiles: in memory, or where that would be too large, as they are drawn."""
 
     def read(rows: np.ndarray) -> np.ndarray:
         return apply_transformer(transformer, source.read(rows))
@@ -184,7 +229,7 @@ def _transformed(source: PairedProfiles, transformer: Any, usable: np.ndarray) -
 
 
 def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
-    """Transform profiles and check that what comes out can be trained on."""
+    """Transform profiles and check that the result can be trained on."""
     scaled = transformer.transform(profiles)
     scaled = np.require(scaled.toarray() if hasattr(scaled, "toarray") else scaled, np.float32, ["C", "W"])
     if scaled.ndim != 2 or len(scaled) != len(profiles) or not np.isfinite(scaled).all():
@@ -201,12 +246,8 @@ def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------
 
 
-def _state_writer(job: Job) -> Callable[[TrainingState], None] | None:
-    return None if job.checkpoint is None else partial(write_state, job.checkpoint, job.recipe.seed)
-
-
 def _resume(job: Job) -> tuple[Job, TrainingState | None]:
-    """Return the job with the seed of its checkpoint, and the state there, if there is one to go on from."""
+    """Return the job with the seed of its checkpoint, and the state to continue from, if there is one."""
     if not job.resume or job.checkpoint is None or not job.checkpoint.exists():
         return job, None
     seed, state = read_state(job.checkpoint)

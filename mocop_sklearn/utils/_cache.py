@@ -1,11 +1,13 @@
-"""A cache of results that processes share."""
+"""A cache of results that processes share; its entries are plain files, not pickles."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import pickle
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,27 @@ from ._distributed import of_first_rank, process_group
 from ._files import atomic_write
 
 
+@dataclass(frozen=True)
+class Entry:
+    """How one kind of result is kept.
+
+    Attributes
+    ----------
+    suffix : str
+        Of the file's name.
+    write : callable
+        Maps a result and a path to nothing; ``TypeError`` says that a result cannot be written.
+    read : callable
+        Maps a path to a result; ``ValueError`` or ``OSError`` says that the file is damaged.
+    """
+
+    suffix: str
+    write: Callable[[Any, Path], None]
+    read: Callable[[Path], Any]
+
+
 def digest_of_pickle(content: Any) -> str:
-    """Digest of anything that can be pickled; of functions, by their names.
+    """Return a digest of anything that can be pickled; of functions, by their names.
 
     Raises
     ------
@@ -35,40 +56,60 @@ def digest_of_pickle(content: Any) -> str:
         ) from error
 
 
-def once(memory: Any, key: str, function: Callable[..., Any], *args: Any) -> Any:
+def once(memory: Any, key: str, entry: Entry, function: Callable[..., Any], *args: Any) -> Any:
     """Call ``function(*args)`` once per ``key``, among all processes that share the cache ``memory``.
+
+    An entry that is damaged is computed again. A result that cannot be kept is returned with a warning.
 
     Parameters
     ----------
     memory : None, str, Path or joblib.Memory
     key : str
         Digest of everything that decides the result.
+    entry : Entry
     """
     memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
     store = getattr(memory, "store_backend", None)
     if store is None:
         return function(*args)
-    # Memory.cache also compares the source of functions, and evaluates again where another process left none: the
+    # Memory.cache also compares the source of functions, and evaluates again where another process left none. The
     # key says it all, so results are files of their own, in the folder that Memory.clear empties.
-    path = Path(store.location) / "mocop_sklearn" / f"{key}.joblib"
+    path = Path(store.location) / "mocop_sklearn" / f"{key}{entry.suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     rank, world_size = process_group()
-    if world_size > 1:  # they compute together, so none may wait for another
-        if of_first_rank(path.exists()):
-            return joblib.load(path)
-        result = function(*args)
-        if rank == 0:
-            with atomic_write(path) as temporary:
-                joblib.dump(result, temporary)
+    if world_size > 1:  # they compute together, so that none may wait for another
+        found, result = of_first_rank(_read(path, entry) if rank == 0 else None)
+        if not found:
+            result = function(*args)
+            if rank == 0:
+                _keep(result, path, entry)
         return result
     # Two workers of a grid search that need the same fit at the same time: the second waits for the first.
     with FileLock(path.with_suffix(".lock")), _on_this_machine():
-        if path.exists():
-            return joblib.load(path)
-        result = function(*args)
-        with atomic_write(path) as temporary:
-            joblib.dump(result, temporary)
+        found, result = _read(path, entry)
+        if not found:
+            result = function(*args)
+            _keep(result, path, entry)
         return result
+
+
+def _read(path: Path, entry: Entry) -> tuple[bool, Any]:
+    """Return whether there is a sound entry, and its result."""
+    if not path.exists():
+        return False, None
+    try:
+        return True, entry.read(path)
+    except (ValueError, OSError) as error:
+        warnings.warn(f"The cache entry {str(path)!r} is damaged and is made anew: {error}", UserWarning, stacklevel=4)
+        return False, None
+
+
+def _keep(result: Any, path: Path, entry: Entry) -> None:
+    try:
+        with atomic_write(path) as temporary:
+            entry.write(result, temporary)
+    except (OSError, TypeError) as error:
+        warnings.warn(f"A result could not be kept in the cache: {error}", UserWarning, stacklevel=4)
 
 
 def _on_this_machine() -> contextlib.AbstractContextManager[Any]:

@@ -11,6 +11,16 @@ import torch
 from ._distributed import process_group
 
 
+def _use_one_thread() -> None:
+    """Let a forked process compute alone: it has none of the threads that torch started in its parent."""
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    # OpenMP of GCC waits for ever for the threads that did not come along.
+    os.register_at_fork(after_in_child=_use_one_thread)
+
+
 def resolve_device(device: str | torch.device) -> torch.device:
     """``"auto"`` is the GPU when there is one, and in a process group the one of this process, else the CPU.
 

@@ -53,3 +53,49 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     dist.all_reduce(flat)
     for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient) / world_size)
+
+
+def average_buffers(buffers: Iterable[torch.Tensor]) -> None:
+    """Replace every buffer of floats, such as the statistics of a BatchNorm, by its mean over the processes."""
+    world_size = process_group()[1]
+    if world_size == 1:
+        return
+    for buffer in buffers:
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer)
+            buffer /= world_size
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes, in the order of their ranks; the gradient goes to the own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor) -> torch.Tensor:
+        parts = [torch.empty_like(rows) for _ in range(process_group()[1])]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        rank, world_size = process_group()
+        # times their number, because gradients of parameters are averaged over the processes
+        return world_size * gradient.chunk(world_size)[rank]
+
+
+def gather(rows: torch.Tensor) -> torch.Tensor:
+    """Join the rows of all processes that train together, so that the negatives of each count for all.
+
+    Every process then computes the whole loss. The gradient of its own rows, times the number of processes, flows
+    back. Averaged over the processes, the gradients of the parameters are those of one process with the joint batch.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (n, d)
+        The same shape in every process.
+
+    Returns
+    -------
+    Tensor, shape (n_processes × n, d)
+        ``rows`` itself without a process group.
+    """
+    return _Gather.apply(rows) if process_group()[1] > 1 else rows

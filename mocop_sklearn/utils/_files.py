@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-import threading
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-
-_UMASK_LOCK = threading.Lock()
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block ends without an error."""
+    """Yield a temporary path beside ``path`` that replaces it when the block ends without an error.
+
+    The content reaches the disk before the name does, so that a crash of the machine leaves the old file or the new
+    one.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    # the mode is that of any new file: the system takes the user's umask away
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        _sync(temporary)
         os.replace(temporary, path)
+        if os.name == "posix":
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    """Permissions that new files are denied; it can only be read by setting it, for all threads."""
-    with _UMASK_LOCK:
-        umask = os.umask(0o077)
-        os.umask(umask)
-    return umask
+def _sync(path: Path) -> None:
+    """Wait until the disk holds a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,17 +1,16 @@
 """Plates as JUMP-CP's: layout of files, the documented equations, determinism, and the oracle's retrieval."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from pyarrow import parquet
+from simulation import jump_like_retrieval, make_jump_like, planted_effects, planted_states
+from simulation.layout import POSITIVE_CONTROLS, plate_order
+from simulation.plates import BLOCKED, make_columns
 
-from mocop_sklearn.datasets import jump_like_retrieval, make_jump_like, planted_effects, planted_states
-from mocop_sklearn.datasets._jump_layout import _POSITIVE_CONTROLS, _plate_order
-from mocop_sklearn.datasets._jump_plates import _BLOCKED, _columns
 from mocop_sklearn.profiles import ProfileFilter, ProfileNormalizer
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -130,14 +129,15 @@ def test_generated_layout(data):
         counts = compounds.value_counts()
         assert len(compounds) == 384
         assert counts[DMSO] == 32
-        assert counts[list(_POSITIVE_CONTROLS)].tolist() == [4] * 8
+        assert counts[list(POSITIVE_CONTROLS)].tolist() == [4] * 8
     n_wells = data.wells["molecule"].value_counts()
-    treated = ~np.isin(data.compound_ids, list(_POSITIVE_CONTROLS))
+    treated = ~np.isin(data.compound_ids, list(POSITIVE_CONTROLS))
     assert n_wells[np.flatnonzero(treated)].tolist() == [4] * treated.sum()
     assert data.wells[data.wells["molecule"] == 0]["Metadata_Source"].nunique() == 4
     assert data.active[~treated].all()
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(tmp_path):
     make_jump_like(tmp_path / "a", **SMALL, missing_fraction=0.1)
     a = files(tmp_path / "a")
@@ -169,9 +169,10 @@ def test_a_plate_does_not_depend_on_the_others(data, tmp_path):
         np.testing.assert_array_equal(few[name], data[name][rows])
 
 
+@pytest.mark.slow
 def test_n_molecules(data, tmp_path):
     some = make_jump_like(tmp_path, n_molecules=400, n_features=5, n_useless=0, random_state=0)
-    n_treated = len(some.molecules) - len(_POSITIVE_CONTROLS)
+    n_treated = len(some.molecules) - len(POSITIVE_CONTROLS)
     assert n_treated >= 400
     assert len(some.plates) == 5  # four sources hold 320 compounds, the fifth plate brings the rest
     both = make_jump_like(tmp_path, n_molecules=400, n_plates=2, n_features=5, n_useless=0, random_state=0)
@@ -181,7 +182,7 @@ def test_n_molecules(data, tmp_path):
 def test_plates_of_one_map_are_taken_together():
     plate = np.repeat(np.arange(9), 4)
     compound = np.repeat(np.array([0, 1, 2] * 3), 4) * 4 + np.tile(np.arange(4), 9)
-    order, n_met = _plate_order(plate, compound, np.random.default_rng(0))
+    order, n_met = plate_order(plate, compound, np.random.default_rng(0))
     assert [len(set(order[i : i + 3] % 3)) for i in (0, 3, 6)] == [1, 1, 1]
     assert n_met.tolist() == [4, 4, 4, 8, 8, 8, 12, 12, 12]
 
@@ -197,10 +198,11 @@ def test_without_disturbance_a_well_shows_its_molecules_effect(tmp_path):
     assert planted_effects(data, data.active).shape == (data.active.sum(), 38)
 
 
+@pytest.mark.slow
 def test_variances_of_sources_batches_and_plates(tmp_path):
     sizes = {"source_effect": 1.0, "batch_effect": 2.0, "plate_effect": 0.5}
     data = make_jump_like(tmp_path, n_plates=40, n_features=10, n_useless=60, random_state=0, **QUIET | sizes)
-    blocked = _columns(10, 60)[1] == _BLOCKED  # they show technical offsets alone
+    blocked = make_columns(10, 60)[1] == BLOCKED  # they show technical offsets alone
     offset = brackets(data)[data.wells["position"] == 0][:, blocked]
     keys = data.wells[data.wells["position"] == 0].reset_index(drop=True)
     frame = pd.DataFrame(offset)
@@ -261,7 +263,7 @@ def test_the_paper_s_filter_leaves_the_useful_columns(data):
 
 def test_columns():
     for n_features, n_useless in [(1, 0), (60, 16), (3475, 45), (4000, 132)]:
-        names, kind = _columns(n_features, n_useless)
+        names, kind = make_columns(n_features, n_useless)
         assert len(set(names)) == n_features + n_useless
         assert (kind == 0).sum() == n_features
         assert names.tolist() == sorted(names)
@@ -351,6 +353,7 @@ def test_structures_alone_are_laid_out(tables, tmp_path):
     assert len(data.molecules) == 120 + 8
 
 
+@pytest.mark.slow
 def test_real_layout(tmp_path):
     tables = {name: SHARED / f"jump_{file}.parquet" for name, file in
               {"structures": "compounds", "wells": "wells", "activity": "activity_map"}.items()}  # fmt: skip
@@ -359,11 +362,11 @@ def test_real_layout(tmp_path):
             pytest.skip(f"{path.name} is not in ../shared/data")
     data = make_jump_like(tmp_path, n_plates=15, n_features=3, n_useless=0, random_state=0, **tables)
     n_wells = data.wells["molecule"].value_counts()
-    treated = ~np.isin(data.compound_ids, list(_POSITIVE_CONTROLS))
+    treated = ~np.isin(data.compound_ids, list(POSITIVE_CONTROLS))
     assert 1000 < treated.sum() < 3000
     assert 2.0 < n_wells[np.flatnonzero(treated)].mean() < 5.0  # plates at random: 1.2
     assert 0.1 < data.active.mean() < 0.4
-    on_all = data.wells[data.wells["Metadata_JCP2022"].isin(_POSITIVE_CONTROLS)].groupby("plate")["molecule"].nunique()
+    on_all = data.wells[data.wells["Metadata_JCP2022"].isin(POSITIVE_CONTROLS)].groupby("plate")["molecule"].nunique()
     assert on_all.min() >= 7  # some sources leave one out
 
 
@@ -413,12 +416,6 @@ def test_path_is_a_file(tmp_path):
     path.touch()
     with pytest.raises(NotADirectoryError, match="is a file"):
         make_jump_like(os.fspath(path))
-
-
-def test_without_pandas(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"mocop-sklearn\[data\]"):
-        make_jump_like(tmp_path)
 
 
 @pytest.mark.parametrize(

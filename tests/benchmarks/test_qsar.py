@@ -2,17 +2,12 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from qsar import arms, bench, corpora, features, results, runner, scores, section, summary, tasks
 from scipy import stats
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-from qsar import arms, bench, corpora, features, runner, scores, section, summary, tasks
 
 from mocop_sklearn import MoCoPRegressor
 from mocop_sklearn.model_selection import scaffold_groups
@@ -147,6 +142,7 @@ def test_assays_that_measure_a_task_are_known(assay, genes, related):
 # ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_features_made_in_several_processes_are_the_same(smiles, tmp_path):
     lookup = features.Lookup(smiles, tmp_path)
     lookup.prepare("ecfp", features.ecfp, 2)
@@ -200,7 +196,10 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
 
     monkeypatch.setattr(runner, "predict", predict)
     todo = runner.units([task_set(smiles, np.asarray(labels, float)[:, None])], {arms.Arm("scratch"): "all"}, [0, 1], 3)
-    path = tmp_path / "results.jsonl"
+    path = tmp_path / "results.parquet"
+
+    lines, append = [], results.append
+    monkeypatch.setattr(results, "append", lambda path, line: (lines.append(line), append(path, line)))
 
     def run(protocol="p"):
         calls.clear()
@@ -208,13 +207,17 @@ def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
         return len(calls)
 
     assert run() == 8
-    whole = path.read_text().splitlines()
-    path.write_text("\n".join(whole[:3]) + "\n" + whole[3][:40])  # killed while it wrote the fourth line
+    assert not results.journal(path).exists()
+    whole = results.read(path)
+    path.unlink()
+    for line in lines[:3]:
+        results.append(path, line)
+    with results.journal(path).open("a") as file:
+        file.write(json.dumps(lines[3])[:40])  # killed while it wrote the fourth line
     assert run() == 5
-    same = [{k: v for k, v in line.items() if k != "seconds"} for line in runner.read_lines(path)]
-    assert same == [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in whole]
+    pd.testing.assert_frame_equal(results.read(path).drop(columns="seconds"), whole.drop(columns="seconds"))
     assert run() == 0
-    # the last line of a unit is the one that counts
+    # the last result of a unit is the one that counts
     assert run("another protocol") == 8
     assert run() == 8
     assert run() == 0
@@ -225,10 +228,34 @@ def test_fewer_splits_are_the_first_of_them(smiles, labels):
     assert {u.split for u in runner.units([made_up], {arms.Arm("scratch"): "all"}, [0, 1], 1)} == {0}
 
 
+def made_up_line(seed, auroc):
+    unit = dict(zip(results.KEY, ("tdc_herg", "scratch", "-", "-", 1.0, "published split", seed), strict=True))
+    figures = {"mean": {"auroc": auroc}, "n_scored": 1, "skipped": {}, "tasks": {"y": {"auroc": auroc}}}
+    return unit | {"protocol": "p", "split_number": 0, "n_train": 9, "n_test": 9, "seconds": 1.0} | figures
+
+
 def test_broken_lines_are_left_out(tmp_path):
-    path = tmp_path / "results.jsonl"
-    path.write_bytes(b'{"arm": "a"}\n3\n{"arm": "embedding \xe2\xa7\n\x00\x00\n{"arm": "b"}\n')
-    assert [line["arm"] for line in runner.read_lines(path)] == ["a", "b"]
+    path = tmp_path / "results.parquet"
+    results.append(path, made_up_line(0, 0.5))
+    with results.journal(path).open("ab") as file:
+        file.write(b'3\n{"arm": "embedding \xe2\xa7\n\x00\x00\n{"arm"')
+    results.append(path, made_up_line(1, 0.6))
+    assert results.read(path)["seed"].tolist() == [0, 1]
+
+
+def test_a_kill_while_results_are_compacted_loses_nothing(tmp_path):
+    path = tmp_path / "results.parquet"
+    for seed in range(3):
+        results.append(path, made_up_line(seed, 0.5))
+    results.append(path, made_up_line(1, 0.7))
+    lines = results.journal(path).read_bytes()
+    results.compact(path)
+    compacted = results.read(path)
+    assert compacted.set_index("seed")["auroc"].to_dict() == {0: 0.5, 2: 0.5, 1: 0.7}
+    assert json.loads(compacted["tasks"][2]) == {"y": {"auroc": 0.7}}
+    results.journal(path).write_bytes(lines)  # killed before it was removed
+    again = results.read(path).sort_values("seed", ignore_index=True)
+    pd.testing.assert_frame_equal(again, compacted.sort_values("seed", ignore_index=True))
 
 
 @pytest.mark.parametrize(
@@ -258,6 +285,7 @@ def test_counts_are_one_or_more(name, capsys):
     assert "must be 1 or more, got 0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "objective"), [("scratch", "-"), ("fine-tuned", "contrastive")])
 def test_a_network_is_known_by_how_it_is_trained(smiles, name, objective):
     arm = arms.Arm(name, "toxcast", objective)
@@ -303,18 +331,18 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
         ["--quick", "--n-jobs", "1", "--cache", str(tmp_path / "cache"), "--fractions", "1.0"]
     )
     bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
-    lines = runner.read_lines(tmp_path / "results" / "made_up_quick.jsonl")
+    table = summary.frame(tmp_path / "results" / "made_up_quick.parquet")
     n_units = 2 * (len(every) - 1)
     printed = capsys.readouterr().out
     assert "skipped: chemprop is not installed" in printed
     assert "skipped: none" in printed
-    assert len(lines) == n_units
-    assert {(line["arm"], line["error"]) for line in lines if "error" in line} == {
-        ("cell count + linear", "fewer than half of the molecules have a cell count"),
-    }
-    lines = [line for line in lines if "error" not in line]
-    assert {arms.label(line["arm"], line["corpus"]) for line in lines} == {*every} - {"cell count + linear", "chemprop"}
-    assert all(np.isfinite(list(line["mean"].values())).all() for line in lines)
+    assert len(table) == n_units
+    failed = table[table["error"].notna()]
+    assert set(failed["arm"]) == {"cell count + linear"}
+    assert set(failed["error"]) == {"fewer than half of the molecules have a cell count"}
+    table = table[table["error"].isna()]
+    assert set(table["label"]) == {*every} - {"cell count + linear", "chemprop"}
+    assert np.isfinite(summary.main_metric(table)).all()
     bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
     assert f"{n_units} units there, 0 of {n_units} to do" in capsys.readouterr().out
 
@@ -324,15 +352,14 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
 # ---------------------------------------------------------------------------------------------
 
 
-def write_lines(path, scores):
+def write_results(path, scores):
     """Results of made-up arms: (arm, corpus, set, fraction, split, seed) → AUROC."""
-    lines = []
     for (arm, corpus, name, fraction, split, seed), value in scores.items():
         unit = (name, arm, corpus, "-", fraction, f"split {split}" if split else "published split", seed)
         mean = {"auroc": value, "auprc": value / 2, "prevalence": 0.3}
-        line = dict(zip(runner.KEY, unit, strict=True)) | {"split_number": split, "n_train": 9, "seconds": 1.0}
-        lines.append(json.dumps(line | {"protocol": "p", "mean": mean}))
-    path.write_text("\n".join(lines) + "\n")
+        line = dict(zip(results.KEY, unit, strict=True)) | {"split_number": split, "n_train": 9, "seconds": 1.0}
+        results.append(path, line | {"protocol": "p", "mean": mean})
+    results.compact(path)
 
 
 def made_up_scores():
@@ -348,8 +375,8 @@ def made_up_scores():
 
 def test_differences_are_paired_by_split_and_seed(tmp_path):
     made_up = made_up_scores()
-    write_lines(tmp_path / "pk.jsonl", made_up)
-    table = summary.frame(tmp_path / "pk.jsonl")
+    write_results(tmp_path / "pk.parquet", made_up)
+    table = summary.frame(tmp_path / "pk.parquet")
     found = summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0]
 
     def mean_of_sets(arm, corpus, i):
@@ -368,8 +395,8 @@ def test_differences_are_paired_by_split_and_seed(tmp_path):
 def test_only_what_all_arms_have_is_averaged(tmp_path):
     made_up = made_up_scores()
     del made_up["scratch", "-", "tdc_dili", 1.0, 2, 2]
-    write_lines(tmp_path / "pk.jsonl", made_up)
-    table = summary.frame(tmp_path / "pk.jsonl")
+    write_results(tmp_path / "pk.parquet", made_up)
+    table = summary.frame(tmp_path / "pk.parquet")
     means = summary.macro_means(table, ["scratch", "fine-tuned [toxcast]"])
     kept = {cell: value for cell, value in made_up.items() if cell[3:] != (1.0, 2, 2) or cell[2] != "tdc_dili"}
     of_set = [
@@ -383,15 +410,16 @@ def test_only_what_all_arms_have_is_averaged(tmp_path):
 
 def test_a_repeated_unit_counts_once_and_the_last_time(tmp_path):
     made_up = made_up_scores()
-    write_lines(tmp_path / "a.jsonl", made_up)
-    write_lines(tmp_path / "b.jsonl", {cell: value + 0.1 for cell, value in made_up.items()})
-    (tmp_path / "c.jsonl").write_text((tmp_path / "a.jsonl").read_text() + (tmp_path / "b.jsonl").read_text())
-    pd.testing.assert_frame_equal(summary.frame(tmp_path / "c.jsonl"), summary.frame(tmp_path / "b.jsonl"))
+    write_results(tmp_path / "a.parquet", made_up)
+    write_results(tmp_path / "b.parquet", {cell: value + 0.1 for cell, value in made_up.items()})
+    write_results(tmp_path / "c.parquet", made_up)
+    write_results(tmp_path / "c.parquet", {cell: value + 0.1 for cell, value in made_up.items()})
+    pd.testing.assert_frame_equal(summary.frame(tmp_path / "c.parquet"), summary.frame(tmp_path / "b.parquet"))
 
 
 def test_the_report_has_tables_and_pictures(tmp_path):
     aurocs = made_up_scores()
-    write_lines(tmp_path / "pk.jsonl", aurocs)
+    write_results(tmp_path / "pk.parquet", aurocs)
     lines = section.section("Pharmacokinetics", "pk", tmp_path, tmp_path)
     text = "\n".join(lines)
     for part in ("### What pretraining is worth", "### Beside published results", "### Is the harness sound?"):
@@ -407,6 +435,5 @@ def test_the_report_has_tables_and_pictures(tmp_path):
     assert section.section("Pharmacokinetics", "pk", tmp_path, tmp_path) == lines
     assert (tmp_path / "pk_curves.svg").read_bytes() == before
     assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []
-    failed = json.loads((tmp_path / "pk.jsonl").read_text().splitlines()[0]) | {"mean": {}, "error": "cannot work"}
-    (tmp_path / "chembl.jsonl").write_text(json.dumps(failed) + "\n")
+    results.append(tmp_path / "chembl.parquet", made_up_line(0, 0.5) | {"mean": {}, "error": "cannot work"})
     assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []

@@ -1,10 +1,10 @@
 """``mocop fetch`` against a local S3 server that holds plates in JUMP's layout."""
 
 import pytest
+from simulation import make_jump_like
 
 from mocop_sklearn import PairedProfiles
 from mocop_sklearn.cli import main
-from mocop_sklearn.datasets import make_jump_like
 
 pytest.importorskip("moto", reason="needs moto, a local S3 server")
 

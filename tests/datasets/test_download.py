@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 from email.utils import formatdate
@@ -12,16 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mocop_sklearn.datasets import _download, _local_file
-from mocop_sklearn.datasets._download import (
-    NotOnServer,
-    Patience,
-    Remote,
-    Stopped,
-    download,
-    download_all,
-)
+from mocop_sklearn.datasets import _local_file
+from mocop_sklearn.datasets._download import Patience, download, download_all
 from mocop_sklearn.datasets._local_file import is_downloaded, multipart_etag
+from mocop_sklearn.datasets._transfer import NotOnServer, Remote, Stopped, Transfer
 from tests.helpers.s3_server import Memory, faulty_server
 
 BODY = np.random.default_rng(0).bytes(700_000)
@@ -133,11 +128,39 @@ def test_nobody_there(path):
         download(Remote("http://127.0.0.1:9/x"), path, Patience(1, 0.001))
 
 
-def test_retry_after_is_honoured(server, remote, path):
-    server.faults["/x"] = [("status", 503, {"Retry-After": "1"})]
-    start = time.monotonic()
-    download(remote, path, QUICK)
-    assert 1 <= time.monotonic() - start < 4
+class Impatient(threading.Event):
+    """Never set; it notes the waits that it is asked for and does not wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def wait(self, timeout=None):
+        self.waits.append(timeout)
+        return False
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("0", 0, 0.01),
+        ("soon", 0, 0.01),
+        (formatdate(0, usegmt=True), 0, 0.01),
+        (formatdate(32503680000, usegmt=True), 120, 120),
+        (None, 0, 0.01),
+    ],
+)
+def test_retry_after_is_honoured(server, remote, path, status, asked, least, most):
+    headers = {} if asked is None else {"Retry-After": asked}
+    server.faults["/x"] = [("status", status, headers), ("cut", 1000)]
+    stop = Impatient()
+    download(remote, path, QUICK, stop)
+    assert path.read_bytes() == BODY
+    first, second = stop.waits
+    assert least <= first <= most
+    assert second <= 0.01
 
 
 def test_waits_grow_and_are_random():
@@ -354,9 +377,9 @@ class TestMany:
         path.parent.mkdir()
         path.with_name("x.bin.part").symlink_to("/dev/full")
         local = _local_file.LocalFile(path)
-        transfer = _download._Transfer(remote, local, _download.new_session(), 5, threading.Event())
-        with transfer._request("GET") as response, pytest.raises(OSError, match="No space left"):
-            transfer._store(response, _local_file.Record(None, None), 0)
+        transfer = Transfer(remote, local, 5, threading.Event())
+        with pytest.raises(OSError, match="No space left"):
+            transfer._append(transfer._get({}))
 
     def test_stop(self, server, remote, path):
         stop = threading.Event()
@@ -391,7 +414,21 @@ def test_proxy_and_netrc_of_the_environment(server, path, tmp_path, monkeypatch)
     assert server.signed == 0
 
 
-def test_without_requests(path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "requests", None)
+def test_a_url_is_sent_as_it_is_and_redirects_are_followed(server, path):
+    server.backend.put("/a%20b?token=c%2Fd", BODY)
+    server.backend.answer = lambda method, path, headers: (
+        (302, {"Location": "/a%20b?token=c%2Fd"}, b"")
+        if path == "/old"
+        else Memory.answer(server.backend, method, path, headers)
+    )
+    server.faults["/a%20b?token=c%2Fd"] = [("cut", 300_000)]
+    download(Remote(f"{server.url}/old"), path, QUICK)
+    assert path.read_bytes() == BODY
+    download(Remote(f"{server.url}/a%20b?token=c%2Fd"), path.with_name("y"), QUICK)
+    assert path.with_name("y").read_bytes() == BODY
+
+
+def test_without_obstore(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(ImportError, match=r"mocop-sklearn\[data\]"):
         download_all([(Remote("http://127.0.0.1:9/x"), path)], 1, QUICK)

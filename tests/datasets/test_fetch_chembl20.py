@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import subprocess
 import sys
@@ -46,9 +47,9 @@ def contents(shared=True, **changed):
     return files | changed
 
 
-def archive(files, folder="chembl20/", extra=()):
+def archive(files, folder="chembl20/", extra=(), compression="gz"):
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    with tarfile.open(fileobj=buffer, mode=f"w:{compression}") as tar:
         for member in extra:
             tar.addfile(member)
         for name, text in files.items():
@@ -96,7 +97,13 @@ class TestArrays:
         assert data.smiles[data.splits[5, 2, "train"]].tolist() == ["N#N", "CCO", "CC(=O)O"]
         assert set(data.paths) == set(contents(shared))
         assert all(path.read_text() == contents(shared)[name] for name, path in data.paths.items())
-        assert sorted(os.listdir(tmp_path / "chembl20")) == [".chembl20.tar.gz.lock", ".lock", "arrays", "csv"]
+        assert sorted(os.listdir(tmp_path / "chembl20")) == [
+            ".chembl20.tar.gz.lock",
+            ".lock",
+            "archive.sha256",
+            "arrays",
+            "csv",
+        ]
         again = fetch_chembl20(tmp_path, download_if_missing=False)
         np.testing.assert_array_equal(again.y, data.y)
         assert len(server.requests) == 1
@@ -155,7 +162,18 @@ class TestDownload:
         server.backend.put("/y.tar.gz", body)
         with pytest.raises(ValueError, match="SHA-256"):
             fetch_chembl20(tmp_path, url=url, sha256="0" * 64)
-        assert len(fetch_chembl20(tmp_path, url=url, sha256=hashlib.sha256(body).hexdigest()).smiles) == 5
+        data = fetch_chembl20(tmp_path, url=url, sha256=hashlib.sha256(body).hexdigest())
+        assert len(data.smiles) == 5
+        assert data.sha256 == hashlib.sha256(body).hexdigest()
+
+    def test_pinned_digest(self, server, tmp_path, monkeypatch):
+        monkeypatch.setattr(_chembl20, "CHEMBL20_SHA256", {f"{server.url}/x.tar.gz": "0" * 64})
+        with pytest.raises(ValueError, match="SHA-256"):
+            fetch_chembl20(tmp_path)
+        body = archive(contents())
+        monkeypatch.setattr(_chembl20, "CHEMBL20_SHA256", {f"{server.url}/x.tar.gz": hashlib.sha256(body).hexdigest()})
+        server.backend.put("/x.tar.gz", body)
+        assert len(fetch_chembl20(tmp_path).smiles) == 5
 
     def test_default_url(self):
         assert _chembl20.CHEMBL20_URL.startswith("https://github.com/GSK-AI/mocop/")
@@ -196,10 +214,10 @@ class TestDownload:
 
 
 BAD_ARCHIVES = {
-    "no archive": (b"<html>sign in</html>", "is no readable .tar.gz archive"),
-    "pointer": (b"version https://git-lfs.github.com/spec/v1\n", "is no readable .tar.gz archive"),
-    "cut": (archive(contents())[:-200], "is no readable .tar.gz archive"),
-    "no tar": (gzip.compress(b"smiles" * 999), "is no readable .tar.gz archive"),
+    "no archive": (b"<html>sign in</html>", "is damaged, or it is not a"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\n", "is damaged, or it is not a"),
+    "cut": (archive(contents())[:-200], "is damaged, or it is not a"),
+    "no tar": (gzip.compress(b"smiles" * 999), "is damaged, or it is not a"),
     "empty": (archive({}), "lacks 25 files: chembl20-frac1-split1-train.csv"),
     "one file": (
         archive({k: v for k, v in contents().items() if k != "chembl20-split2-val.csv"}),
@@ -211,9 +229,9 @@ BAD_ARCHIVES = {
     "absolute": (archive(contents(), "/tmp/mocop-evil/"), "leads out of the folder"),
     "other file": (archive(contents(), extra=[special("../evil")]), "leads out of the folder"),
     "windows": (archive(contents(), "..\\"), "leads out of the folder"),
-    "link": (archive({}, extra=[special("chembl20.csv", tarfile.SYMTYPE, "/etc/passwd")]), "is no plain file"),
-    "hard link": (archive({}, extra=[special("chembl20.csv", tarfile.LNKTYPE, "x")]), "is no plain file"),
-    "device": (archive({}, extra=[special("chembl20.csv", tarfile.CHRTYPE)]), "is no plain file"),
+    "link": (archive({}, extra=[special("chembl20.csv", tarfile.SYMTYPE, "/etc/passwd")]), "is not a plain file"),
+    "hard link": (archive({}, extra=[special("chembl20.csv", tarfile.LNKTYPE, "x")]), "is not a plain file"),
+    "device": (archive({}, extra=[special("chembl20.csv", tarfile.CHRTYPE)]), "is not a plain file"),
     "twice": (archive(contents(), extra=[special("other/chembl20.csv")]), "twice"),
 }
 
@@ -225,9 +243,42 @@ def test_bad_archive(server, tmp_path, name):
     with pytest.raises(ValueError, match=message) as caught:
         fetch_chembl20(tmp_path)
     assert "chembl20.tar.gz" in str(caught.value)
-    assert sorted(p.name for p in tmp_path.rglob("*")) == [".chembl20.tar.gz.lock", ".lock", "chembl20"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        ".chembl20.tar.gz.lock",
+        ".lock",
+        "archive.sha256",
+        "chembl20",
+    ]
     server.backend.put("/x.tar.gz", archive(contents()))
     assert len(fetch_chembl20(tmp_path).smiles) == 5
+
+
+@pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("place", [0.3, 0.7, 1.0])
+def test_damaged_archive_is_downloaded_again(server, tmp_path, compression, place):
+    body = bytearray(archive(contents(), compression=compression))
+    body[min(int(place * len(body)), len(body) - 6)] ^= 0xFF
+    server.backend.put("/x.tar.gz", bytes(body))
+    with pytest.raises(ValueError, match=r"chembl20\.tar\.gz is damaged"):
+        fetch_chembl20(tmp_path)
+    server.backend.put("/x.tar.gz", archive(contents(), compression=compression))
+    assert len(fetch_chembl20(tmp_path).smiles) == 5
+    assert server.n_gets()["/x.tar.gz"] == 2
+
+
+@pytest.mark.parametrize("compression", ["gz", "xz"])
+def test_archive_that_holds_too_much(server, tmp_path, monkeypatch, compression):
+    """A small archive of zeros. Neither a file nor what follows the last file is unpacked beyond the limit."""
+    monkeypatch.setattr(_chembl20, "_MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(_chembl20, "_MAX_PADDING", 1 << 20)
+    server.backend.put("/x.tar.gz", archive({"other.csv": "0" * (2 << 20)}, compression=compression))
+    with pytest.raises(ValueError, match="holds more than 1,048,576 bytes"):
+        fetch_chembl20(tmp_path)
+    plain = archive(contents(), compression="")
+    compress = {"gz": gzip.compress, "xz": lzma.compress}[compression]
+    server.backend.put("/x.tar.gz", compress(plain + bytes(3 << 20)))
+    with pytest.raises(ValueError, match=r"goes on for more than 1,048,576 bytes"):
+        fetch_chembl20(tmp_path)
 
 
 def changed(row, column, value):

@@ -1,16 +1,8 @@
 """Fetching plates from a real S3 server, with a server in front of it that cuts, refuses, resets and stalls."""
 
 import gzip
-import os
 import pickle
-import random
-import signal
-import subprocess
-import sys
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -24,89 +16,8 @@ from mocop_sklearn.datasets import (
     fetch_jump_cp,
     jump_cp_plates,
 )
-from tests.helpers.s3_server import Upstream, faulty_server, moto_server, s3_client, upload_in_parts
-
-BUCKET = "cellpainting-gallery"
-ROWS = [
-    ("source_1", "Batch1_20221004", "UL001641", "COMPOUND"),
-    ("source_1", "Batch1_20221004", "UL001643", "COMPOUND"),
-    ("source_1", "Batch2_20221006", "UL001783", "COMPOUND"),
-    ("source_4", "2021_04_26_Batch1", "BR00117035", "ORF"),
-    ("source_4", "2021_06_07_Batch5", "BR00121429", "COMPOUND"),
-    ("source_4", "2021_06_07_Batch5", "00121430", "COMPOUND"),
-    ("source_8", "J1", "A1170383", "TARGET2"),
-    ("source_8", "J1", "A1170384", "COMPOUND"),
-]
-NAMES = ["/".join(row[:3]) for row in ROWS]
-COMPOUND = [name for name, row in zip(NAMES, ROWS, strict=True) if row[3] == "COMPOUND"]
-QUICK = {"n_retries": 3, "delay": 0.001}
-
-
-def key_of(name):
-    source, batch, plate = name.split("/")
-    return f"cpg0016-jump/{source}/workspace/profiles/{batch}/{plate}/{plate}.parquet"
-
-
-def path_of(name):
-    return f"/{BUCKET}/{key_of(name)}"
-
-
-def plate_file(name, seed):
-    """A small plate as it is in the bucket."""
-    source, _, plate = name.split("/")
-    wells = [f"{row}{column:02}" for row in "ABCDEFGHIJKLMNOP" for column in range(1, 25)]
-    frame = pd.DataFrame({"Metadata_Source": source, "Metadata_Plate": plate, "Metadata_Well": wells})
-    features = np.random.default_rng(seed).normal(size=(len(wells), 80)).astype("float32")
-    table = pd.concat([frame, pd.DataFrame(features).add_prefix("Cells_AreaShape_")], axis=1)
-    return table.to_parquet()
-
-
-@pytest.fixture(scope="module")
-def bodies():
-    """The content of every object, by its name."""
-    return {name: plate_file(name, seed) for seed, name in enumerate(NAMES)}
-
-
-@pytest.fixture(scope="module")
-def moto(bodies):
-    """A store that holds the plates and tables, and nothing for anonymous readers but what is public."""
-    with moto_server() as url:
-        client = s3_client(url)
-        client.create_bucket(Bucket=BUCKET)
-        columns = ["Metadata_Source", "Metadata_Batch", "Metadata_Plate", "Metadata_PlateType"]
-        text = pd.DataFrame(ROWS, columns=columns).to_csv(index=False)
-        objects = {key_of(name): body for name, body in bodies.items()}
-        for table in ("plate", "well", "compound"):
-            objects[f"cpg0016-jump/metadata/{table}.csv.gz"] = gzip.compress(text.encode(), mtime=0)
-        for key, body in objects.items():
-            client.put_object(Bucket=BUCKET, Key=key, Body=body, ACL="public-read")
-        client.put_object(Bucket=BUCKET, Key="private/plate.csv.gz", Body=b"")
-        yield url
-
-
-@pytest.fixture(scope="module")
-def proxy(moto):
-    with faulty_server(Upstream(moto)) as server:
-        yield server
-
-
-@pytest.fixture
-def server(proxy, monkeypatch):
-    """The server in front, named by the standard variable; there are no credentials."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
-    proxy.clear()
-    return proxy
-
-
-def names_of(plates):
-    return ["/".join((*path.parts[-3:-1], path.stem)) for path in plates]
-
-
-def check(plates, bodies):
-    for name, path in zip(names_of(plates), plates, strict=True):
-        assert path.read_bytes() == bodies[name]
+from tests.helpers.jump_bucket import BUCKET, COMPOUND, NAMES, QUICK, ROWS, check, key_of, names_of, path_of, plate_file
+from tests.helpers.s3_server import s3_client, upload_in_parts
 
 
 def test_constants():
@@ -342,30 +253,6 @@ class TestTrouble:
         finally:
             client.put_object(Bucket=BUCKET, Key=key_of(name), Body=bodies[name], ACL="public-read")
 
-    def test_two_processes(self, server, bodies, tmp_path):
-        server.seconds_per_chunk = 0.02
-        children = [start_fetch(tmp_path, server.url) for _ in range(2)]
-        assert [child.wait(60) for child in children] == [0, 0]
-        plates = sorted(tmp_path.rglob("*.parquet"))
-        assert len(plates) == 6
-        check(plates, bodies)
-        assert {server.n_gets()[path_of(name)] for name in COMPOUND} == {1}
-
-    @pytest.mark.parametrize("kind", ["slow", "stalled"])
-    def test_interrupt(self, server, bodies, tmp_path, kind):
-        server.seconds_per_chunk = 0.1
-        if kind == "stalled":
-            for name in COMPOUND:
-                server.faults[path_of(name)] = [("stall", 70_000)]
-        child = start_fetch(tmp_path, server.url, stderr=subprocess.PIPE)
-        wait_for(lambda: server.n_served > 150_000)
-        child.send_signal(signal.SIGINT)
-        stderr = child.communicate(timeout=25)[1]  # a thread that waited on a silent server would take 30 s
-        assert child.returncode != 0
-        assert stderr.strip().splitlines()[-1] == b"KeyboardInterrupt"
-        server.clear()
-        check(fetch_jump_cp(tmp_path, **QUICK).plates, bodies)
-
 
 class TestRemotePlate:
     def test_local(self, server, bodies, tmp_path):
@@ -390,69 +277,3 @@ class TestRemotePlate:
     def test_pickle(self, server, tmp_path):
         (plate,) = jump_cp_plates(tmp_path, n_plates=1)[0]
         assert pickle.loads(pickle.dumps(plate)) == plate
-
-    def test_in_a_worker_process(self, server, bodies, tmp_path):
-        plates, _ = jump_cp_plates(tmp_path, **QUICK)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            assert list(pool.map(read_plate, plates)) == [bodies[name] for name in COMPOUND]
-
-
-def read_plate(plate):
-    with plate.local() as path:
-        return path.read_bytes()
-
-
-# ---------------------------------------------------------------------------------------------
-# Killed at random
-# ---------------------------------------------------------------------------------------------
-
-
-def start_fetch(folder, url, **options):
-    code = "import sys; from mocop_sklearn.datasets import fetch_jump_cp; fetch_jump_cp(sys.argv[1], delay=0.001)"
-    environment = os.environ | {"AWS_ENDPOINT_URL_S3": url}
-    return subprocess.Popen([sys.executable, "-c", code, str(folder)], env=environment, **options)
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def fetch_under_kills(n, seed, server, bodies, folder):
-    """Kill a fetch n times at random moments of its transfer, then let it end; return how many bytes were sent.
-
-    After every kill, what has a final name must be whole; in the end, no such file may have been asked for again.
-    """
-    rng = random.Random(seed)
-    server.clear()
-    server.seconds_per_chunk = 0.01
-    gets_when_finished = {}
-    total = sum(len(bodies[name]) for name in COMPOUND)
-    for _ in range(n):
-        child = start_fetch(folder, server.url)
-        # a kill lets through some part of all, so that n of them fall into every phase of the work
-        allowed = server.n_served + rng.uniform(0, 1.5 * total / n)
-        wait_for(lambda child=child, allowed=allowed: server.n_served > allowed or child.poll() is not None)
-        time.sleep(rng.uniform(0, 0.02))
-        child.kill()
-        child.wait()
-        finished = sorted(folder.rglob("*.parquet"))
-        check(finished, bodies)
-        for name in names_of(finished):
-            gets_when_finished.setdefault(name, server.n_gets()[path_of(name)])
-    server.seconds_per_chunk = 0.0
-    assert start_fetch(folder, server.url).wait(60) == 0
-    plates = sorted(folder.rglob("*.parquet"))
-    assert sorted(names_of(plates)) == sorted(COMPOUND)
-    check(plates, bodies)
-    assert list(folder.rglob("*.part")) == []
-    assert gets_when_finished == {name: server.n_gets()[path_of(name)] for name in gets_when_finished}
-    return server.n_served
-
-
-def test_killed(server, bodies, tmp_path):
-    n_served = fetch_under_kills(3, 0, server, bodies, tmp_path)
-    total = sum(len(bodies[name]) for name in COMPOUND)
-    assert n_served < 3 * total

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
+from simulation import planted_retrieval
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from mocop_sklearn.datasets import make_paired_profiles, planted_retrieval
+from mocop_sklearn.datasets import make_paired_profiles
 from mocop_sklearn.molecules._parse import parse_molecule
 from mocop_sklearn.profiles import feature_columns
 

@@ -6,10 +6,11 @@ import torch
 import torch.distributed as dist
 
 from mocop_sklearn import MoCoPEmbedder
-from mocop_sklearn.nn._encoders import TwoTower
-from mocop_sklearn.nn._losses import gather
+from mocop_sklearn.nn import infonce
+from mocop_sklearn.nn._models import TwoTower
 from mocop_sklearn.training._batches import Corpus
-from mocop_sklearn.training._step import accumulate_gradients
+from mocop_sklearn.training._contrastive import accumulate_gradients
+from mocop_sklearn.utils._distributed import gather
 
 CPU = torch.device("cpu")
 
@@ -31,7 +32,7 @@ def gradients(architecture, corpus: Corpus, molecules, rng, weights):
     model = TwoTower(architecture)
     batch = corpus.draw(molecules, rng)
     own = None if weights is None else weights[batch.molecules]
-    loss = accumulate_gradients(model, batch, own, CPU, "fp32")
+    loss = accumulate_gradients(model, batch, own, CPU, "fp32", infonce)
     return {"loss": loss, **{name: p.grad for name, p in model.named_parameters()}}
 
 

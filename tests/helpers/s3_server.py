@@ -40,7 +40,7 @@ class Memory:
             return 412, {}, b""
         described = {"ETag": etag, "Accept-Ranges": "bytes"}
         if "Range" in headers:
-            start = int(headers["Range"].removeprefix("bytes=").removesuffix("-"))
+            start = int(headers["Range"].removeprefix("bytes=").partition("-")[0])
             if start >= len(body):
                 return 416, {}, b""
             described["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
@@ -68,7 +68,8 @@ class FaultyServer:
     """A server that counts requests and fails as it is told.
 
     ``faults[path]`` are the faults of the next GETs of a path: ``("status", 503, {header: value})``, ``("corrupt",)``,
-    ``("headers", {})``, and after n bytes of the body ``("cut", n)``, ``("reset", n)`` and ``("stall", n)``.
+    ``("headers", {})``, and after n bytes of the body ``("cut", n)``, ``("reset", n)`` and ``("stall", n)``. A
+    status is also the answer to the HEADs that follow, until the next GET.
     """
 
     def __init__(self, backend):
@@ -96,6 +97,7 @@ class FaultyServer:
 
     def clear(self):
         self.faults = defaultdict(list)
+        self.refused = {}  # path: the status fault of its last GET
         self.requests = []  # (method, path, Range)
         self.signed = 0
         self.n_served = 0
@@ -112,11 +114,19 @@ class FaultyServer:
     def ranges(self, path):
         return [wanted for method, asked, wanted in self.requests if (method, asked) == ("GET", path)]
 
+    def next_fault(self, method, path):
+        if method == "HEAD":
+            return self.refused.get(path, ("none",))
+        fault = self.faults[path].pop(0) if self.faults[path] else ("none",)
+        self.refused.pop(path, None)
+        if fault[0] == "status":
+            self.refused[path] = fault
+        return fault
+
     def serve(self, handler):
         self.requests.append((handler.command, handler.path, handler.headers.get("Range")))
         self.signed += "Authorization" in handler.headers
-        pending = self.faults[handler.path] if handler.command == "GET" else []
-        kind, *details = pending.pop(0) if pending else ("none",)
+        kind, *details = self.next_fault(handler.command, handler.path)
         if kind == "status":
             status, headers, body = details[0], details[1], b""
         else:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pandas as pd
 import pytest
 
 from mocop_sklearn import MoCoPEmbedder
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 BAD = [7, 30]
@@ -25,61 +28,41 @@ needs_dask = pytest.mark.skipif(
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="ray is not installed")
 
 
-def process(*words, folder, **options):
-    """Start Python in a process that finds the examples, and the modules of tests."""
+def run(*words, folder):
+    """Run a script in a process that finds the examples and the modules of tests. Return what it printed."""
     paths = [str(EXAMPLES), str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {
         "PYTHONPATH": os.pathsep.join(paths),
         "RAY_AUTH_TOKEN": secrets.token_hex(16),  # else Ray leaves one in the home folder
         "RAY_USAGE_STATS_ENABLED": "0",
     }
-    command = [sys.executable, *map(str, words)]
-    return subprocess.Popen(command, cwd=folder, env=os.environ | own, text=True, stdout=subprocess.PIPE, **options)
-
-
-def run(*words, folder):
-    """Run a script; return what it printed."""
-    with process(*words, folder=folder, stderr=subprocess.STDOUT) as script:
-        try:
-            printed, _ = script.communicate(timeout=240)
-        except subprocess.TimeoutExpired:
-            script.kill()
-            raise
-    assert script.returncode == 0, printed
-    return printed
-
-
-CLUSTER = """
-import sys
-from dask.distributed import LocalCluster
-
-with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-    print(cluster.scheduler_address, flush=True)
-    sys.stdin.read()
-"""
+    script = subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=folder,
+        env=os.environ | own,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=240,
+    )
+    assert script.returncode == 0, script.stdout
+    return script.stdout
 
 
 @pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
-    """The address of a Dask cluster of two processes."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with process("-c", CLUSTER, folder=folder, stdin=subprocess.PIPE) as cluster:
-        yield cluster.stdout.readline().strip()
-        cluster.communicate(timeout=60)
-
-
-@pytest.fixture
-def library(smiles, tmp_path):
-    """A folder of three tables in row groups, rows numbered anew in each table; two rows are no molecules."""
+def library(smiles):
+    """A table of molecules. Two rows are not molecules."""
     values = [*smiles, *(f"C{s}" for s in smiles if s.startswith("CC"))]
     for row in BAD:
         values[row] = "not a molecule" if row % 2 else ""
-    table = pd.DataFrame({"id": np.arange(len(values)), "smiles": values})
-    folder = tmp_path / "library"
+    return pd.DataFrame({"id": np.arange(len(values)), "smiles": values})
+
+
+def write_library(folder, library):
+    """Write the table as three files with row groups, each with rows numbered anew."""
     folder.mkdir()
-    for i, rows in enumerate(np.array_split(np.arange(len(table)), 3)):
-        table.iloc[rows].reset_index(drop=True).to_parquet(folder / f"{i}.parquet", row_group_size=5)
-    return table
+    for i, rows in enumerate(np.array_split(np.arange(len(library)), 3)):
+        library.iloc[rows].reset_index(drop=True).to_parquet(folder / f"{i}.parquet", row_group_size=5)
 
 
 def check_embedding(folder, library, model_file):
@@ -100,23 +83,22 @@ def check_embedding(folder, library, model_file):
 
 
 @needs_dask
-def test_dask_embed(scheduler, library, model_file, tmp_path):
-    run(EXAMPLES / "dask_embed.py", model_file, "library", "out", 12, scheduler, folder=tmp_path)
+def test_dask(library, model_file, tmp_path):
+    """One cluster for both examples: most of the time goes into its start."""
+    write_library(tmp_path / "library", library)
+    shutil.copy(model_file, tmp_path / "model.safetensors")
+    printed = run(Path(__file__).parents[1] / "helpers" / "cluster_jobs.py", tmp_path, folder=tmp_path)
     assert len(check_embedding(tmp_path / "out", library, model_file)) == 12
+    results = json.loads((tmp_path / "results.json").read_text())
+    for key in ("scores", "embedding"):
+        np.testing.assert_allclose(results["cluster"][key], results["here"][key], rtol=1e-5, atol=1e-6)
+    # one pretraining per candidate, not one per fold
+    assert results["cluster"]["steps"] == results["here"]["steps"]
+    assert "9 fits of the pipeline, 2 pretrainings" in printed
 
 
 @needs_ray
 def test_ray_embed(library, model_file, tmp_path):
+    write_library(tmp_path / "library", library)
     run(EXAMPLES / "ray_embed.py", model_file, "library", "out", folder=tmp_path)
     assert len(check_embedding(tmp_path / "out", library, model_file)) == 12
-
-
-@needs_dask
-def test_a_grid_search_over_workers_pretrains_once_per_candidate(scheduler, tmp_path):
-    printed = run(Path(__file__).parents[1] / "helpers" / "cluster_jobs.py", tmp_path, scheduler, folder=tmp_path)
-    results = json.loads((tmp_path / "results.json").read_text())
-    for result in results.values():
-        assert result["pretrainings"] == 2
-    for key in ("scores", "embedding"):
-        np.testing.assert_allclose(results["cluster"][key], results["here"][key], rtol=1e-5, atol=1e-6)
-    assert "9 fits of the pipeline, 2 pretrainings" in printed

@@ -10,16 +10,11 @@ from torch import nn
 from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.molecules._fields import FEATURIZERS
 from mocop_sklearn.molecules._parse import parse_molecule
-from mocop_sklearn.nn import _encoders as encoders
-from mocop_sklearn.nn._encoders import (
-    Architecture,
-    GatedGraphConv,
-    MoleculeEncoder,
-    ProfileEncoder,
-    TwoTower,
-    linear,
-)
-from mocop_sklearn.nn._losses import contrastive_logits, info_nce
+from mocop_sklearn.nn import _layers as layers
+from mocop_sklearn.nn import infonce
+from mocop_sklearn.nn._encoders import ProfileEncoder
+from mocop_sklearn.nn._layers import GatedGraphConv, linear
+from mocop_sklearn.nn._models import Architecture, TwoTower
 
 SMILES = ["CCO", "C", "c1ccccc1", "C[C@H](N)C(=O)O", "C/C=C/CC#N", "O=S(=O)(N)c1ccc(Cl)cc1", "C" * 30]
 
@@ -124,7 +119,7 @@ def test_molecule_encoder_agrees_with_a_padded_dense_network(featurizer_and_widt
 def test_six_layers_of_the_paper_agree_with_a_padded_dense_network():
     torch.manual_seed(1)
     paper = architecture(featurizer="paper", n_layers=6, hidden_dim=75, embedding_dim=1024)
-    encoder = MoleculeEncoder(paper).eval()
+    encoder = paper.build_encoder().eval()
     expected = reference_embedding(encoder, SMILES, "paper")
     with torch.no_grad():
         z = encoder(batch(SMILES, "paper")).numpy()
@@ -228,13 +223,8 @@ def test_a_gradient_reaches_every_parameter(featurizer_and_width):
     featurizer, width = featurizer_and_width
     tower = model(featurizer=featurizer, hidden_dim=width).train()
     graph, profiles = batch(SMILES, featurizer), torch.randn(len(SMILES), 15)
-    logits = contrastive_logits(
-        tower.project_molecules(graph),
-        tower.project_profiles(profiles),
-        tower.log_scale.exp(),
-        torch.arange(len(SMILES)),
-    )
-    info_nce(logits).backward()
+    molecules, found = tower(graph, profiles)
+    infonce(molecules, found, tower.log_scale.exp(), torch.arange(len(SMILES))).backward()
     without = [name for name, p in tower.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []
     assert all(p.grad.isfinite().all() for p in tower.parameters())
@@ -389,11 +379,11 @@ def test_linear_is_that_of_torch(n, n_in, n_out, bias):
 def test_linear_without_onednn(monkeypatch):
     x, weight = torch.randn(8, 3), torch.randn(5, 3)
     with_it = linear(x, weight)
-    monkeypatch.setattr(encoders, "_has_onednn", lambda: False)
+    monkeypatch.setattr(layers, "_has_onednn", lambda: False)
     torch.testing.assert_close(linear(x, weight), with_it)
 
 
 def test_the_gates_are_those_of_torch():
     cell = nn.GRUCell(6, 6)
     m, h = torch.randn(2, 10, 6)
-    torch.testing.assert_close(encoders._gated(m, h, cell), cell(m, h))
+    torch.testing.assert_close(layers._gated(m, h, cell), cell(m, h))

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torch.nn.functional as F
 from rdkit import Chem
 from scipy.stats import chisquare, kstest
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -17,11 +16,11 @@ from sklearn.pipeline import make_pipeline
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles, build_pairs
 from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.molecules._parse import connectivity_key
-from mocop_sklearn.nn._losses import info_nce
+from mocop_sklearn.nn import infonce
 from mocop_sklearn.profiles import ProfileScaler
-from mocop_sklearn.training import _contrastive as training
 from mocop_sklearn.training import _pretraining as pretraining
 from mocop_sklearn.training._batches import Corpus, StreamedProfiles
+from mocop_sklearn.training._loop import TrainingState
 from mocop_sklearn.utils._parallel import ahead
 from tests.helpers.platemaker import make_plate, write
 
@@ -296,18 +295,21 @@ def test_an_error_while_reading_ahead_is_raised():
 # ---------------------------------------------------------------------------------------------
 
 
-def test_weighted_loss_by_hand():
-    logits = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.0, 0.5], [1.5, -0.5, 3.0]], dtype=torch.float64)
-    weights = torch.tensor([1.0, 0.0, 3.0], dtype=torch.float64)
-    s = logits.numpy()
+def test_weights_of_molecules_are_their_shares_in_the_loss():
+    molecules = torch.nn.functional.normalize(torch.tensor([[2.0, 0.5], [0.0, 1.0], [1.5, -0.5]]), dim=1)
+    profiles = torch.nn.functional.normalize(torch.tensor([[1.0, 0.3], [-0.5, 1.0], [0.2, -1.5]]), dim=1)
+    s = 3.0 * (molecules @ profiles.T).double().numpy()
     each = [
         np.log(np.exp(s[i]).sum()) - s[i, i] + np.log(np.exp(s[:, i]).sum()) - s[i, i] for i in range(3)
     ]  # of rows and columns
-    assert float(info_nce(logits, weights)) == pytest.approx((each[0] + 3 * each[2]) / (2 * 4), rel=1e-12)
-    assert float(info_nce(logits)) == pytest.approx(sum(each) / 6, rel=1e-12)
-    torch.testing.assert_close(info_nce(logits, torch.full((3,), 0.3, dtype=torch.float64)), info_nce(logits))
-    expected = (F.cross_entropy(logits[:1], torch.tensor([0])) + F.cross_entropy(logits.T[:1], torch.tensor([0]))) / 2
-    torch.testing.assert_close(info_nce(logits, torch.tensor([5.0, 0, 0], dtype=torch.float64)), expected)
+
+    def loss(weights):
+        return float(infonce(molecules, profiles, torch.tensor(3.0), torch.arange(3), weights))
+
+    assert loss(torch.tensor([1.0, 0.0, 3.0])) == pytest.approx((each[0] + 3 * each[2]) / (2 * 4), rel=1e-5)
+    assert loss(None) == pytest.approx(sum(each) / 6, rel=1e-5)
+    assert loss(torch.full((3,), 0.3)) == pytest.approx(loss(None), rel=1e-6)
+    assert loss(torch.tensor([5.0, 0, 0])) == pytest.approx(each[0] / 2, rel=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -383,7 +385,7 @@ def test_a_streamed_run_resumes(store, tiny, smiles, tmp_path, monkeypatch, tran
     parameters = tiny | {"max_epochs": 4, "pairs": store, "profile_transformer": transformer}
     monkeypatch.setattr(pretraining, "_RESIDENT_BYTES", 0)
     whole = MoCoPEmbedder(**parameters).fit(smiles)
-    finish = training._finish_epoch
+    finish = TrainingState.finish_epoch
 
     def interrupt(state, *args):
         if state.epoch == 2:
@@ -391,10 +393,10 @@ def test_a_streamed_run_resumes(store, tiny, smiles, tmp_path, monkeypatch, tran
         finish(state, *args)
 
     embedder = MoCoPEmbedder(**parameters, checkpoint_dir=tmp_path, resume=True)
-    monkeypatch.setattr(training, "_finish_epoch", interrupt)
+    monkeypatch.setattr(TrainingState, "finish_epoch", interrupt)
     with pytest.warns(RuntimeWarning, match="interrupted in epoch 3 of 4"):
         embedder.fit(smiles)
-    monkeypatch.setattr(training, "_finish_epoch", finish)
+    monkeypatch.setattr(TrainingState, "finish_epoch", finish)
     assert same_weights(embedder.fit(smiles), whole)
 
 

@@ -5,7 +5,7 @@ import torch
 from rdkit import Chem
 
 from mocop_sklearn.molecules._featurize import featurize
-from mocop_sklearn.nn._encoders import Architecture, TwoTower
+from mocop_sklearn.nn._models import Architecture, TwoTower
 from mocop_sklearn.training import _inference as inference
 from mocop_sklearn.training._inference import embed_graphs, embed_molecules, embed_profiles
 

@@ -15,13 +15,13 @@ import torch.multiprocessing as mp
 
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.cli import main
-from mocop_sklearn.model_file._model import read_file
+from mocop_sklearn.model_file._format import read_file
 from mocop_sklearn.molecules._featurize import featurize
-from mocop_sklearn.nn._encoders import Architecture
+from mocop_sklearn.nn._models import Architecture
 from mocop_sklearn.profiles import ProfileScaler
 from mocop_sklearn.training import _batches as corpus
 from mocop_sklearn.training._batches import Corpus
-from tests.helpers import ranks
+from tests.helpers import components, ranks
 
 TINY = {
     "n_layers": 2, "hidden_dim": 16, "embedding_dim": 32, "projection_dim": 8, "profile_dims": (16, 8),
@@ -36,7 +36,7 @@ def data(smiles, profiles):
 
 
 def architecture(dropout=0.0):
-    return Architecture("rich", 2, 16, 32, 8, (16, 8), 24, dropout)
+    return Architecture("rich", 2, 16, 32, dropout, profile_dims=(16, 8), projection_dim=8, n_profile_features=24)
 
 
 def close(one, other, tolerance=1e-5):
@@ -113,6 +113,8 @@ def two(data, weights, smiles, profiles, tmp_path_factory):
         (ranks.fit, smiles, profiles, EXACT),
         (ranks.fit, smiles, profiles, cached),
         (ranks.fit, smiles, profiles, cached),
+        (ranks.fit, smiles, profiles, EXACT | {"encoder": components.gine}),
+        (ranks.fit, smiles, profiles, EXACT | {"encoder": components.MeanOfAtoms}),
     ]
     return on_ranks(2, folder, tasks), cached
 
@@ -123,6 +125,7 @@ def three(smiles, profiles, tmp_path_factory):
     return on_ranks(3, tmp_path_factory.mktemp("three"), tasks)
 
 
+@pytest.mark.slow
 def test_gather(three):
     for rank, (found, _) in enumerate(three):
         assert torch.equal(found["rows"], ROWS.reshape(6, 2))
@@ -130,11 +133,13 @@ def test_gather(three):
         assert torch.equal(found["gradient"], 3 * 2 * ROWS[rank])
 
 
+@pytest.mark.slow
 def test_fewer_molecules_than_processes(three):
     for _, error in three:
         assert "2 molecules, in batches of 16, are too few for 3 processes" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_processes_have_the_gradients_of_one(two, data, weights, weighted):
     one = ranks.gradients(*one_batch(data, weights if weighted else None))
@@ -142,6 +147,7 @@ def test_processes_have_the_gradients_of_one(two, data, weights, weighted):
         close(rank[int(weighted)], one)
 
 
+@pytest.mark.slow
 def test_a_fit_by_two_processes_is_that_of_one(two, smiles, profiles):
     one = ranks.fit(smiles, profiles, EXACT)
     first, second = (rank[2] for rank in two[0])
@@ -153,10 +159,20 @@ def test_a_fit_by_two_processes_is_that_of_one(two, smiles, profiles):
         assert row == pytest.approx(other, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.slow
+def test_encoders_of_ones_own_train_by_two_processes(two, smiles, profiles):
+    (_, _, _, _, _, *first), (_, _, _, _, _, *second) = two[0]
+    for one, other in zip(first, second, strict=True):
+        assert one["digest"] == other["digest"]  # statistics of layers among the weights
+    alone = ranks.fit(smiles, profiles, EXACT | {"encoder": components.gine})
+    for name, w in alone["weights"].items():
+        np.testing.assert_allclose(first[0]["weights"][name], w, atol=1e-4)
+
+
 def test_a_shared_cache_and_random_seeds(two, smiles, profiles):
     """Nobody waits for a lock that another holds, and all ranks draw the seed of the first."""
     results, cached = two
-    digests = [result["digest"] for rank in results for result in rank[3:]]
+    digests = [result["digest"] for rank in results for result in rank[3:5]]
     assert digests == [ranks.fit(smiles, profiles, cached)["digest"]] * 4
 
 
@@ -187,6 +203,7 @@ def wells(smiles, profiles, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_torchrun_writes_the_model_of_one_process(wells, tmp_path):
     words = ["pretrain", wells, "-o", tmp_path / "two.model", *flags(TINY | {"dropout": 0.0})]
     process = torchrun(2, *words)
@@ -200,6 +217,7 @@ def test_torchrun_writes_the_model_of_one_process(wells, tmp_path):
     np.testing.assert_allclose(two.transform(["CCO", "c1ccccc1"]), one.transform(["CCO", "c1ccccc1"]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_ends_the_job_and_others_go_on_from_there(wells, tmp_path):
     """The job fails within a minute, and another number of processes resumes it."""
     state = tmp_path / "state"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mocop_sklearn.molecules._featurize import featurize
-from mocop_sklearn.nn._encoders import Architecture, TwoTower
+from mocop_sklearn.nn._models import Architecture, TwoTower
 from mocop_sklearn.profiles import ProfileScaler
 from mocop_sklearn.training._batches import Corpus
 from mocop_sklearn.training._contrastive import Recipe, train
@@ -17,6 +17,7 @@ CPU = torch.device("cpu")
 
 def recipe(**changes):
     values = {
+        "loss": "infonce",
         "temperature": 0.1,
         "learn_temperature": False,
         "replicates": "sample",

@@ -1,3 +1,5 @@
+import io
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 import torch
 from joblib.parallel import ThreadingBackend, get_active_backend
 
-from mocop_sklearn.utils._cache import once
+from mocop_sklearn.utils._cache import Entry, once
 from mocop_sklearn.utils._device import autocast, resolve_device
 from mocop_sklearn.utils._files import atomic_write
 from mocop_sklearn.utils._parallel import results
@@ -126,6 +128,38 @@ def test_the_umask_is_heeded(tmp_path, umask, mode):
 # ---------------------------------------------------------------------------------------------
 
 
+PLAIN = Entry(
+    ".json", lambda value, path: path.write_text(json.dumps(value)), lambda path: json.loads(path.read_text())
+)
+ARRAY = Entry(".npy", lambda a, path: path.write_bytes(npy(a)), lambda path: np.load(path, allow_pickle=False))
+
+
+def npy(array):
+    with io.BytesIO() as file:
+        np.save(file, array)
+        return file.getvalue()
+
+
+def test_a_damaged_entry_is_made_anew(tmp_path, count):
+    once(tmp_path, "a", PLAIN, count, 1)
+    (entry,) = tmp_path.rglob("a.json")
+    entry.write_text("{")
+    with pytest.warns(UserWarning, match=r"cache entry .*a\.json' is damaged"):
+        assert once(tmp_path, "a", PLAIN, count, 1) == 2
+    assert once(tmp_path, "a", PLAIN, count, 1) == 2
+    assert count.calls == [1, 1]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), TypeError("it cannot be written")])
+def test_a_result_that_cannot_be_kept_is_not_lost(tmp_path, count, error):
+    def write(value, path):
+        raise error
+
+    with pytest.warns(UserWarning, match="could not be kept in the cache"):
+        assert once(tmp_path, "a", Entry(".json", write, json.loads), count, 1) == 2
+    assert list(tmp_path.rglob("*a.json*")) == []
+
+
 @pytest.fixture
 def count():
     """A function that notes its arguments."""
@@ -142,19 +176,19 @@ def count():
 @pytest.mark.parametrize("kind", [str, Path, lambda path: joblib.Memory(str(path), verbose=0)])
 def test_once_per_key(tmp_path, count, kind):
     memory = kind(tmp_path / "cache")
-    assert once(memory, "a", count, 1) == 2
-    assert once(memory, "a", count, 1) == 2
-    assert once(memory, "b", count, 5) == 10
+    assert once(memory, "a", PLAIN, count, 1) == 2
+    assert once(memory, "a", PLAIN, count, 1) == 2
+    assert once(memory, "b", PLAIN, count, 5) == 10
     assert count.calls == [1, 5]
     # all ways to name a cache mean the same one
-    assert once(str(tmp_path / "cache"), "a", count, 1) == 2
+    assert once(str(tmp_path / "cache"), "a", PLAIN, count, 1) == 2
     assert count.calls == [1, 5]
 
 
 @pytest.mark.parametrize("memory", [None, joblib.Memory(None)])
 def test_without_memory_each_call_counts(count, memory):
-    once(memory, "a", count, 1)
-    once(memory, "a", count, 1)
+    once(memory, "a", PLAIN, count, 1)
+    once(memory, "a", PLAIN, count, 1)
     assert count.calls == [1, 1]
 
 
@@ -163,8 +197,8 @@ def test_an_error_is_not_kept(tmp_path, count):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        once(tmp_path, "a", fail, 1)
-    assert once(tmp_path, "a", count, 1) == 2
+        once(tmp_path, "a", PLAIN, fail, 1)
+    assert once(tmp_path, "a", PLAIN, count, 1) == 2
 
 
 class OfACluster(ThreadingBackend):
@@ -174,7 +208,7 @@ class OfACluster(ThreadingBackend):
 @pytest.mark.parametrize("backend", [OfACluster, ThreadingBackend])
 def test_work_that_others_wait_for_is_not_handed_to_them(tmp_path, backend):
     with joblib.parallel_config(backend(nesting_level=0)):
-        name = once(tmp_path, "a", lambda: type(get_active_backend()[0]).__name__)
+        name = once(tmp_path, "a", PLAIN, lambda: type(get_active_backend()[0]).__name__)
         assert isinstance(get_active_backend()[0], backend)
     assert name == ("LokyBackend" if backend is OfACluster else "ThreadingBackend")
 
@@ -182,31 +216,34 @@ def test_work_that_others_wait_for_is_not_handed_to_them(tmp_path, backend):
 def test_arrays_come_back_as_they_were(tmp_path):
     array = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     for _ in range(2):
-        back = once(tmp_path, "array", np.negative, array)
+        back = once(tmp_path, "array", ARRAY, np.negative, array)
         np.testing.assert_array_equal(back, -array)
         assert back.dtype == np.float32
 
 
 def test_what_is_not_a_memory(count):
     with pytest.raises(ValueError, match="memory"):
-        once(3, "a", count, 1)
+        once(3, "a", PLAIN, count, 1)
 
 
 def test_clear_empties_the_cache(tmp_path, count):
     memory = joblib.Memory(tmp_path, verbose=0)
-    once(memory, "a", count, 1)
+    once(memory, "a", PLAIN, count, 1)
     memory.clear(warn=False)
-    once(memory, "a", count, 1)
+    once(memory, "a", PLAIN, count, 1)
     assert count.calls == [1, 1]
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_call(tmp_path):
     """Both want the same at the same time: one works, the other waits and reads."""
     script = textwrap.dedent(
         """
         import os, sys, time
         from pathlib import Path
-        from mocop_sklearn.utils._cache import once
+        from mocop_sklearn.utils._cache import Entry, once
+
+        entry = Entry(".txt", lambda pid, path: path.write_text(str(pid)), lambda path: int(path.read_text()))
 
         def work(folder):
             Path(folder, f"worked-{os.getpid()}").touch()
@@ -217,7 +254,7 @@ def test_two_processes_share_one_call(tmp_path):
         Path(folder, f"ready-{os.getpid()}").touch()
         while len(list(folder.glob("ready-*"))) < 2:
             time.sleep(0.01)
-        print(once(folder / "cache", "key", work, folder))
+        print(once(folder / "cache", "key", entry, work, folder))
         """
     )
     processes = [

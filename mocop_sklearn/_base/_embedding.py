@@ -1,0 +1,252 @@
+"""What a fitted ``MoCoPEmbedder`` does: embed, compare with profiles, read and write files."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from .._version import __version__
+from ..metrics import retrieval_score
+from ..model_file._model import PretrainedModel
+from ..molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
+from ..nn._models import TwoTower
+from ..pairs._grouping import average_by_group
+from ..pairs._pairs import PairedProfiles
+from ..profiles._checks import check_profiles
+from ..training._inference import embed_molecules, embed_profiles
+from ..training._pretraining import apply_transformer
+from ..utils._cache import Entry, digest_of_pickle, once
+from ..utils._device import resolve_device
+
+_SKIP_INVALID = (
+    "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."
+)
+
+
+class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """An estimator around a trained two-tower model."""
+
+    def _adopt(self, model: PretrainedModel) -> None:
+        self.model_ = model
+        self.profile_transformer_ = model.profile_transformer
+        self.history_ = model.history
+        self.n_iter_ = model.n_iter
+        self.best_score_ = model.best_score
+        self.digest_ = model.digest
+        self.molecule_keys_ = np.array(model.molecule_keys, dtype=str)
+        self._module = model.module()
+
+    # -- embedding ----------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Embed molecules.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, embedding_dim or projection_dim)
+            Row i belongs to row i of X. Rows that are no molecules are NaN with ``invalid="nan"``.
+
+        Raises
+        ------
+        ValueError
+            Naming the first ten rows that are no molecules, with ``invalid="raise"``.
+        """
+        check_is_fitted(self)
+        return self._embed(check_molecules(X), self.output)
+
+    def transform_profiles(self, P: Any) -> np.ndarray:
+        """Map profiles into the shared space, where ``output="projection"`` puts molecules.
+
+        Parameters
+        ----------
+        P : array-like of float or DataFrame, shape (n_profiles, n_features)
+            As in ``fit``. Columns of a DataFrame are matched by name when the model has names.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_profiles, projection_dim)
+            Unit vectors.
+
+        Raises
+        ------
+        ValueError
+            When P has another width than was fitted, or lacks columns.
+        """
+        check_is_fitted(self)
+        return self._project(self._scale_profiles(P, "P"))
+
+    def score(self, X: Any, y: Any = None, *, profiles: Any = None) -> float:
+        """Retrieval between molecules and profiles: 1 is perfect, 0 is chance.
+
+        One minus twice the normalised rank, the mean of both directions, among the distinct molecules
+        of X, each with the mean of its profiles; so folds of different size compare.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : array-like of float, shape (n_samples, n_features), default=None
+            The profiles, unless ``profiles`` is given.
+        profiles : array-like of float or DataFrame, shape (n_samples, n_features), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        values = check_molecules(X)
+        profiles = y if profiles is None else profiles
+        if profiles is None:
+            raise ValueError("score needs the profiles of X: score(X, profiles=P) or score(X, P).")
+        check_consistent_length(values, profiles)
+        scaled = self._scale_profiles(profiles, "profiles")
+        identity = canonical_smiles(values, self.model_.standardize)
+        valid = np.array([smiles is not None for smiles in identity])
+        molecules = self._embed(values, "projection")
+        if not valid.any():
+            raise ValueError("No row of X is a valid molecule.")
+        _, first, group = np.unique(np.array(identity, dtype=object)[valid], return_index=True, return_inverse=True)
+        return retrieval_score(molecules[valid][first], self._project(average_by_group(scaled[valid], group)))
+
+    def _scale_profiles(self, P: Any, name: str) -> np.ndarray:
+        self.model_.require_profile_network()
+        matrix, columns = check_profiles(P, name=name)
+        order = self.model_.profile_columns(matrix.shape[1], columns, name)
+        matrix = matrix if order is None else matrix[:, order]
+        self.model_.check_kind_of_profiles(matrix)
+        return apply_transformer(self.profile_transformer_, matrix)
+
+    def _project(self, scaled: np.ndarray) -> np.ndarray:
+        return embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)
+
+    def _embed(self, values: list[Any], output: str) -> np.ndarray:
+        if output == "projection":
+            self.model_.require_profile_network()
+        embed = partial(
+            embed_molecules,
+            self._torch_module().tower(output),
+            featurizer=self.model_.architecture.featurizer,
+            standardize=self.model_.standardize,
+            invalid=self.invalid,
+            device=resolve_device(self.device),
+            precision=self.precision,
+            n_jobs=self.n_jobs,
+        )
+        if self.memory is None:
+            embedding, reasons = embed(values)
+        else:
+            unique, inverse = unique_molecules(values)
+            standardize = self.model_.standardize
+            settings = [output, self.precision, self.invalid, standardize if callable(standardize) else None]
+            key = digest_of_pickle([__version__, self.digest_, *settings, *map(_text_or_repr, unique)])
+            embedding, reasons = once(self.memory, f"embed-{key}", _EMBEDDING, embed, unique)
+            embedding = embedding[inverse]
+            reasons = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
+        report_invalid(values, reasons, self.invalid, _SKIP_INVALID)
+        return embedding
+
+    def _torch_module(self) -> TwoTower:
+        if not hasattr(self, "_module"):
+            self._module = self.model_.module()
+        return self._module.to(resolve_device(self.device))
+
+    # -- files --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a safetensors file, which holds no pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        TypeError
+            When the profile transformer cannot be written without pickle.
+        """
+        check_is_fitted(self)
+        self.model_.save(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Return the fitted embedder of a model file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written by ``save``.
+        **parameters
+            Further parameters of the class, such as ``output`` or ``device``.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            When the file is missing, truncated, altered, of a newer format or of another kind.
+        """
+        embedder = cls(pretrained=os.fspath(path), **parameters)
+        embedder._validate_params()
+        model = embedder._load_start()
+        assert model is not None
+        embedder._adopt(model)
+        return embedder
+
+    # -- the scikit-learn contract ------------------------------------------------------------
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of columns of ``transform``, for ``get_feature_names_out``."""
+        architecture = self.model_.architecture
+        return architecture.embedding_dim if self.output == "encoder" else architecture.projection_dim
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.invalid == "nan"
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Weights travel as the arrays in model_: the torch module is rebuilt, on whatever device there is. A fitted
+        # estimator no longer needs its corpus, so that the rows stay where they are.
+        state = {name: value for name, value in super().__getstate__().items() if name != "_module"}
+        pairs = state.get("pairs")
+        if "model_" in state and pairs is not None and not isinstance(pairs, (str, os.PathLike)):
+            pairs = PairedProfiles(*pairs) if isinstance(pairs, tuple) else pairs
+            state["pairs"] = pairs.without_rows()
+        return state
+
+
+def _text_or_repr(value: Any) -> str:
+    text = as_text(value)
+    return text if isinstance(text, str) else f"{type(text).__name__}: {text!r}"
+
+
+def _write_embedding(found: tuple[np.ndarray, dict[int, str]], path: Path) -> None:
+    embedding, reasons = found
+    with open(path, "wb") as file:
+        np.savez(file, embedding=embedding, rows=np.array([*reasons], int), reasons=np.array([*reasons.values()], str))
+
+
+def _read_embedding(path: Path) -> tuple[np.ndarray, dict[int, str]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["embedding"], dict(zip(arrays["rows"].tolist(), arrays["reasons"].tolist(), strict=True))
+    except (KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(f"it is not a whole archive of arrays: {error}") from error
+
+
+_EMBEDDING = Entry(".npz", _write_embedding, _read_embedding)

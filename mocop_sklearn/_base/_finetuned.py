@@ -1,0 +1,441 @@
+"""What ``MoCoPClassifier`` and ``MoCoPRegressor`` share: parameters, molecules, networks, files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from .._version import __version__
+from ..model_file._codec import Encoder, decode
+from ..model_file._format import library_versions, plain_value, read_file, write_or_save_elsewhere
+from ..model_file._model import PretrainedModel, as_tensors, load_pretrained, restore_architecture, restore_callable
+from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
+from ..model_selection import scaffold_groups
+from ..molecules._featurize import featurize
+from ..molecules._parse import as_text, check_molecules, report_invalid
+from ..nn._models import Architecture, PredictionNetwork, SideBySide
+from ..pairs._grouping import split_molecules
+from ..training._inference import embed_molecules
+from ..training._labels import measured_labels
+from ..training._loop import TrainingState, read_state, state_saver
+from ..training._merging import merge_rows
+from ..training._objectives import Objective
+from ..training._supervised import (
+    SupervisedRecipe,
+    SupervisedResult,
+    check_freeze,
+    train_supervised,
+)
+from ..utils._cache import digest_of_pickle
+from ..utils._device import resolve_device
+from ..utils._names import describe_callable, described
+from ..utils._random import Stream, base_seed, generator
+from ..utils._sklearn import Interval, StrOptions, check_sample_weight
+from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, explicit_parameters
+
+_KIND = "fine-tuned model"
+# Parameters that change where and how loudly a fit runs, but not its result; the start has its own digest.
+_NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
+# Where and how a model runs is for the one who loads it to say.
+_NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
+
+
+class FineTuned(BaseEstimator):
+    """What the classifier and the regressor share: parameters, molecules, members, files."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **CONSTRAINTS,
+        "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "head_init": [StrOptions({"auto", "random", "linear"})],
+        "loss": [StrOptions({"auto"}), callable],
+        "max_epochs": [*CONSTRAINTS["max_epochs"], StrOptions({"auto"})],
+        "learning_rate": [*CONSTRAINTS["learning_rate"], StrOptions({"auto"})],
+        "missing": [Real, str, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "validation_groups": [StrOptions({"molecule", "scaffold"})],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    }
+    # What "auto" stands for, from random weights and with a pretrained encoder; docs/method.md has the
+    # cross-validation that chose it.
+    _AUTOMATIC: ClassVar[tuple[dict[str, Any], dict[str, Any]]]
+    # Weights are routed by default, so that nobody has to call set_fit_request.
+    __metadata_request__fit: ClassVar = {"sample_weight": True}
+    __metadata_request__score: ClassVar = {"sample_weight": True}
+
+    def __init__(
+        self,
+        *,
+        pretrained: Any = None,
+        standardize: Any = "parent",
+        invalid: str = "raise",
+        featurizer: Any = "rich",
+        encoder: Any = "ggnn",
+        n_layers: int = 3,
+        hidden_dim: int = 75,
+        embedding_dim: int = 1024,
+        dropout: float = 0.1,
+        freeze: str | int = "none",
+        layer_decay: float = 1.0,
+        head_init: str = "auto",
+        loss: Any = "auto",
+        missing: Any = np.nan,
+        max_epochs: int | str = "auto",
+        batch_size: int = 32,
+        learning_rate: float | str = "auto",
+        weight_decay: float = 0.0,
+        validation_fraction: float = 0.0,
+        validation_groups: str = "molecule",
+        patience: int | None = 20,
+        n_estimators: int = 1,
+        device: str = "auto",
+        precision: str = "auto",
+        n_jobs: int | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.pretrained = pretrained
+        self.standardize = standardize
+        self.invalid = invalid
+        self.featurizer = featurizer
+        self.encoder = encoder
+        self.n_layers = n_layers
+        self.hidden_dim = hidden_dim
+        self.embedding_dim = embedding_dim
+        self.dropout = dropout
+        self.freeze = freeze
+        self.layer_decay = layer_decay
+        self.head_init = head_init
+        self.loss = loss
+        self.missing = missing
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.validation_groups = validation_groups
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
+        self.random_state = random_state
+        self.verbose = verbose
+
+    _FITTED: ClassVar[tuple[str, ...]] = (
+        "weights_",
+        "history_",
+        "n_iter_",
+        "best_score_",
+        "molecule_keys_",
+        "_shift",
+        "_scale",
+        "_tasks_shape",
+    )
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[list[Any], np.ndarray, np.ndarray, np.ndarray]:
+        """Return molecules, labels, which of them are measured, and row weights, the rows of weight 0 unmeasured."""
+        self._validate_params()
+        resolve_device(self.device)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        values = check_molecules(X)
+        labels, measured = measured_labels(y, self.missing)
+        check_consistent_length(values, labels)
+        if np.ma.is_masked(sample_weight):
+            raise ValueError("sample_weight must not hold masked values. Give the rows without a weight the weight 0.")
+        weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+        return values, labels, measured & (weight > 0).reshape([-1] + [1] * (labels.ndim - 1)), weight
+
+    def _fit_members(
+        self,
+        values: list[Any],
+        measured: Any,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        mass: np.ndarray,
+        objective: Objective,
+    ) -> None:
+        """Train ``n_estimators`` networks on rows, those of one molecule merged.
+
+        ``mass`` is the weights without those of the classes.
+        """
+        start = self._load_start()
+        architecture = self._start_architecture(start)
+        check_freeze(architecture, self.freeze)
+        standardize = start.standardize if start else self.standardize
+        found = featurize(values, architecture.featurizer, standardize, identify=True, n_jobs=self.n_jobs)
+        report_invalid(values, found.reasons, self.invalid)
+        merged = merge_rows(values, found, measured, targets, weights, mass)
+        groups = merged.keys
+        if self.validation_groups == "scaffold":
+            groups = scaffold_groups(merged.smiles, standardize=None, n_jobs=self.n_jobs)
+        recipe = self._recipe(objective, start)
+        key = self._fit_key(values, start, merged.targets, merged.weights, described(objective.loss))
+        seed, states = self._unfinished(key)
+        results: list[SupervisedResult] = []
+        moments = []
+        for member in range(self.n_estimators):
+            member_seed = int(generator(seed, Stream.ENSEMBLE_MEMBER, member).integers(2**62))
+            training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
+            shift, scale = merged.moments(training) if objective.scales_targets else merged.no_scaling()
+            moments.append((shift, scale))
+            results.append(
+                train_supervised(
+                    architecture,
+                    recipe,
+                    merged.part(training, shift, scale),
+                    merged.part(validation, shift, scale) if len(validation) else None,
+                    seed=member_seed,
+                    device=resolve_device(self.device),
+                    encoder_weights=start.encoder_weights if start else None,
+                    resume_from=states.get(member),
+                    save=state_saver(self._state_path(key, member), seed) if key else None,
+                    verbose=bool(self.verbose),
+                )
+            )
+        self._architecture, self._standardize = architecture, standardize
+        self._shift, self._scale = (np.array(part) for part in zip(*moments, strict=True))
+        self._adopt(results)
+        self.molecule_keys_ = np.unique([*merged.keys, *(start.molecule_keys if start else ())])
+
+    def _adopt(self, results: list[SupervisedResult]) -> None:
+        self.weights_ = [result.weights for result in results]
+        self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
+        self.n_iter_ = max(len(result.history) for result in results)
+        self.best_score_ = float(np.mean([result.best_score for result in results]))
+        self._module = self._build()
+
+    def _load_start(self) -> PretrainedModel | None:
+        """Return the model of ``pretrained``, checked against the other parameters."""
+        components = {name: getattr(self, name) for name in COMPONENTS}
+        explicit = explicit_parameters(self, (*ENCODER_SHAPE, "standardize"))
+        return load_pretrained(self.pretrained, standardize=self.standardize, components=components, expected=explicit)
+
+    def _start_architecture(self, start: PretrainedModel | None) -> Architecture:
+        dropout = float(self.dropout)
+        if start is not None:
+            return replace(start.architecture, dropout=dropout)
+        return Architecture(
+            featurizer=self.featurizer,
+            encoder=self.encoder,
+            n_layers=plain_value(self.n_layers),
+            hidden_dim=plain_value(self.hidden_dim),
+            embedding_dim=plain_value(self.embedding_dim),
+            dropout=dropout,
+        ).completed()
+
+    def _recipe(self, objective: Objective, start: PretrainedModel | None) -> SupervisedRecipe:
+        auto = self._AUTOMATIC[start is not None]
+        chosen = {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
+        return SupervisedRecipe(
+            objective=replace(objective, loss=self.loss) if callable(self.loss) else objective,
+            freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
+            layer_decay=float(self.layer_decay),
+            head_init=chosen["head_init"],
+            max_epochs=chosen["max_epochs"],
+            batch_size=self.batch_size,
+            learning_rate=float(chosen["learning_rate"]),
+            weight_decay=float(self.weight_decay),
+            patience=self.patience,
+            precision=self.precision,
+        )
+
+    def _fit_key(self, values: list[Any], start: PretrainedModel | None, *labels: Any) -> str:
+        """Return a digest of all that decides a fit; empty unless ``checkpoint_dir`` is set."""
+        if self.resume and self.checkpoint_dir is None:
+            raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
+        if self.checkpoint_dir is None:
+            return ""
+        parameters = {name: v for name, v in self.get_params(deep=False).items() if name not in _NO_EFFECT_ON_FIT}
+        content = [__version__, type(self).__name__, start and start.digest, *map(as_text, values), *labels, parameters]
+        return digest_of_pickle(content)
+
+    def _state_path(self, key: str, member: int) -> Path:
+        return Path(cast(Any, self.checkpoint_dir)) / f"{key}-{member}.safetensors"
+
+    def _unfinished(self, key: str) -> tuple[int, dict[int, TrainingState]]:
+        """Seed of the fit, and the states of the networks that a killed run left."""
+        paths = {member: self._state_path(key, member) for member in range(self.n_estimators if self.resume else 0)}
+        found = {member: read_state(path) for member, path in paths.items() if path.exists()}
+        seed = found[0][0] if 0 in found else base_seed(self.random_state)
+        # a state of another seed is of an earlier run, which a later one has replaced in part
+        return seed, {member: state for member, (own_seed, state) in found.items() if own_seed == seed}
+
+    @property
+    def model_(self) -> PretrainedModel:
+        """The encoder of the first network, for ``pretrained=`` of an embedder or of another fine-tuning."""
+        check_is_fitted(self)
+        prefix = "molecule_encoder."
+        return PretrainedModel(
+            architecture=self._architecture.without_profile_network(),
+            weights={name: w for name, w in self.weights_[0].items() if name.startswith(prefix)},
+            standardize=self._standardize,
+            profile_transformer=None,
+            profile_features=None,
+            n_profile_columns=0,
+            molecule_keys=self.molecule_keys_.tolist(),
+            history=[{name: v for name, v in row.items() if name != "estimator"} for row in self.history_],
+            n_iter=self.n_iter_,
+            best_score=self.best_score_,
+        )
+
+    # -- predicting ---------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are no molecules."""
+        check_is_fitted(self)
+        values = check_molecules(X)
+        outputs, reasons = embed_molecules(
+            self._torch_module(),
+            values,
+            featurizer=self._architecture.featurizer,
+            standardize=self._standardize,
+            invalid=self.invalid,
+            device=resolve_device(self.device),
+            precision=self.precision,
+            n_jobs=self.n_jobs,
+        )
+        report_invalid(values, reasons, self.invalid)
+        members = outputs.reshape(len(values), *self._shift.shape).swapaxes(0, 1)
+        return members * self._scale[:, None] + self._shift[:, None]
+
+    def _torch_module(self) -> SideBySide:
+        if not hasattr(self, "_module"):
+            self._module = self._build()
+        return self._module.to(resolve_device(self.device))
+
+    def _build(self) -> SideBySide:
+        members = []
+        for weights in self.weights_:
+            with self._architecture.without_initial_weights():
+                network = PredictionNetwork(self._architecture, self._shift.shape[1])
+            network.load_state_dict(as_tensors(weights), assign=True)
+            members.append(network)
+        return SideBySide(members, self._shift.size)
+
+    def _check_ensemble(self) -> None:
+        if len(self._shift) < 2:
+            raise ValueError("A spread needs an ensemble: set n_estimators to 2 or more and fit again.")
+
+    # -- files --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a safetensors file, which holds no pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        check_is_fitted(self)
+        encoder = Encoder(strict=True)
+        fitted = {name: getattr(self, name) for name in self._FITTED if hasattr(self, name)}
+        parameters = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
+        plain = (bool, int, float, str, type(None))
+        header = {
+            "estimator": type(self).__name__,
+            "versions": library_versions(),
+            "architecture": self._architecture.as_dict(),
+            "vocabulary": self._architecture.resolved_featurizer.vocabulary(),
+            "standardize": describe_callable(self._standardize),
+            "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n not in _NOT_IN_FILES},
+            "fitted": encoder.encode(fitted, "fitted"),
+        }
+        write_or_save_elsewhere(path, _KIND, header, encoder.arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Return the fitted estimator of a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written by ``save``.
+        **parameters
+            Parameters of the class that replace those of the file, such as ``device``; ``standardize`` must be
+            given again when it was a function. What is no plain value, as ``pretrained``, has its default.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            When the file is missing, truncated, altered, of a newer format or of another kind.
+        """
+        header, arrays = read_file(path, _KIND)
+        section = Section(path, header)
+        if section.entry("estimator", str) != cls.__name__:
+            raise ValueError(f"{str(path)!r} holds a {header['estimator']}, not a {cls.__name__}.")
+        check_architecture(section.section("architecture"))
+        section.component("standardize", ("parent", None))
+        stored = section.section("parameters").data
+        known = cls().get_params(deep=False)
+        estimator = cls(**({n: v for n, v in stored.items() if n in known and n not in _NOT_IN_FILES} | parameters))
+        estimator._validate_params()
+        components = {name: getattr(estimator, name) for name in COMPONENTS}
+        estimator._architecture = restore_architecture(path, header["architecture"], components)
+        versions = section.section("versions").data
+        check_vocabulary(path, estimator._architecture, section.section("vocabulary").data, versions)
+        estimator._standardize = restore_callable(path, "standardize", header["standardize"], estimator.standardize)
+        fitted = decode(section.section("fitted").data, arrays)
+        estimator._set_fitted(Section(path, fitted))
+        return estimator
+
+    def _set_fitted(self, fitted: Section) -> None:
+        """Take over the attributes of a file, after a check of each."""
+        shift, scale = (fitted.entry(name, np.ndarray) for name in ("_shift", "_scale"))
+        weights = fitted.items("weights_", dict)
+        if not weights or shift.shape != scale.shape or shift.ndim != 2 or len(shift) != len(weights):
+            raise fitted.error("the number of networks is not that of their scales")
+        if not np.isfinite(scale).all() or np.isinf(shift).any():
+            raise fitted.error("the scales of the targets are not finite")
+        n_outputs = shift.shape[1]
+        with self._architecture.without_initial_weights():
+            network = PredictionNetwork(self._architecture, n_outputs)
+        for member in weights:
+            check_arrays(fitted.path, member, network)
+        fitted.items("history_", dict)
+        fitted.number("n_iter_", 0, 2**31)
+        fitted.entry("best_score_", int, float)
+        fitted.entry("molecule_keys_", np.ndarray)
+        fitted.items("_tasks_shape", int)
+        self._check_fitted(fitted, n_outputs)
+        for name in self._FITTED:
+            if name in fitted.data:
+                setattr(self, name, fitted.data[name])
+
+    def _check_fitted(self, fitted: Section, n_outputs: int) -> None:
+        """Check the attributes that only one of the two estimators has."""
+
+    # -- the scikit-learn contract ------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.invalid == "nan"
+        tags.target_tags.multi_output = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Weights travel as the arrays in weights_: the torch module is rebuilt, on whatever device there is.
+        return {name: value for name, value in super().__getstate__().items() if name != "_module"}
+
+
+def some_columns(columns: list[int] | np.ndarray) -> str:
+    """The first ten of column numbers, for a message."""
+    return ", ".join(map(str, columns[:10])) + ", ..." * (len(columns) > 10)

@@ -1,0 +1,172 @@
+"""What a model file must look like: types, bounds, shapes and finite numbers, checked before anything is built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ..molecules._fields import FEATURIZERS
+from ..nn._encoders import ENCODERS, PROFILE_ENCODERS
+from ..nn._models import Architecture, TwoTower
+
+_DEEPEST = 1000
+_WIDEST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the header of the file at ``path``; what is wrong in it is a ``ValueError`` that names the file."""
+
+    path: Any
+    data: Mapping[str, Any]
+
+    def error(self, problem: str) -> ValueError:
+        """Return the error for a problem, which is a clause."""
+        return ValueError(f"{str(self.path)!r} does not hold a model of this package: {problem}.")
+
+    def entry(self, name: str, *types: type) -> Any:
+        """Return an entry of one of the types."""
+        if name not in self.data:
+            raise self.error(f"{name} is missing")
+        value = self.data[name]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise self.error(f"{name} is {str(value)[:80]!r}")
+        return value
+
+    def section(self, name: str) -> Section:
+        """Return an entry that is a mapping."""
+        return Section(self.path, self.entry(name, dict))
+
+    def number(self, name: str, least: int, most: int) -> int:
+        """Return a whole number within bounds."""
+        value = self.entry(name, int)
+        if not least <= value <= most:
+            raise self.error(f"{name} is {value}, but it must be from {least} to {most}")
+        return int(value)
+
+    def items(self, name: str, *types: type) -> list[Any]:
+        """Return a list whose items are of some types."""
+        items = self.entry(name, list)
+        if not all(isinstance(item, types) for item in items):
+            raise self.error(f"{name} holds other values than {' and '.join(t.__name__ for t in types)}")
+        return items
+
+    def component(self, name: str, known: tuple[Any, ...]) -> None:
+        """Check an entry that is a known value, or the name of a function."""
+        value = self.data.get(name, math.nan)
+        is_function = isinstance(value, dict) and list(value) == ["callable"] and isinstance(value["callable"], str)
+        if not is_function and (isinstance(value, (dict, list)) or value not in known):
+            raise self.error(f"{name} is {str(value)[:80]!r}")
+
+
+def check_header(path: Any, header: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` unless the header of a model has the right form."""
+    model = Section(path, header).section("model")
+    check_architecture(model.section("architecture"))
+    model.section("vocabulary")
+    if "profile_transformer" not in model.data:
+        raise model.error("profile_transformer is missing")
+    model.component("standardize", ("parent", None))
+    n_columns = model.number("n_profile_columns", 0, 10 * _WIDEST)
+    if model.entry("profile_features", list, type(None)) is not None:
+        features = model.items("profile_features", str)
+        if len(set(features)) < len(features) or len(features) != n_columns:
+            raise model.error(f"profile_features does not hold {n_columns} different names")
+    check_record(Section(path, header).section("record"))
+
+
+def check_architecture(section: Section) -> None:
+    """Raise ``ValueError`` unless the section describes a network of a size that can be built."""
+    expected = {field.name for field in fields(Architecture)}
+    if set(section.data) != expected:
+        raise section.error(f"the architecture has the entries {sorted(section.data)}")
+    section.component("featurizer", tuple(FEATURIZERS))
+    section.component("encoder", tuple(ENCODERS))
+    section.component("profile_encoder", tuple(PROFILE_ENCODERS))
+    section.number("n_layers", 1, _DEEPEST)
+    for name in ("hidden_dim", "embedding_dim"):
+        section.number(name, 1, _WIDEST)
+    n_features = section.number("n_profile_features", 0, _WIDEST)
+    dims = section.items("profile_dims", int)
+    if len(dims) > _DEEPEST or not all(1 <= d <= _WIDEST for d in dims):
+        raise section.error(f"profile_dims is {str(dims)[:80]}")
+    needs_dims = section.data["profile_encoder"] == "mlp"
+    if (not section.number("projection_dim", 0, _WIDEST) and n_features) or (n_features and needs_dims and not dims):
+        raise section.error("a model with profiles needs profile_dims and projection_dim")
+    if not 0 <= section.entry("dropout", int, float) < 1:
+        raise section.error(f"dropout is {section.data['dropout']}")
+
+
+def check_record(record: Section) -> None:
+    """Raise ``ValueError`` unless the record of a training has the right form."""
+    versions = record.section("versions")
+    for name in versions.data:
+        versions.entry(name, str)
+    record.section("parameters")
+    for row in record.items("history", dict):
+        for name in row:
+            Section(record.path, row).entry(name, int, float)
+    record.number("n_iter", 0, 2**31)
+    record.entry("best_score", int, float)
+    record.items("molecule_keys", str)
+    record.section("provenance")
+
+
+def check_vocabulary(path: Any, architecture: Architecture, vocabulary: Any, versions: Mapping[str, str]) -> None:
+    """Raise ``ValueError`` unless this version featurises as the one that wrote the file at ``path``."""
+    if architecture.resolved_featurizer.vocabulary() != vocabulary:
+        raise ValueError(
+            f"{str(path)!r} was written with another atom vocabulary ({vocabulary.get('name')!r}, "
+            f"mocop_sklearn {versions.get('mocop_sklearn')}); this version cannot featurise for it."
+        )
+
+
+def check_weights(path: Any, architecture: Architecture, weights: Mapping[str, np.ndarray]) -> None:
+    """Raise ``ValueError`` unless the weights are those of the architecture, in single precision and finite."""
+    n_numbers = sum(a.size for a in weights.values())
+    widths = [architecture.hidden_dim, architecture.embedding_dim, architecture.projection_dim]
+    if max(*widths, *architecture.profile_dims, architecture.n_profile_features) > n_numbers:
+        raise ValueError(f"{str(path)!r} describes a larger network than it has weights for.")
+    with architecture.without_initial_weights():
+        module = TwoTower(architecture)
+    check_arrays(path, weights, module)
+
+
+def check_arrays(path: Any, weights: Mapping[str, Any], module: nn.Module) -> None:
+    """Raise ``ValueError`` unless there are finite arrays of the names, shapes and types of a module's weights."""
+    expected = {name: _kind(w.detach()) for name, w in module.state_dict().items()}
+    found = {name: _kind(a) for name, a in weights.items()}
+    if found != expected:
+        wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))[0]
+        raise ValueError(
+            f"{str(path)!r} does not hold the weights of its network: {wrong!r} is {found.get(wrong, 'missing')}, but "
+            f"{expected.get(wrong, 'nothing')} is needed."
+        )
+    for name, a in weights.items():
+        if not np.isfinite(a).all():
+            raise ValueError(f"{str(path)!r} holds weights that are not finite numbers: {name!r}.")
+
+
+def _kind(a: Any) -> str:
+    """Describe the shape and the type of an array or tensor."""
+    return f"{str(a.dtype).removeprefix('torch.')} {tuple(a.shape)}" if hasattr(a, "dtype") else type(a).__name__
+
+
+def check_transformer(path: Any, transformer: Any, n_columns: int, n_features: int) -> None:
+    """Raise ``ValueError`` unless the transformer maps a profile to as many finite numbers as the network takes."""
+    if not n_features:
+        return
+    try:
+        scaled = np.asarray(transformer.transform(np.zeros((1, n_columns), dtype=np.float32)))
+    except Exception as error:
+        raise ValueError(f"{str(path)!r} holds a profile transformer that cannot be used: {error}") from error
+    if scaled.shape != (1, n_features) or not np.isfinite(scaled.astype(float)).all():
+        raise ValueError(
+            f"{str(path)!r} holds a profile transformer that returns the shape {scaled.shape} for one profile, or "
+            f"numbers that are not finite; the network takes {n_features} features."
+        )

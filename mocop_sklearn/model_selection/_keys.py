@@ -1,0 +1,93 @@
+"""Keys of molecules, row by row: what groups and overlap have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from rdkit import Chem
+
+from ..molecules._parse import (
+    InvalidMolecule,
+    Standardize,
+    check_standardize,
+    connectivity_key,
+    parse_molecule,
+    unique_molecules,
+)
+
+_CHUNK = 1024  # molecules a job
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse a parameter that is not one of its choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def describe_rows(
+    values: Sequence[Any],
+    describe: Callable[[Chem.Mol], Any],
+    standardize: Standardize,
+    invalid: str,
+    n_jobs: int | None,
+) -> tuple[list[Any], dict[int, str]]:
+    """Describe the molecule of each row.
+
+    Returns
+    -------
+    found : list, shape (n_rows,)
+        ``describe(molecule)``, or None where the row is not a molecule.
+    reasons : dict of int to str
+        For each such row, why it is not.
+    """
+    check_standardize(standardize)
+    check_choice("invalid", invalid, ("raise", "nan"))
+    unique, inverse = unique_molecules(values)
+    found = map_chunks(_describe_chunk, unique, n_jobs, describe, standardize)
+    rows = [found[i] for i in inverse]
+    reasons = {row: str(item) for row, item in enumerate(rows) if isinstance(item, InvalidMolecule)}
+    return [None if row in reasons else item for row, item in enumerate(rows)], reasons
+
+
+def _describe_chunk(values: Sequence[Any], describe: Callable[[Chem.Mol], Any], standardize: Standardize) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        try:
+            found.append(describe(parse_molecule(value, standardize)))
+        except InvalidMolecule as error:
+            found.append(error)
+    return found
+
+
+def map_chunks(function: Callable[..., list[Any]], values: Sequence[Any], n_jobs: int | None, *args: Any) -> list[Any]:
+    """Apply ``function`` to chunks of ``values``, and join the results."""
+    chunks = (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
+    parts = Parallel(n_jobs=n_jobs)(delayed(function)(chunk, *args) for chunk in chunks)
+    return [item for part in parts for item in part]
+
+
+def key_and_flat_smiles(mol: Chem.Mol) -> tuple[str, str]:
+    """Connectivity key and SMILES without stereochemistry."""
+    return connectivity_key(mol), Chem.MolToSmiles(mol, isomericSmiles=False)
+
+
+def one_smiles_per_key(found: Iterable[tuple[str, str] | None]) -> dict[str, str]:
+    """Return the first SMILES of each key, in the order of the keys, so that the order of rows does not matter."""
+    flat: dict[str, str] = {}
+    for item in found:
+        if item is not None:
+            key, smiles = item
+            flat[key] = min(smiles, flat.get(key, smiles))
+    return dict(sorted(flat.items()))
+
+
+def number_groups(labels: Sequence[str | None]) -> np.ndarray:
+    """Number the labels in sorted order; each None gets a number of its own, after all others."""
+    valid = np.array([label is not None for label in labels])
+    groups = np.empty(len(labels), dtype=np.int64)
+    names, groups[valid] = np.unique(np.array([x for x in labels if x is not None], dtype=str), return_inverse=True)
+    groups[~valid] = len(names) + np.arange(len(labels) - valid.sum())
+    return groups

@@ -1,0 +1,133 @@
+"""Tables of metadata, joined to wells on the columns that they share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..tables._columns import is_metadata
+from ..tables._read import read_table
+from ._matching import Join, near_misses
+
+_LOOKED_THROUGH = 200_000  # rows of a table among which near misses are looked for
+
+
+class MetadataTable:
+    """A table that is joined to wells on the ``Metadata_*`` columns that it shares with them."""
+
+    def __init__(self, path: str):
+        self.path = path
+        # a column of a large table repeats few texts
+        self._frame = read_table(path).astype("category")
+        self._indices: dict[tuple[str, ...], Any] = {}
+
+    def join(self, wells: Any, number: int) -> tuple[Any, Join] | None:
+        """Return the wells with the table's other columns, and how many were found; None without a shared column."""
+        import pandas as pd
+
+        keys = tuple(c for c in self._frame.columns if is_metadata(c) and c in wells.columns)
+        if not keys:
+            return None
+        texts = pd.MultiIndex.from_arrays([column_text(wells[key]) for key in keys], names=keys)
+        rows = self._index(keys).get_indexer(texts)
+        others = [c for c in self._frame.columns if c not in keys]
+        added = {c: np.asarray(self._frame[c].array.take(rows, allow_fill=True), dtype=object) for c in others}
+        found = int((rows >= 0).sum())
+        example, near = ("", []) if found else self._near(keys, texts)
+        join = Join(number, Path(self.path).name, [str(key) for key in keys], len(wells), found, example, near)
+        return wells.assign(**added), join
+
+    def _index(self, keys: tuple[str, ...]) -> Any:
+        import pandas as pd
+
+        if keys not in self._indices:
+            columns = [self._frame[key].cat for key in keys]
+            parts = [column.rename_categories(column_text(column.categories.to_series())) for column in columns]
+            index = pd.MultiIndex.from_arrays(parts, names=keys)
+            if index.has_duplicates:
+                example = dict(zip(keys, index[index.duplicated()][0], strict=True))
+                raise ValueError(f"finds more than one row for {example} in {self.path!r}: remove the others there")
+            self._indices[keys] = index
+        return self._indices[keys]
+
+    def _near(self, keys: tuple[str, ...], texts: Any) -> tuple[str, list[str]]:
+        """Text of a well that was not found, and rows of the table that differ from it in notation only."""
+        wanted = ", ".join(map(str, texts[0]))
+        rows = (", ".join(map(str, row)) for row in islice(self._index(keys), _LOOKED_THROUGH))
+        return wanted, near_misses(wanted, rows)
+
+
+def joined(wells: Any, tables: Sequence[str]) -> tuple[Any, list[Join]]:
+    """Join all tables to the wells, each as soon as there is a column to join it on.
+
+    Parameters
+    ----------
+    wells : DataFrame
+        The metadata of one file.
+    tables : sequence of str
+        Paths.
+
+    Raises
+    ------
+    ValueError
+        When a table shares no column with the wells and the other tables, or has two rows for one well.
+    """
+    left, joins = dict(enumerate(tables)), []
+    while left:
+        for number, path in left.items():
+            result = _table(path).join(wells, number)
+            if result is not None:
+                wells, join = result
+                joins.append(join)
+                del left[number]
+                break
+        else:
+            lonely = next(iter(left.values()))
+            raise ValueError(
+                f"shares no Metadata_ column with the table {lonely!r}; it has {[str(c) for c in wells.columns][:12]}"
+            )
+    return wells, joins
+
+
+def _table(path: str) -> MetadataTable:
+    status = os.stat(path)
+    return _table_as_of(path, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _table_as_of(path: str, *version: int) -> MetadataTable:
+    return MetadataTable(path)
+
+
+def metadata_of(wells: Any, column: str) -> Any:
+    """Return a column of the wells.
+
+    Raises
+    ------
+    ValueError
+        When there is no such column.
+    """
+    if column not in wells.columns:
+        raise ValueError(f"has no column {column!r}; its metadata are {[str(c) for c in wells.columns][:20]}")
+    return wells[column]
+
+
+def column_text(column: Any) -> np.ndarray:
+    """Return a column as text, empty where a value is missing."""
+    missing = column.isna().to_numpy()
+    return np.array(["" if gap else plain_text(value) for value, gap in zip(column, missing, strict=True)], dtype=str)
+
+
+def plain_text(value: Any) -> str:
+    """Return a label as text.
+
+    Whole numbers are written without a point, because pandas reads a column of them as floats when one is missing.
+    """
+    is_whole = isinstance(value, (float, np.floating)) and value.is_integer() and abs(float(value)) < 2**53
+    return str(int(value) if is_whole else value)

@@ -1,0 +1,79 @@
+"""Which of the ways to hand in profiles a call of ``MoCoPEmbedder.fit`` uses."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..tables._columns import is_metadata
+from ..tables._frames import as_frame
+from ._pairs import PairedProfiles
+from ._reading import open_pairs
+
+_NARROW = 16
+
+
+def paired_profiles(values: list[Any], y: Any, profiles: Any, pairs: Any, *, has_model: bool) -> PairedProfiles | None:
+    """Return the first source of profiles that is given, or None when there is a model alone.
+
+    Parameters
+    ----------
+    values : list
+        Molecules, one per row.
+    y, profiles, pairs
+        As ``MoCoPEmbedder`` documents them.
+    has_model : bool
+        Whether the embedder has a pretrained model.
+
+    Raises
+    ------
+    ValueError
+        When there is neither a source nor a model.
+    """
+    if profiles is not None:
+        return PairedProfiles(values, profiles)
+    if isinstance(pairs, tuple):
+        if len(pairs) != 2:
+            raise ValueError(f"pairs must be (molecules, profiles), got a tuple of {len(pairs)}.")
+        return PairedProfiles(*pairs)
+    if pairs is not None:
+        return pairs if isinstance(pairs, PairedProfiles) else open_pairs(pairs)
+    shape, kind = _shape_and_kind(y)
+    if len(shape) == 2 and kind == "f":
+        if shape[1] < _NARROW:
+            warnings.warn(
+                f"y, a float matrix of {shape[1]} columns, is taken for the profiles of X. If it holds targets, give "
+                "the profiles by profiles= or pairs=, or freeze a fitted embedder with sklearn.frozen.FrozenEstimator.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return PairedProfiles(values, y)
+    if has_model:
+        return None
+    given = "nothing" if y is None else f"y of shape {tuple(shape)}, which looks like labels"
+    raise ValueError(
+        f"MoCoPEmbedder needs profiles to learn from, or a pretrained model, but got {given}. Do one of: "
+        "(1) fit(X, profiles=P) with one profile per row of X; (2) MoCoPEmbedder(pairs=...) with a file or "
+        "PairedProfiles; (3) fit(X, P) with a two-dimensional float P; (4) MoCoPEmbedder(pretrained=...). "
+        "An already fitted embedder goes into a pipeline as sklearn.frozen.FrozenEstimator(embedder)."
+    )
+
+
+def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:
+    """Return the shape and the dtype kind of what may be a matrix of profiles."""
+    if y is None:
+        return (), ""
+    y = as_frame(y)
+    if hasattr(y, "columns"):
+        y = y[[column for column in y.columns if not is_metadata(column)]]
+        kinds = {dtype.kind for dtype in y.dtypes} if hasattr(y, "iloc") else {y.to_numpy().dtype.kind}
+        return y.shape, "f" if "f" in kinds and kinds <= set("fiu") else "O"
+    if hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    try:
+        y = y if isinstance(getattr(y, "dtype", None), np.dtype) else np.asarray(y)
+    except ValueError:  # rows of different lengths
+        return (len(y),), "O"
+    return y.shape, y.dtype.kind
