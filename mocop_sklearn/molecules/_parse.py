@@ -195,7 +195,7 @@ def _read_plain(smiles: str, standardize: Standardize) -> tuple[Chem.Mol, str] |
     text = smiles
     if "[" in smiles or "." in smiles or " " in smiles:  # a regular expression costs a tenth of parsing
         text = _SPELLED_OUT.sub(r"\1", smiles)
-        if ("[" in text or text == smiles) and not _PLAIN_SMILES.fullmatch(text):
+        if not _PLAIN_SMILES.fullmatch(text):
             return None
     mol = Chem.MolFromSmiles(text)
     if mol is None or mol.GetNumAtoms() == 0 or _is_bracketed_otherwise(text, mol):

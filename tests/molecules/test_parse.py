@@ -429,6 +429,8 @@ def test_nothing_to_report(invalid):
         # well-known acids that are larger than the drug
         ("NCCc1ccccc1.OC(=O)CC(O)(CC(=O)O)C(=O)O", "NCCc1ccccc1"),
         ("CNC.OC(=O)/C=C/C(O)=O", "CNC"),
+        # neither is well-known; a hydrogen is spelled out
+        ("CC[CH](O)CCC.C", "CCC(O)CCC"),
         # only well-known ones
         ("CS(C)=O.O", "CS(C)=O"),
         ("[K+].[Br-]", "Br"),
