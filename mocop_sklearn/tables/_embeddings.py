@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils._files import atomic_write
-from ._formats import TablePath, ending
+from ._formats import TablePath, ending, needing_libraries_to_write
 from ._molecules import MoleculeBatch
 
 _Write = Callable[[MoleculeBatch, np.ndarray], None]
@@ -45,6 +45,9 @@ def embedding_writer(path: TablePath, columns: Sequence[str], names: Sequence[st
     writer = {".parquet": _parquet_writer, ".npy": _npy_writer, ".csv": _csv_writer}[ending(path)]
     columns = ["smiles" if column in ("row", *names) else column for column in columns]
     written = 0
+    if ending(path) == ".parquet":
+        with needing_libraries_to_write(path):
+            import pyarrow.parquet  # noqa: F401
     with atomic_write(path) as temporary:
         with writer(temporary, columns, names, n_rows) as write:
 
