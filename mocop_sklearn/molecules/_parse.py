@@ -13,6 +13,8 @@ from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
+from ..utils._arrays import is_arrow
+
 Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
 
 # One fragment whose brackets RDKit's canonical SMILES writes as well, and that no neutralisation changes: pyrrole's
@@ -61,6 +63,7 @@ def check_molecules(X: Any) -> list[Any]:
             f"X must be an ordered collection of SMILES strings or RDKit molecules, got {type(X).__name__}. "
             "Pass a list or one column."
         )
+    X = X.to_pandas() if is_arrow(X) else X
     shape = getattr(X, "shape", None)
     if shape is not None:
         if len(shape) == 2 and shape[1] == 1:
