@@ -206,7 +206,7 @@ def refuse_cells(matrix: np.ndarray, where: str = "it") -> None:
     for place, cell in np.ndenumerate(matrix):
         if isinstance(cell, str) or (isinstance(cell, int) and not _fits_a_float(cell)):
             first = first or (place, cell)
-            if _kind_of_cell(cell) != "like a number":
+            if not (isinstance(cell, str) and _reads_as_a_float(cell)):
                 first = place, cell
                 break
     if first is not None:
@@ -281,9 +281,9 @@ def _kind_of_cells(cells: list[Any]) -> tuple[str, tuple[int, Any] | None]:
     likely = counts["number"] + counts["like a number"] + counts["too large"]
     if 2 * likely < len(kinds):
         return "text", None
-    order = {"text": 0, "like a number": 2}  # a text that is not a number made texts of the numbers beside it
-    row, cell, _ = min((item for item in kinds if item[2] != "number"), key=lambda item: order.get(item[2], 1))
-    return "number", (row, cell)
+    # a text that no float is read from made texts of the numbers beside it
+    bad = [(row, cell) for row, cell, kind in kinds if kind != "number"]
+    return "number", min(bad, key=lambda place: isinstance(place[1], str) and _reads_as_a_float(place[1]))
 
 
 def _kind_of_cell(cell: Any) -> str:
@@ -304,6 +304,14 @@ def _fits_a_float(number: Any) -> bool:
     try:
         float(number)
     except OverflowError:
+        return False
+    return True
+
+
+def _reads_as_a_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
         return False
     return True
 
