@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
+from tests.helpers.bad_corpora import CASES as CORPORA
 
 RESHAPE = r"X has 2 columns, but molecules come in one\. Reshape your data: pass the column that holds the SMILES"
 COLLECTION = r"X must be an ordered collection of SMILES strings or RDKit molecules, got {}\. Pass a list or one column"
@@ -545,6 +546,7 @@ CASES = {
         lambda c: c.fit(pairs=c.file("a.csv", b"smiles,f0,Metadata_x\nCCO,1,\xb5\n")),
     ),
 }
+CASES |= CORPORA
 
 
 class Foreign(MinMaxScaler):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from itertools import compress
@@ -20,14 +19,13 @@ from ..profiles._moments import blocks, has_values
 from ..tables._frames import as_frame
 from ..tables._read import read_wells
 from ..utils._arrays import as_array
-from ._controls import find_controls
-from ._labels import WELL_COLUMNS, Labels, metadata_column
+from ._frames import labels_of_frame, wells_to_keep
 from ._store import Store, read_store
 
 _LOG_DOSE = "Log10Dose"
 # What an object that came out of a pickle does not have before its store is opened.
 _CONTENT = ("feature_names", "_matrix", "_values", "_value_of_row", "_rows", "_columns", "_with_dose", "_store",
-            "_labels", "_numbers", "_digest", "_origin")  # fmt: skip
+            "_labels", "_numbers", "_digest", "_origin", "_left_out")  # fmt: skip
 
 
 class PairedProfiles:
@@ -112,7 +110,7 @@ class PairedProfiles:
         self._left_out: dict[str, str] = {}
         self._digest: str | None = None
         self._origin: dict[str, Any] = {}
-        self._labels = _labels_of_frame(profiles)
+        self._labels = labels_of_frame(profiles)
         self._numbers = {
             "dose": _one_per_row(doses, n, "doses"),
             "weight": _one_per_row(sample_weight, n, "sample_weight"),
@@ -188,10 +186,10 @@ class PairedProfiles:
         columns = described.select(features or (), repr(str(path)))
         if not columns:
             raise ValueError(f"{str(path)!r} has no features. Its other columns: {described.left_out}.")
-        kept = _wells_to_keep(molecules, frame, path, controls)
+        kept = wells_to_keep(molecules, frame, path, controls)
         pairs = cls(list(compress(molecules, kept)), feature_matrix(frame[kept], columns), columns)
         pairs._left_out = described.left_out
-        pairs._labels = _labels_of_frame(frame[kept])
+        pairs._labels = labels_of_frame(frame[kept])
         pairs._origin = {"files": {"count": 1, "bytes": Path(path).stat().st_size, "names": [Path(path).name]}}
         return pairs
 
@@ -477,38 +475,6 @@ class PairedProfiles:
         self.__dict__.update((pairs.with_dose() if state["_with_dose"] else pairs).__dict__)
         del self.__dict__["_pickled"]
         return self.__dict__[name]
-
-
-def _wells_to_keep(molecules: list[Any], frame: Any, path: Any, controls: str) -> np.ndarray:
-    """Which wells of a table have a structure and, with ``controls="exclude"``, are not negative controls."""
-    texts = [molecule.strip() if isinstance(molecule, str) else "" for molecule in molecules]
-    kept = np.array([text != "" for text in texts])
-    if not kept.any():
-        raise ValueError(f"{str(path)!r} has no row with a structure.")
-    if not kept.all():
-        _warn_of_wells(~kept, path, "have no structure")
-    if controls == "exclude":
-        marked = find_controls(frame, texts, None, ())[0] & kept
-        if marked.any():
-            _warn_of_wells(marked, path, "are negative controls")
-        kept &= ~marked
-        if not kept.any():
-            raise ValueError(f"{str(path)!r} has no well that is not a negative control.")
-    return kept
-
-
-def _warn_of_wells(wells: np.ndarray, path: Any, what: str) -> None:
-    message = f"{wells.sum()} of {len(wells)} wells in {str(path)!r} {what} and are left out."
-    warnings.warn(message, UserWarning, stacklevel=4)
-
-
-def _labels_of_frame(profiles: Any) -> dict[str, Labels]:
-    """Source, batch, plate and well of the rows of a table."""
-    columns = {name: metadata_column(name) for name in WELL_COLUMNS}
-    known = Counter(map(str, getattr(profiles, "columns", ())))
-    if repeated := [c for c in columns.values() if known[c] > 1]:
-        raise ValueError(f"profiles has more than one column of the names {repeated}. Rename or drop them.")
-    return {name: Labels.of(np.asarray(profiles[c]).astype(str)) for name, c in columns.items() if c in known}
 
 
 def _one_per_row(values: Any, n_rows: int, name: str) -> np.ndarray | None:

@@ -174,18 +174,18 @@ def labels_of(plan: PlatePlan, wells: Any, stem: str) -> dict[str, np.ndarray]:
 
 
 class _Fates:
-    """What becomes of each well: the first reason against it, or ``stored``."""
+    """What becomes of each well: the first reason to leave it out, or ``stored``."""
 
     def __init__(self, n_wells: int):
         self.of_well = np.full(n_wells, "stored", dtype="<U20")
 
     def mark(self, name: str, wells: np.ndarray) -> None:
-        """Set the fate of those wells that nothing was said against before."""
+        """Set the fate of those of the wells that would be stored until now."""
         self.of_well[self.stored & wells] = name
 
     @property
     def stored(self) -> np.ndarray:
-        """Which wells nothing was said against."""
+        """Which wells are stored as far as it is known."""
         return self.of_well == "stored"
 
 
