@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
@@ -151,7 +152,7 @@ def test_the_summary_lists_what_is_not_a_feature(plates, paths, capsys):
     assert printed.count(f"left out {', '.join(expected)}") == 2
 
 
-def test_info_says_where_profiles_come_from(paths, capsys):
+def test_info_says_where_profiles_come_from(paths, tmp_path, capsys):
     words = [
         "build",
         paths["plates.parquet"],
@@ -165,6 +166,14 @@ def test_info_says_where_profiles_come_from(paths, capsys):
     ]
     assert main(words) == 0
     assert pretrain(paths["corpus.pairs"], "-o", paths["a.model"]) == 0
+    (tmp_path / "m.smi").write_text("CCO\n")
+    assert (
+        main(["embed", str(tmp_path / "m.smi"), "-m", paths["a.model"], "-o", str(tmp_path / "z.parquet"), "-q"]) == 0
+    )
+    record = json.loads(pq.read_schema(tmp_path / "z.parquet").metadata[b"mocop_sklearn"])
+    embedder = MoCoPEmbedder.load(paths["a.model"])
+    assert record["model"] == embedder.digest_
+    assert record["provenance"] == embedder.model_.provenance == PairedProfiles.open(paths["corpus.pairs"]).provenance
     for path in (paths["corpus.pairs"], paths["a.model"]):
         assert main(["info", path, "--verify"]) == 0
         printed = " ".join(capsys.readouterr().out.split())
