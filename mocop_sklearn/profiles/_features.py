@@ -27,6 +27,8 @@ _NAMES = {
 }
 # also with a decimal comma, thousands separators or a percent sign: a text that stands for a number
 _LIKE_A_NUMBER = re.compile(r"\s*[+-]?(\d[\d.,']*|[.,]\d+)([eE][+-]?\d+)?\s*%?\s*")
+# what a spreadsheet writes where a formula gives no number
+_SHEET_ERROR = re.compile(r"#(DIV/0!|NUM!|VALUE!|REF!|NULL!|NAME\?|N/A)")
 
 
 @dataclass
@@ -288,7 +290,7 @@ def _kind_of_cells(cells: list[Any]) -> tuple[str, tuple[int, Any] | None]:
 
 def _kind_of_cell(cell: Any) -> str:
     if isinstance(cell, str):
-        return "like a number" if _LIKE_A_NUMBER.fullmatch(cell) else "text"
+        return "like a number" if _LIKE_A_NUMBER.fullmatch(cell) or _SHEET_ERROR.fullmatch(cell) else "text"
     if isinstance(cell, (bool, np.bool_)):
         return "bool"
     if isinstance(cell, (Real, Decimal)):

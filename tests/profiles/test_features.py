@@ -97,6 +97,11 @@ def test_a_bad_cell_is_named(tmp_path, suffix, cell):
     assert PairedProfiles.from_file(path, features=[feature_columns(frame.drop(columns=name))[0]]).n_features == 1
 
 
+def test_a_column_of_errors_is_not_a_text():
+    with pytest.raises(ValueError, match=r"holds '#DIV/0!' in row 1 of the column 'f', which is not a number: convert"):
+        feature_columns(pd.DataFrame({"f": [1.0, "#DIV/0!", "#NUM!", "#DIV/0!", None]}))
+
+
 def test_feature_columns_names_numbers_as_text():
     with pytest.raises(ValueError, match=r"holds '1\.5' in row 0 of the column 'f', which is not a number but a text"):
         feature_columns(pd.DataFrame({"f": ["1.5", "2.5"]}))
