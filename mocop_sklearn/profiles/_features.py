@@ -97,11 +97,13 @@ def describe_columns(frame: Any, not_features: Iterable[Any] = ()) -> FeatureCol
     """
     found = FeatureColumns()
     others = set(not_features)
-    for i, column in enumerate(frame.columns):
+    for i, (column, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
         name = str(column)
         if is_metadata(name) or column in others:
             continue
-        kind, bad = _kind(frame.iloc[:, i] if hasattr(frame, "iloc") else frame[column])
+        kind, bad = _kind_of_type(dtype), None
+        if kind is None:
+            kind, bad = _kind_of_cells((frame.iloc[:, i] if hasattr(frame, "iloc") else frame[column]).to_list())
         if kind == "number":
             kind = next((reason for reason, pattern in _NAMES.items() if pattern.search(name)), kind)
         if kind != "number":
@@ -255,21 +257,17 @@ def matching_columns(
 # ---------------------------------------------------------------------------------------------
 
 
-def _kind(column: Any) -> tuple[str, tuple[int, Any] | None]:
-    """Return what a column holds and, of one that should hold numbers, the row and the cell that is not a number."""
-    dtype = column.dtype
+def _kind_of_type(dtype: Any) -> str | None:
+    """Return what a column of a type holds; None when its cells have to be looked at."""
     if hasattr(dtype, "is_numeric"):  # polars
         if dtype.is_numeric() or str(dtype) == "Null":
-            return "number", None
+            return "number"
         kind = {"Boolean": "bool", "Duration": "duration"}.get(str(dtype).partition("(")[0])
-        kind = kind or ("date" if dtype.is_temporal() else None)
-    elif hasattr(dtype, "categories"):
-        kind = "category"
-    elif dtype.kind in "iuf":
-        return "number", None
-    else:
-        kind = {"b": "bool", "M": "date", "m": "duration", "c": "complex"}.get(dtype.kind)
-    return (kind, None) if kind else _kind_of_cells(column.to_list())
+        return kind or ("date" if dtype.is_temporal() else None)
+    if hasattr(dtype, "categories"):
+        return "category"
+    kinds = {"i": "number", "u": "number", "f": "number", "b": "bool", "M": "date", "m": "duration", "c": "complex"}
+    return kinds.get(dtype.kind)
 
 
 def _kind_of_cells(cells: list[Any]) -> tuple[str, tuple[int, Any] | None]:
