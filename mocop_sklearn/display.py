@@ -1,4 +1,4 @@
-"""Pictures, in the manner of scikit-learn's Display classes; they need the extra ``plot``."""
+"""Plots in the style of scikit-learn's Display classes. They need the extra ``plot``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _axes(ax: Any) -> Any:
 
 
 class RetrievalDisplay:
-    """How many queries find their own candidate within the first k, against chance.
+    """The share of queries that find their own candidate among the first k, compared with chance.
 
     Parameters
     ----------
     ranks : dict of str to ndarray
-        Direction to the rank of each query's own candidate, 0 is best.
+        For each direction, the rank of each query's own candidate; 0 is best.
     n_candidates : int
 
     Attributes
@@ -41,7 +41,7 @@ class RetrievalDisplay:
 
     @classmethod
     def from_embeddings(cls, molecules: Any, profiles: Any, *, ax: Any = None, name: str | None = None) -> Self:
-        """Rank both ways between paired rows, and plot.
+        """Rank paired rows in both directions, and plot.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class TrainingHistoryDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Of the losses; the validation score has its own axis on the right.
+        The axes of the losses; the validation score has an axis of its own on the right.
     lines_ : list of matplotlib Line2D
     """
 
@@ -114,7 +114,7 @@ class TrainingHistoryDisplay:
             right.set(ylim=(min([0.0, *scores]), 1))
             if contrastive:
                 right.set(ylabel="1 - 2 × normalised rank")
-        handles = {line.get_label(): line for line in self.lines_}  # one for all networks
+        handles = {line.get_label(): line for line in self.lines_}  # all networks share a label
         self.ax_.legend(handles=list(handles.values()), fontsize="small")
         return self
 

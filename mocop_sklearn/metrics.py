@@ -1,4 +1,4 @@
-"""Retrieval between two views: ranks and scores, with their chance levels."""
+"""Retrieval between two views: ranks and scores, with the values that chance gives."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
     Parameters
     ----------
     queries, candidates : array-like of float, shape (n, d)
-        Row i of ``candidates`` is what row i of ``queries`` looks for. Candidates should be distinct
-        things: one row per molecule.
+        Row i of ``queries`` looks for row i of ``candidates``. Candidates should be distinct: one row per
+        molecule.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
         similarity = queries[rows] @ candidates.T
         own = np.einsum("ij,ij->i", queries[rows], candidates[rows])[:, None]
         norms = np.linalg.norm(queries[rows], axis=1) * np.linalg.norm(candidates[rows], axis=1)
-        # rounding, in float32 embeddings of equal things as well, must not break ties
+        # rounding must not break ties, nor the rounding in float32 embeddings of equal things
         tolerance = 1e-6 * (norms[:, None] + np.abs(own))
         above = (similarity > own + tolerance).sum(axis=1)
         tied = (np.abs(similarity - own) <= tolerance).sum(axis=1) - 1
@@ -59,20 +59,20 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
 
 
 def normalized_rank(ranks: Any, n_candidates: int) -> float:
-    """Mean rank on a scale where 0 is perfect, 0.5 is chance and 1 is worst, whatever the pool's size."""
+    """Return the mean rank on a scale of any pool: 0 is perfect, 0.5 is chance and 1 is worst."""
     return float(np.mean(ranks) / (n_candidates - 1)) if n_candidates > 1 else 0.5
 
 
 def top_k_accuracy(ranks: Any, k: int) -> float:
-    """Share of queries whose own candidate is among the first ``k``, half of its ties before it.
+    """Return the share of queries whose own candidate is among the first ``k``; half of its ties come before it.
 
-    Chance is k / n_candidates, where there are no ties.
+    Without ties, chance gives k / n_candidates.
     """
     return float(np.mean(np.asarray(ranks) < k))
 
 
 def retrieval_report(molecules: Any, profiles: Any, ks: tuple[int, ...] = (1, 10)) -> dict[str, float]:
-    """Retrieval both ways between paired rows, one row per molecule.
+    """Measure retrieval in both directions between paired rows, one row per molecule.
 
     Parameters
     ----------
@@ -101,5 +101,5 @@ def retrieval_report(molecules: Any, profiles: Any, ks: tuple[int, ...] = (1, 10
 
 
 def retrieval_score(molecules: Any, profiles: Any) -> float:
-    """1 - 2 × the normalised rank, mean of both directions: 1 is perfect, 0 is chance."""
+    """Return 1 - 2 × the normalised rank, the mean of both directions: 1 is perfect, 0 is chance."""
     return 1.0 - 2.0 * retrieval_report(molecules, profiles, ks=())["normalized_rank"]

@@ -12,6 +12,8 @@ from ._shared import epochs_text, megabytes, print_report, print_table, provenan
 def info_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``info``."""
     parser.add_argument("file", metavar="FILE", help="a file of mocop pretrain, or a folder of mocop build")
+    parser.add_argument("--verify", action="store_true",
+                        help="compare all content of a corpus with its digest; that of a model always is")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON, with all feature names and the history")
 
 
@@ -22,7 +24,7 @@ def info(args: argparse.Namespace) -> None:
     if not is_store(args.file):
         _describe_model(args)
         return
-    header = read_store(args.file).header
+    header = read_store(args.file, verify=args.verify).header
     if args.json:
         print(json.dumps(header, indent=2))
     else:

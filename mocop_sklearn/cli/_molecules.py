@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from .._version import __version__
 from ._shared import count, output, refuse_to_replace, say, shard
 
 
@@ -39,7 +40,8 @@ def embed(args: argparse.Namespace) -> None:
     The output has one row per row of the input, in its order; rows that are not molecules are NaN and
     are counted. Every line of a .smi file is a row. In .parquet and .csv files the columns are `row`
     (from 0), the structure, for a .smi file the name, and one float32 column per dimension. An .npy
-    file holds the matrix alone.
+    file holds the matrix alone. The metadata of a .parquet file say which model made it, and where the
+    profiles of its pretraining come from.
 
     Shard I of N has the rows from R (I - 1) / N up to R I / N of all R, rounded down: the shards,
     concatenated in order, are the whole.
@@ -53,7 +55,9 @@ def embed(args: argparse.Namespace) -> None:
     shard, n_shards = args.shard
     rows = range(library.n_rows * (shard - 1) // n_shards, library.n_rows * shard // n_shards)
     names = embedder.get_feature_names_out().tolist()
-    with embedding_writer(args.out, library.columns, names, len(rows)) as write:
+    record = {"version": __version__, "model": embedder.digest_, "output": args.output,
+              "provenance": embedder.model_.provenance}  # fmt: skip
+    with embedding_writer(args.out, library.columns, names, len(rows), record) as write:
         for batch, z in embedded(args, embedder, library, rows):
             write(batch, z)
     if not args.quiet:

@@ -16,9 +16,8 @@ NO_FLAGS = ("pairs", "profile_transformer", "memory", "output", "verbose")
 
 def parameter_arguments(group: Any) -> None:
     """Add a flag for every parameter of the embedder that a command line can express."""
-    from sklearn.utils._param_validation import Interval
-
     from ..embedder import MoCoPEmbedder
+    from ..utils._sklearn import Interval
 
     texts = _parameter_texts(inspect.getdoc(MoCoPEmbedder) or "")
     for name, parameter in inspect.signature(MoCoPEmbedder).parameters.items():
@@ -50,7 +49,7 @@ def _parameter_texts(doc: str) -> dict[str, str]:
 
 def _value_options(constraints: list[Any]) -> dict[str, Any]:
     """``type`` and ``metavar`` of a flag, from those of scikit-learn's constraints that a word can satisfy."""
-    from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
+    from ..utils._sklearn import Interval, StrOptions, make_constraint
 
     metavars = {None: "none", str: "TEXT", Integral: "INT", "random_state": "INT"}
     checks, words = [], []

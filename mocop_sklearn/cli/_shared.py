@@ -8,12 +8,14 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 # Options that take several values, and more when they are given again
 SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+# What the report on a corpus says before its provenance
+_REPORTED = ("digest", "n_wells", "n_molecules", "n_features", "features", "wells", "plates", "dtype", "clip")
 
 
 def say(message: str) -> None:
@@ -100,7 +102,7 @@ def print_report(path: Any, header: dict[str, Any]) -> None:
         features=f"{report['features']:,} of {report['features_read']:,}" + "".join(f", {text}" for text in dropped),
         **left_out_text(report.get("features_left_out", {})),
         values=f"{report['values_clipped']:,} clipped at {header['clip']}, {report['values_missing']:,} missing",
-        **provenance_text(header.get("provenance")),
+        **provenance_text(header.get("provenance", {}), _REPORTED),
     )
 
 
@@ -111,21 +113,31 @@ def left_out_text(reasons: dict[str, str], limit: int = 12) -> dict[str, str]:
     return {"left out": ", ".join(columns[:limit] + more)} if columns else {}
 
 
-def provenance_text(provenance: dict[str, Any] | None) -> dict[str, str]:
-    """Return rows of a table about where profiles come from; nothing when that is not known."""
-    if not provenance:
-        return {}
-    entries = [f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in provenance.items() if value is not None]
-    return {"provenance": "; ".join(entries)}
+def provenance_text(provenance: dict[str, Any], without: Sequence[str] = ()) -> dict[str, str]:
+    """Return a row of a table about where profiles come from; nothing when that is not known.
+
+    Parameters
+    ----------
+    provenance : dict
+        As ``PairedProfiles.provenance``. All of it is in ``mocop info --json``.
+    without : sequence of str
+        Entries that the table has elsewhere.
+    """
+    known = {name: _plain(value) for name, value in provenance.items() if name not in without}
+    entries = [f"{name.replace('_', ' ')}: {text}" for name, text in known.items() if text]
+    return {"provenance": "; ".join(entries)} if entries else {}
 
 
 def _plain(value: Any, limit: int = 6) -> str:
+    """Return a value in words; nothing for what is unknown, empty or 0."""
     if isinstance(value, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {_plain(v)}" for name, v in value.items() if v is not None)
+        # names of columns stay as they are
+        parts = {name.replace("_", " ") if name.islower() else name: _plain(item) for name, item in value.items()}
+        return ", ".join(f"{name} {text}" for name, text in parts.items() if text)
     if isinstance(value, (list, tuple)):
         more = [f"and {len(value) - limit:,} more"] if len(value) > limit else []
         return ", ".join([_plain(item) for item in value[:limit]] + more)
-    return str(value)
+    return str(value) if value else ""
 
 
 def epochs_text(n_iter: int, best_score: float) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from rdkit import Chem
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
+from ..utils._arrays import is_arrow
 from ._standardize import main_fragment, neutral, without_common
 from ._text import split_name, why_not_text
 
@@ -70,6 +71,7 @@ def check_molecules(X: Any) -> list[Any]:
             f"X must be an ordered collection of SMILES strings or RDKit molecules, got {type(X).__name__}. "
             "Pass a list or one column."
         )
+    X = X.to_pandas() if is_arrow(X) else X
     shape = getattr(X, "shape", None)
     if shape is not None:
         if len(shape) == 2 and shape[1] == 1:

@@ -27,6 +27,8 @@ _NAMES = {
 }
 # also with a decimal comma, thousands separators or a percent sign: a text that stands for a number
 _LIKE_A_NUMBER = re.compile(r"\s*[+-]?(\d[\d.,']*|[.,]\d+)([eE][+-]?\d+)?\s*%?\s*")
+# what a spreadsheet writes where a formula gives no number
+_SHEET_ERROR = re.compile(r"#(DIV/0!|NUM!|VALUE!|REF!|NULL!|NAME\?|N/A)")
 
 
 @dataclass
@@ -95,11 +97,13 @@ def describe_columns(frame: Any, not_features: Iterable[Any] = ()) -> FeatureCol
     """
     found = FeatureColumns()
     others = set(not_features)
-    for i, column in enumerate(frame.columns):
+    for i, (column, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
         name = str(column)
         if is_metadata(name) or column in others:
             continue
-        kind, bad = _kind(frame.iloc[:, i] if hasattr(frame, "iloc") else frame[column])
+        kind, bad = _kind_of_type(dtype), None
+        if kind is None:
+            kind, bad = _kind_of_cells((frame.iloc[:, i] if hasattr(frame, "iloc") else frame[column]).to_list())
         if kind == "number":
             kind = next((reason for reason, pattern in _NAMES.items() if pattern.search(name)), kind)
         if kind != "number":
@@ -206,7 +210,7 @@ def refuse_cells(matrix: np.ndarray, where: str = "it") -> None:
     for place, cell in np.ndenumerate(matrix):
         if isinstance(cell, str) or (isinstance(cell, int) and not _fits_a_float(cell)):
             first = first or (place, cell)
-            if _kind_of_cell(cell) != "like a number":
+            if not (isinstance(cell, str) and _reads_as_a_float(cell)):
                 first = place, cell
                 break
     if first is not None:
@@ -253,21 +257,17 @@ def matching_columns(
 # ---------------------------------------------------------------------------------------------
 
 
-def _kind(column: Any) -> tuple[str, tuple[int, Any] | None]:
-    """Return what a column holds and, of one that should hold numbers, the row and the cell that is not a number."""
-    dtype = column.dtype
+def _kind_of_type(dtype: Any) -> str | None:
+    """Return what a column of a type holds; None when its cells have to be looked at."""
     if hasattr(dtype, "is_numeric"):  # polars
         if dtype.is_numeric() or str(dtype) == "Null":
-            return "number", None
+            return "number"
         kind = {"Boolean": "bool", "Duration": "duration"}.get(str(dtype).partition("(")[0])
-        kind = kind or ("date" if dtype.is_temporal() else None)
-    elif hasattr(dtype, "categories"):
-        kind = "category"
-    elif dtype.kind in "iuf":
-        return "number", None
-    else:
-        kind = {"b": "bool", "M": "date", "m": "duration", "c": "complex"}.get(dtype.kind)
-    return (kind, None) if kind else _kind_of_cells(column.to_list())
+        return kind or ("date" if dtype.is_temporal() else None)
+    if hasattr(dtype, "categories"):
+        return "category"
+    kinds = {"i": "number", "u": "number", "f": "number", "b": "bool", "M": "date", "m": "duration", "c": "complex"}
+    return kinds.get(dtype.kind)
 
 
 def _kind_of_cells(cells: list[Any]) -> tuple[str, tuple[int, Any] | None]:
@@ -281,14 +281,14 @@ def _kind_of_cells(cells: list[Any]) -> tuple[str, tuple[int, Any] | None]:
     likely = counts["number"] + counts["like a number"] + counts["too large"]
     if 2 * likely < len(kinds):
         return "text", None
-    order = {"text": 0, "like a number": 2}  # a text that is not a number made texts of the numbers beside it
-    row, cell, _ = min((item for item in kinds if item[2] != "number"), key=lambda item: order.get(item[2], 1))
-    return "number", (row, cell)
+    # a text that no float is read from made texts of the numbers beside it
+    bad = [(row, cell) for row, cell, kind in kinds if kind != "number"]
+    return "number", min(bad, key=lambda place: isinstance(place[1], str) and _reads_as_a_float(place[1]))
 
 
 def _kind_of_cell(cell: Any) -> str:
     if isinstance(cell, str):
-        return "like a number" if _LIKE_A_NUMBER.fullmatch(cell) else "text"
+        return "like a number" if _LIKE_A_NUMBER.fullmatch(cell) or _SHEET_ERROR.fullmatch(cell) else "text"
     if isinstance(cell, (bool, np.bool_)):
         return "bool"
     if isinstance(cell, (Real, Decimal)):
@@ -304,6 +304,14 @@ def _fits_a_float(number: Any) -> bool:
     try:
         float(number)
     except OverflowError:
+        return False
+    return True
+
+
+def _reads_as_a_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Which columns of a profile to keep: by name, missing values, spread, repeats, outliers and correlation."""
+"""The choice of profile columns: by name, missing values, spread, repeats, outliers and correlation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from ..utils._sklearn import Interval
 from ._checks import validate_profiles
 from ._moments import blocks, has_values, moments
 
@@ -46,8 +46,8 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
         Drop columns whose variance is not above it.
     freq_cut : float, default=None
         Drop columns in which the second most common value is rarer than this share of the most common one. After
-        centring on medians every plate with an odd number of controls adds an exact 0 to each column, and more
-        than 20 such plates are enough for 0.05.
+        centring on medians, every plate with an odd number of controls adds an exact 0 to each column; more than 20
+        such plates reach 0.05.
     unique_cut : float, default=None
         Drop columns with fewer different values than this share of the rows.
     outlier_cutoff : float, default=None
@@ -62,7 +62,7 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
     report_ : dict of rule to list of str
         Names of the columns that each rule dropped; ``len`` counts them.
     n_features_in_ : int
-        Without ``Metadata_*`` columns, as ``feature_names_in_``.
+        Features alone, as ``feature_names_in_``.
 
     Examples
     --------
@@ -138,7 +138,7 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of float, shape (n_samples, n_features)
-            Profiles of the training rows. ``Metadata_*`` columns of a DataFrame are no features.
+            Profiles of the training rows. Of a table, only the columns that are features by :func:`feature_columns`.
         y : ignored
         """
         self._validate_params()
@@ -165,7 +165,7 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When a rule is on that needs the profiles themselves.
+            When a rule needs the profiles themselves.
         """
         self._validate_params()
         costly = [r for r in ("freq_cut", "unique_cut", "correlation_threshold") if getattr(self, r) is not None]
@@ -181,7 +181,7 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
     def _choose(self, statistics: np.ndarray, X: np.ndarray | None) -> ProfileFilter:
         if len(self.blocklist) and not hasattr(self, "feature_names_in_"):
             raise ValueError(
-                "blocklist goes by the names of columns, and X has none: pass a DataFrame, call "
+                "blocklist compares names of columns, and X has none: pass a DataFrame, call "
                 'set_output(transform="pandas") on the step before, or set blocklist=().'
             )
         n_features = self.n_features_in_
@@ -193,13 +193,13 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
             self.support_ &= ~dropped
         if not self.support_.any():
             counts = ", ".join(f"{rule} dropped {len(columns)}" for rule, columns in self.report_.items())
-            warnings.warn(f"None of the {n_features} columns is left: {counts}. Loosen these rules.", stacklevel=2)
+            warnings.warn(f"The rules drop all {n_features} columns: {counts}. Loosen them.", stacklevel=2)
         return self
 
     def _rules(
         self, names: np.ndarray, statistics: np.ndarray, X: np.ndarray | None
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Name of every rule that is on, and the columns it drops; the costly ones look only at columns still there."""
+        """Yield each rule in use and the columns that it drops; costly rules look at the remaining columns only."""
         if len(self.blocklist):
             yield "blocklist", np.array([any(part in name for part in self.blocklist) for name in names])
         missing, mean, variance, peak = statistics

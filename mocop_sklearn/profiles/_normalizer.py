@@ -1,4 +1,4 @@
-"""Profiles plate by plate: centred and scaled on each plate's controls, and whitened on the controls of a batch."""
+"""The normalisation of plates: centred and scaled on their controls, and whitened on the controls of a batch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import svd_flip
 from sklearn.utils.validation import check_is_fitted
 
 from ..tables._columns import is_metadata
 from ..tables._frames import as_frame
 from ..utils._arrays import as_array
+from ..utils._sklearn import Interval, StrOptions
 from ._checks import validate_profiles
 from ._moments import blocks, has_values, moments
 
 
 class PlateStatistics(NamedTuple):
-    """What one plate's wells are centred on and divided by; NaN where too few control values are finite."""
+    """Centre and scale of the wells of one plate; NaN where too few values of controls are finite."""
 
     center: np.ndarray  # (n_features,)
     scale: np.ndarray  # (n_features,)
@@ -115,7 +115,7 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     n_dropped_ : int
         Rows in ``fit`` on plates without enough controls, with ``on_missing="drop"``.
     n_features_in_ : int
-        Without ``Metadata_*`` columns, as ``feature_names_in_``.
+        Features alone, as ``feature_names_in_``.
 
     Notes
     -----
@@ -184,7 +184,7 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of float, shape (n_samples, n_features)
-            ``Metadata_*`` columns of a DataFrame are no features.
+            Of a table, only the columns that are features by :func:`feature_columns`.
         y : ignored
         plates : array-like of shape (n_samples,) or (n_samples, n_keys), optional
             Plate of each well; several columns are an id together. Takes precedence over ``plate_column``.
@@ -278,7 +278,7 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return statistics, whitenings
 
     def _read(self, X: Any, plates: Any, controls: Any, batches: Any, *, reset: bool) -> tuple[np.ndarray, _Wells]:
-        """Check everything that comes in, and group the rows by plate."""
+        """Check all input, and group the rows by plate."""
         X = as_frame(X)
         matrix = validate_profiles(self, X, reset=reset)
         n = len(matrix)
@@ -309,17 +309,19 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return matrix, _Wells(rows, marked, batch_of)
 
     def _column(self, X: Any, argument: str, parameter: str, required: bool = True) -> Any:
-        """A metadata column of a table of wells, or several side by side; None where X is no such table."""
+        """Return a metadata column of a table of wells, or several side by side; None when X is not such a table."""
         wanted = getattr(self, parameter)
         columns = [wanted] if isinstance(wanted, str) else list(wanted or ())
         if not all(is_metadata(c) for c in columns):
-            raise ValueError(f"{parameter} must name Metadata_* columns, the others are features; got {wanted!r}.")
+            raise ValueError(
+                f"{parameter} must name metadata (Metadata_*), because other columns are features; got {wanted!r}."
+            )
         metadata = [c for c in map(str, getattr(X, "columns", ())) if is_metadata(c)]
         absent = [c for c in columns if c not in metadata]
         if absent and metadata and required:
             raise ValueError(
                 f"X has no column {absent[0]!r} among its metadata ({metadata[:10]}): pass {argument}=, or set "
-                f"{parameter} to the name of a column, or to None to do without {argument}."
+                f"{parameter} to the name of a column, or to None to work without {argument}."
             )
         if absent or not columns:
             return None

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..utils._files import atomic_write
-from ._formats import TablePath, ending
+from ._formats import TablePath, ending, needing_libraries_to_write
 from ._molecules import MoleculeBatch
 
+_Names = Sequence[str]
+_Record = Mapping[str, Any]
 _Write = Callable[[MoleculeBatch, np.ndarray], None]
 
 
 @contextmanager
-def embedding_writer(path: TablePath, columns: Sequence[str], names: Sequence[str], n_rows: int) -> Iterator[_Write]:
+def embedding_writer(
+    path: TablePath,
+    columns: Sequence[str],
+    names: Sequence[str],
+    n_rows: int,
+    record: Mapping[str, Any] | None = None,
+) -> Iterator[_Write]:
     """Open a file of embeddings; it replaces ``path`` when the block ends without an error.
 
     Parameters
@@ -31,6 +41,9 @@ def embedding_writer(path: TablePath, columns: Sequence[str], names: Sequence[st
         Names of the dimensions.
     n_rows : int
         The number of rows in all.
+    record : dict, optional
+        Where the embeddings come from, in plain values: JSON in the metadata of the schema of a ``.parquet`` file, with
+        the key ``mocop_sklearn``.
 
     Yields
     ------
@@ -45,8 +58,11 @@ def embedding_writer(path: TablePath, columns: Sequence[str], names: Sequence[st
     writer = {".parquet": _parquet_writer, ".npy": _npy_writer, ".csv": _csv_writer}[ending(path)]
     columns = ["smiles" if column in ("row", *names) else column for column in columns]
     written = 0
+    if ending(path) == ".parquet":
+        with needing_libraries_to_write(path):
+            import pyarrow.parquet  # noqa: F401
     with atomic_write(path) as temporary:
-        with writer(temporary, columns, names, n_rows) as write:
+        with writer(temporary, columns, names, n_rows, record or {}) as write:
 
             def count(batch: MoleculeBatch, z: np.ndarray) -> None:
                 nonlocal written
@@ -59,12 +75,12 @@ def embedding_writer(path: TablePath, columns: Sequence[str], names: Sequence[st
 
 
 @contextmanager
-def _parquet_writer(path: Path, columns: Sequence[str], names: Sequence[str], n_rows: int) -> Iterator[_Write]:
+def _parquet_writer(path: Path, columns: _Names, names: _Names, n_rows: int, record: _Record) -> Iterator[_Write]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     fields = [("row", pa.int64()), *((c, pa.string()) for c in columns), *((name, pa.float32()) for name in names)]
-    schema = pa.schema(fields)
+    schema = pa.schema(fields, metadata={"mocop_sklearn": json.dumps(record)})
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, write_statistics=["row"]) as file:
 
         def write(batch: MoleculeBatch, z: np.ndarray) -> None:
@@ -76,7 +92,7 @@ def _parquet_writer(path: Path, columns: Sequence[str], names: Sequence[str], n_
 
 
 @contextmanager
-def _npy_writer(path: Path, columns: Sequence[str], names: Sequence[str], n_rows: int) -> Iterator[_Write]:
+def _npy_writer(path: Path, columns: _Names, names: _Names, n_rows: int, record: _Record) -> Iterator[_Write]:
     with open(path, "wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (n_rows, len(names))}
         np.lib.format.write_array_header_1_0(file, header)
@@ -88,7 +104,7 @@ def _npy_writer(path: Path, columns: Sequence[str], names: Sequence[str], n_rows
 
 
 @contextmanager
-def _csv_writer(path: Path, columns: Sequence[str], names: Sequence[str], n_rows: int) -> Iterator[_Write]:
+def _csv_writer(path: Path, columns: _Names, names: _Names, n_rows: int, record: _Record) -> Iterator[_Write]:
     with open(path, "w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["row", *columns, *names])

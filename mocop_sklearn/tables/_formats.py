@@ -75,11 +75,23 @@ def reading(path: TablePath) -> Iterator[None]:
     except TableError:
         raise
     except ImportError as error:
-        library = "pyarrow" if ending(path) in PARQUET_FILES and error.name != "pandas" else "pandas"
-        raise ImportError(
-            f"Reading {os.fspath(path)!r} needs {library}: pip install 'mocop-sklearn[data]'.", name=error.name
-        ) from error
+        raise _what_to_install("Reading", path, error) from error
     except FileNotFoundError as error:
         raise FileNotFoundError(f"No table at {os.fspath(path)!r}.") from error
     except Exception as error:
         raise TableError(path, str(error).rstrip(".")) from error
+
+
+@contextmanager
+def needing_libraries_to_write(path: TablePath) -> Iterator[None]:
+    """Say what has to be installed when an import within the block fails."""
+    try:
+        yield
+    except ImportError as error:
+        raise _what_to_install("Writing", path, error) from error
+
+
+def _what_to_install(doing: str, path: TablePath, error: ImportError) -> ImportError:
+    library = "pyarrow" if ending(path) in PARQUET_FILES and error.name != "pandas" else "pandas"
+    message = f"{doing} {os.fspath(path)!r} needs {library}: pip install 'mocop-sklearn[data]'."
+    return ImportError(message, name=error.name)

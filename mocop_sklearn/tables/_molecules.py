@@ -143,14 +143,14 @@ class MoleculeFile:
                 while part := [split_line(line) for line in islice(lines, size)]:
                     yield [list(column) for column in zip(*part, strict=True)]
         elif self._format in PARQUET_FILES:
-            for texts in parquet_texts(self.path, self.columns[0], size):
-                yield [texts]
+            yield from ([texts] for texts in parquet_texts(self.path, self.columns[0], size))
         else:
             table = self._table()
             place = table.header.index(self.columns[0])
             rows = table.rows()
-            while texts := [row[place] for row in islice(rows, size)]:
-                yield [list[str | None](texts)]
+            while part_of_rows := list(islice(rows, size)):
+                texts: list[str | None] = [row[place] for row in part_of_rows]
+                yield [texts]
 
 
 def split_line(line: str) -> tuple[str, str]:

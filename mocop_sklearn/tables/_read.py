@@ -8,7 +8,7 @@ from typing import Any
 
 from ..utils._files import atomic_write
 from ._columns import find_structure_column
-from ._formats import PARQUET_FILES, TablePath, ending, reading
+from ._formats import PARQUET_FILES, TablePath, ending, needing_libraries_to_write, reading
 from ._parquet import read_parquet
 from ._text import read_text_table
 
@@ -78,6 +78,6 @@ def write_table(frame: Any, path: TablePath) -> None:
     path : str or Path
         A ``.parquet`` file, or else CSV is written.
     """
-    with atomic_write(path) as temporary:
+    with needing_libraries_to_write(path), atomic_write(path) as temporary:
         write = frame.to_parquet if ending(path) in PARQUET_FILES else frame.to_csv
         write(temporary, index=False)

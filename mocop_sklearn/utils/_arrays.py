@@ -41,4 +41,6 @@ def without_mask(values: Any) -> Any:
         return np.ma.filled(values, np.nan)
     if values.dtype.kind in "iu":
         return np.ma.filled(values.astype(np.float64), np.nan)
-    return np.ma.filled(values.astype(object), None)
+    plain = np.ma.getdata(values).astype(object)
+    plain[np.ma.getmaskarray(values)] = None
+    return plain

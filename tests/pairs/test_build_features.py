@@ -111,7 +111,7 @@ def test_rules_that_need_all_rows_are_refused(build, rule):
         build(make_plate(), feature_filter=ProfileFilter(**{rule: 0.5}))
 
 
-@pytest.mark.filterwarnings("ignore:None of the 5 columns")
+@pytest.mark.filterwarnings("ignore:The rules drop all 5 columns")
 def test_a_filter_that_leaves_nothing(build):
     with pytest.raises(ValueError, match="feature_filter leaves no column"):
         build(make_plate(), feature_filter=ProfileFilter(min_std=1e9, max_std=None))

@@ -13,7 +13,7 @@ from mocop_sklearn.profiles._filter import PAPER_BLOCKLIST
 OFF = {"max_missing": None, "min_std": None, "max_std": None}
 
 
-@pytest.mark.filterwarnings("ignore:None of the . columns is left")
+@pytest.mark.filterwarnings("ignore:The rules drop all . columns")
 @pytest.mark.parametrize(
     "estimator", [ProfileFilter(), ProfileFilter.pycytominer(blocklist=())], ids=["default", "pycytominer"]
 )
@@ -68,13 +68,13 @@ def test_preset_of_the_paper():
     assert report["max_missing"] == ["Cells_missing"]
     assert report["min_std"] == ["Cells_flat", "Cells_constant"]
     assert report["max_std"] == ["Cells_wild", "Cells_outlier"]
-    with pytest.raises(ValueError, match=r"blocklist goes by the names .*set_output"):
+    with pytest.raises(ValueError, match=r"blocklist compares names .*set_output"):
         ProfileFilter.paper().fit(X.to_numpy())
     with pytest.raises(ValueError, match=r"'correlation_threshold' parameter .*range \[0.0?, 1.0?\] or None. Got 2"):
         ProfileFilter(correlation_threshold=2).fit(X)
     with pytest.raises(ValueError, match=r"'blocklist' parameter .*array-like"):
         ProfileFilter(blocklist="Nuclei").fit(X)
-    with pytest.warns(UserWarning, match=r"None of the 1 columns is left: .*min_std dropped 1"):
+    with pytest.warns(UserWarning, match=r"The rules drop all 1 columns: .*min_std dropped 1"):
         assert ProfileFilter().fit_transform(X[["Cells_constant"]]).shape == (100, 0)
 
 

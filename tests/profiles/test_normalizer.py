@@ -227,7 +227,7 @@ def test_bad_input(wells, match):
         ({"on_missing": "skip"}, r"'on_missing' parameter .*'drop'.*Got 'skip'"),
         ({"min_controls": 0}, r"'min_controls' parameter .* int in the range \[1, inf\)"),
         ({"epsilon": -1.0}, r"'epsilon' parameter .* float in the range \[0.0?, inf\)"),
-        ({"plate_column": ["Plate"]}, "plate_column must name Metadata_"),
+        ({"plate_column": ["Plate"]}, "plate_column must name metadata"),
     ],
 )
 def test_bad_parameters(parameters, match):

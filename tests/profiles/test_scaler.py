@@ -1,8 +1,6 @@
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
-from scipy import sparse
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
@@ -10,8 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mocop_sklearn.profiles import ProfileScaler, feature_columns
-from mocop_sklearn.profiles._checks import check_profiles
+from mocop_sklearn.profiles import ProfileScaler
 
 
 @parametrize_with_checks([ProfileScaler(), ProfileScaler(clip=2.0, n_components=3)])
@@ -175,76 +172,27 @@ def test_bad_input():
         ProfileScaler().fit(np.eye(3)).transform(np.eye(2))
 
 
-# ---------------------------------------------------------------------------------------------
-# Columns
-# ---------------------------------------------------------------------------------------------
-
-WELLS = {
-    "Metadata_Plate": ["a", "b"],
-    "Metadata_Dose": [1.5, 2.5],
-    "Cells_Area": [0.5, 1.5],
-    "Nuclei_Count": [3, 4],
-    "label": ["x", "y"],
-    "flag": [True, False],
-}
-
-
-@pytest.mark.parametrize("table", [pd.DataFrame, pl.DataFrame])
-def test_feature_columns_are_the_numeric_ones_without_metadata(table):
-    assert feature_columns(table(WELLS)) == ["Cells_Area", "Nuclei_Count"]
-
-
-@pytest.mark.parametrize("table", [pd.DataFrame, pl.DataFrame])
-def test_check_profiles_of_a_frame(table):
-    frame = table({name: values for name, values in WELLS.items() if name not in ("label", "flag")})
-    matrix, names = check_profiles(frame, 2)
-    assert names == ["Cells_Area", "Nuclei_Count"]
-    assert matrix.dtype == np.float32
-    assert matrix.tolist() == [[0.5, 3], [1.5, 4]]
-    with pytest.raises(ValueError, match=r"columns that are not numeric: label \(text\), flag \(bool\).*Metadata_"):
-        check_profiles(table(WELLS))
-
-
-def test_check_profiles_of_a_nullable_frame():
-    frame = pd.DataFrame({"a": [1.0, None], "b": [2, 3]}).convert_dtypes()
-    np.testing.assert_array_equal(check_profiles(frame)[0], [[1, 2], [np.nan, 3]])
-    null = pl.DataFrame({"a": [1.0, None], "b": [2, 3]})
-    np.testing.assert_array_equal(check_profiles(null)[0], [[1, 2], [np.nan, 3]])
+def test_masked_values_are_missing(profiles):
+    mask = np.random.default_rng(1).random(profiles.shape) < 0.1
+    masked = np.ma.array(np.where(mask, 1e9, profiles), mask=mask)
+    expected = ProfileScaler().fit(np.where(mask, np.nan, profiles))
+    np.testing.assert_array_equal(ProfileScaler().fit(masked).center_, expected.center_)
+    np.testing.assert_array_equal(expected.transform(masked), expected.transform(np.where(mask, np.nan, profiles)))
 
 
 @pytest.mark.parametrize(
-    "values", [[[1, 2], [3, 4]], np.array([[1, 2], [3, 4]], dtype=np.int8), np.float16([[1, 2], [3, 4]])]
-)
-def test_check_profiles_of_arrays(values):
-    matrix, names = check_profiles(values, 2)
-    assert names is None
-    assert matrix.dtype == np.float32
-    assert matrix.tolist() == [[1, 2], [3, 4]]
-
-
-def test_check_profiles_does_not_copy_float32():
-    matrix = np.eye(3, dtype=np.float32)
-    assert np.shares_memory(check_profiles(matrix)[0], matrix)
-
-
-def test_missing_and_infinite_profiles_are_let_through():
-    matrix, _ = check_profiles([[np.nan, 1], [np.inf, -np.inf]])
-    np.testing.assert_array_equal(matrix, np.array([[np.nan, 1], [np.inf, -np.inf]]))
-
-
-@pytest.mark.parametrize(
-    ("profiles", "error", "message"),
+    ("value", "message"),
     [
-        (np.zeros(3), ValueError, r"two dimensions \(rows, features\), got shape \(3,\)"),
-        (np.zeros((2, 2, 2)), ValueError, "two dimensions"),
-        (np.zeros((3, 0)), ValueError, r"0 feature\(s\)"),
-        (np.zeros((2, 4)), ValueError, "P has 2 rows but X has 3: pass one profile per row of X"),
-        (np.array([["a"], ["b"], ["c"]]), ValueError, "P must be a matrix of numbers"),
-        (np.zeros((3, 2), dtype=complex), ValueError, "P must be a matrix of numbers"),
-        ([[1, 2], [3], [4, 5]], ValueError, "P must be a matrix of numbers"),
-        (sparse.eye_array(3), TypeError, r"dense one is needed: use P.toarray\(\)"),
+        ("7.5", r"X holds '7\.5' in row 1, column 2, which is not a number but a text"),
+        ("7,5", r"X holds '7,5' in row 1, column 2, which is not a number \(a decimal comma\?\)"),
+        ("#DIV/0!", r"X holds '#DIV/0!' in row 1, column 2, which is not a number"),
+        (10**400, r"X holds an integer of 1329 bits in row 1, column 2, which is not a number that fits into 64 bits"),
     ],
 )
-def test_check_profiles_says_what_is_wrong(profiles, error, message):
-    with pytest.raises(error, match=message):
-        check_profiles(profiles, 3, name="P")
+def test_cells_that_are_not_numbers_are_named(value, message):
+    X = np.eye(4).astype(object)
+    X[1, 2] = value
+    with pytest.raises(ValueError, match=message):
+        ProfileScaler().fit(X)
+    with pytest.raises(ValueError, match=message):
+        ProfileScaler().fit(X.tolist())
