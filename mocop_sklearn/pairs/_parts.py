@@ -67,7 +67,7 @@ def read_profiles(path: Path) -> np.ndarray:
 def _part_file(path: Path) -> Iterator[Any]:
     """Open a part; whatever is wrong with it is one kind of error."""
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:  # np.load alone leaves a broken file open
             yield arrays
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(

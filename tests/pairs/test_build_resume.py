@@ -15,6 +15,7 @@ from tests.helpers.platemaker import (
     contents,
     make_plate,
     start_build,
+    write,
 )
 
 
