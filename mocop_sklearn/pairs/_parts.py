@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +52,25 @@ def save_part(target: Path, part: Part, profiles: np.ndarray | None) -> None:
 
 def read_part(path: Path) -> Part:
     """Read all of a part but its profiles."""
-    with np.load(path) as arrays:
+    with _part_file(path) as arrays:
         content = {name: arrays[name] for name in arrays.files if name != "profiles"}
-    return Part(json.loads(bytes(content.pop("facts"))), moments=content.pop("moments"), wells=content)
+        return Part(json.loads(bytes(content.pop("facts"))), moments=content.pop("moments"), wells=content)
 
 
 def read_profiles(path: Path) -> np.ndarray:
     """Read the clipped profiles of a part, shape (n_stored, n_features)."""
-    with np.load(path) as arrays:
+    with _part_file(path) as arrays:
         return arrays["profiles"]
+
+
+@contextmanager
+def _part_file(path: Path) -> Iterator[Any]:
+    """Open a part; whatever is wrong with it is one kind of error."""
+    try:
+        with open(path, "rb") as file, np.load(file) as arrays:  # np.load alone leaves a broken file open
+            yield arrays
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"The part {str(path)!r} of an unfinished build is damaged ({error}): remove it, and make the same call "
+            "again."
+        ) from error

@@ -59,7 +59,7 @@ def take_up_parts(folder: Path, recipe: dict[str, Any], restart: bool) -> str:
     path = folder / "recipe.json"
     recipe = recipe | {"format_of_parts": _parts.FORMAT}
     parts = [*folder.glob("*.npz")]
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() and parts else dict(recipe)
+    before = _recorded(path) if path.exists() and parts else dict(recipe)
     date = before.pop("date", today())
     changed = differences(before, recipe)
     if changed and not restart:
@@ -75,6 +75,15 @@ def take_up_parts(folder: Path, recipe: dict[str, Any], restart: bool) -> str:
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(recipe | {"date": date}), encoding="utf-8")
     return str(date)
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """Recipe of the parts; empty when it is damaged."""
+    try:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def is_newer(file: Any, than: Path) -> bool:

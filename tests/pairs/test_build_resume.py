@@ -15,6 +15,7 @@ from tests.helpers.platemaker import (
     contents,
     make_plate,
     start_build,
+    write,
 )
 
 
@@ -75,6 +76,32 @@ def test_a_build_with_other_options_begins_anew_when_asked(killed, tmp_path):
     assert pairs.digest == build_pairs(tmp_path / "calm", plates, clip=50.0).digest
     with pytest.raises(ValueError, match=r"holds pairs of another build, which differs in \['clip'\]"):
         build_pairs(tmp_path / "store", plates, restart=True)
+
+
+@pytest.fixture
+def unfinished(files, tmp_path):
+    """A build whose last file was missing, and is there now."""
+    plates = [*files, tmp_path / "gone.parquet"]
+    with pytest.raises(FileNotFoundError, match="gone"):
+        build_pairs(tmp_path / "store", plates)
+    write(make_plate("P9"), plates[-1])
+    return plates
+
+
+def test_a_damaged_part_is_named(unfinished, tmp_path):
+    part = tmp_path / "store.partial" / "000001.npz"
+    part.write_bytes(part.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"The part '.*000001.npz' of an unfinished build is damaged .*: remove it"):
+        build_pairs(tmp_path / "store", unfinished)
+    part.unlink()
+    assert len(build_pairs(tmp_path / "store", unfinished)) == 36
+
+
+def test_a_damaged_record_of_the_options(unfinished, tmp_path):
+    (tmp_path / "store.partial" / "recipe.json").write_text("{")
+    with pytest.raises(ValueError, match="unfinished build that differs in"):
+        build_pairs(tmp_path / "store", unfinished)
+    assert len(build_pairs(tmp_path / "store", unfinished, restart=True)) == 36
 
 
 @pytest.mark.parametrize(
