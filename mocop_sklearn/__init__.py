@@ -9,9 +9,18 @@ if TYPE_CHECKING:
     from .classifier import MoCoPClassifier
     from .embedder import MoCoPEmbedder
     from .pairs import PairedProfiles, build_pairs
+    from .pipeline import SkipInvalid
     from .regressor import MoCoPRegressor
 
-__all__ = ["MoCoPClassifier", "MoCoPEmbedder", "MoCoPRegressor", "PairedProfiles", "__version__", "build_pairs"]
+__all__ = [
+    "MoCoPClassifier",
+    "MoCoPEmbedder",
+    "MoCoPRegressor",
+    "PairedProfiles",
+    "SkipInvalid",
+    "__version__",
+    "build_pairs",
+]
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
@@ -19,6 +28,7 @@ __getattr__, __dir__ = lazy_names(
         "MoCoPEmbedder": "embedder",
         "MoCoPRegressor": "regressor",
         "PairedProfiles": "pairs",
+        "SkipInvalid": "pipeline",
         "build_pairs": "pairs",
     },
 )

@@ -18,11 +18,16 @@ from .model_file._model import PretrainedModel
 from .molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from .nn._models import TwoTower
 from .pairs._grouping import average_by_group
+from .pairs._pairs import PairedProfiles
 from .profiles._scaler import check_profiles
 from .training._inference import embed_molecules, embed_profiles
 from .training._pretraining import apply_transformer
 from .utils._cache import Entry, digest_of_pickle, once
 from .utils._device import resolve_device
+
+_SKIP_INVALID = (
+    "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."
+)
 
 
 class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -147,7 +152,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             embedding, reasons = once(self.memory, f"embed-{key}", _EMBEDDING, embed, unique)
             embedding = embedding[inverse]
             reasons = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
-        report_invalid(values, reasons, self.invalid)
+        report_invalid(values, reasons, self.invalid, _SKIP_INVALID)
         return embedding
 
     def _torch_module(self) -> TwoTower:
@@ -215,9 +220,14 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        # Weights travel as the arrays in model_: the torch module is rebuilt, on whatever device there is.
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_module"}
+        # Weights travel as the arrays in model_: the torch module is rebuilt, on whatever device there is. A fitted
+        # estimator no longer needs its corpus, so that the rows stay where they are.
+        state = {name: value for name, value in super().__getstate__().items() if name != "_module"}
+        pairs = state.get("pairs")
+        if "model_" in state and pairs is not None and not isinstance(pairs, (str, os.PathLike)):
+            pairs = PairedProfiles(*pairs) if isinstance(pairs, tuple) else pairs
+            state["pairs"] = pairs.without_rows()
+        return state
 
 
 def _text_or_repr(value: Any) -> str:

@@ -73,7 +73,8 @@ class MoCoPEmbedder(FittedEmbedding):
         ``"parent"``: largest fragment, neutralised, no tautomers. A callable maps Mol to Mol.
     invalid : {"raise", "nan"}, default="raise"
         What happens to rows that are no molecules (and, in ``fit``, to profiles without any finite
-        value). ``"nan"``: rows of NaN from ``transform``, left out of training, one warning.
+        value). ``"nan"``: rows of NaN from ``transform``, left out of training, one warning. In a pipeline, wrap
+        the next estimator in :class:`~mocop_sklearn.SkipInvalid`, so that such rows get no prediction.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
         ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. Or fields of your
         own choice, a :class:`~mocop_sklearn.molecules.Featurizer`.
@@ -164,6 +165,7 @@ class MoCoPEmbedder(FittedEmbedding):
 
     See Also
     --------
+    mocop_sklearn.SkipInvalid : Gives no prediction for rows of NaN.
     mocop_sklearn.model_selection.overlap : Which molecules of a test set the model has seen.
 
     References

@@ -137,7 +137,8 @@ class PretrainedModel:
         """Warn when profiles cannot be of the kind that the model was trained on, such as raw ones for normalised."""
         share = foreign_share(profiles, self.profile_statistics)
         if share > FOREIGN:
-            how = self.provenance.get("normalization") or "unknown"
+            known = self.provenance.get("normalization")
+            how = known.get("method") if isinstance(known, dict) else "unknown"
             warnings.warn(
                 f"{share:.0%} of the features of these profiles lie far outside of what the model was trained on "
                 f"(normalisation of the training profiles: {how}). Were they normalised in the same way? "

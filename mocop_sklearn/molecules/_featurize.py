@@ -2,119 +2,19 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 from rdkit import Chem, rdBase
 
-from ._fields import Featurizer, Field, resolve_featurizer
-from ._graphs import MoleculeGraphs, concatenate, edge_dtype
+from ._builder import GraphBuilder
+from ._fields import Featurizer, resolve_featurizer
+from ._graphs import MoleculeGraphs, concatenate
 from ._parse import InvalidMolecule, Standardize, connectivity_key, read_molecule, unique_molecules
-
-
-class GraphBuilder:
-    """RDKit molecules → ``MoleculeGraphs``.
-
-    Parameters
-    ----------
-    featurizer : str or Featurizer
-    """
-
-    def __init__(self, featurizer: str | Featurizer):
-        self._featurizer = resolve_featurizer(featurizer)
-        self._atoms = [array("l") for _ in self._featurizer.atom_fields]
-        self._bonds = [array("l") for _ in self._featurizer.bond_fields]
-        self._bond_ends = (array("l"), array("l"))
-        self._n_atoms: list[int] = []
-        self._n_bonds: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._n_atoms)
-
-    def add(self, mol: Chem.Mol, smiles: str | None = None) -> None:
-        """Append one molecule with at least one atom.
-
-        Parameters
-        ----------
-        mol : Mol
-        smiles : str, optional
-            The SMILES that ``mol`` was read from: it shows which fields are zero throughout.
-        """
-        bonds = list(map(mol.GetBondWithIdx, range(mol.GetNumBonds())))
-        self._n_atoms.append(mol.GetNumAtoms())
-        self._n_bonds.append(len(bonds))
-        self._bond_ends[0].extend(map(Chem.Bond.GetBeginAtomIdx, bonds))
-        self._bond_ends[1].extend(map(Chem.Bond.GetEndAtomIdx, bonds))
-        for fields, columns, n in (
-            (self._featurizer.atom_fields, self._atoms, mol.GetNumAtoms()),
-            (self._featurizer.bond_fields, self._bonds, len(bonds)),
-        ):
-            for field, column in zip(fields, columns, strict=True):
-                if smiles is not None and field.only_with and not set(field.only_with) & set(smiles):
-                    column.extend(repeat(0, n))
-                else:
-                    column.extend(field.read(mol))
-
-    def build(self) -> MoleculeGraphs:
-        """Return all molecules added so far."""
-        n_atoms = np.array(self._n_atoms, dtype=np.int64)
-        atom_ptr = np.concatenate([[0], np.cumsum(n_atoms)])
-        shift = np.repeat(atom_ptr[:-1], self._n_bonds)
-        begin, end = (np.asarray(ends) + shift for ends in self._bond_ends)
-        loops = np.arange(atom_ptr[-1])
-        receivers, senders = np.concatenate([loops, begin, end]), np.concatenate([loops, end, begin])
-        order = np.lexsort((senders, receivers))
-        receivers, senders = receivers[order], senders[order]
-        bonds = 1 + self._bond_codes()
-        edges = np.concatenate([np.zeros_like(loops), bonds, bonds])[order] if self._bonds else np.zeros(0)
-        molecule = np.repeat(np.arange(len(self)), n_atoms)
-        n_neighbors = np.bincount(receivers, minlength=atom_ptr[-1])
-        n_edges = np.bincount(molecule, weights=n_neighbors, minlength=len(self)).astype(np.int64)
-        return MoleculeGraphs(
-            self._featurizer,
-            atoms=torch.from_numpy(self._atom_codes()),
-            n_neighbors=torch.from_numpy(n_neighbors.astype(np.uint8)),
-            neighbors=torch.from_numpy((senders - atom_ptr[molecule[receivers]]).astype(np.int16)),
-            edges=torch.from_numpy(edges.astype(edge_dtype(self._featurizer))),
-            atom_ptr=torch.from_numpy(atom_ptr),
-            edge_ptr=torch.from_numpy(np.concatenate([[0], np.cumsum(n_edges)])),
-        )
-
-    def _atom_codes(self) -> np.ndarray:
-        fields = self._featurizer.atom_fields
-        codes = np.empty((len(self._atoms[0]), len(fields)), dtype=np.int8)
-        for column, (field, values) in enumerate(zip(fields, self._atoms, strict=True)):
-            low, high = (-128, 127) if field.size == 1 else (0, field.size - 1)
-            codes[:, column] = np.clip(_coded(np.asarray(values), field), low, high)
-        return codes
-
-    def _bond_codes(self) -> np.ndarray:
-        fields = self._featurizer.bond_fields
-        if not fields:
-            return np.zeros(len(self._bond_ends[0]), dtype=np.int64)
-        levels = [max(field.size, 2) for field in fields]
-        codes = [
-            np.clip(_coded(np.asarray(values), field), 0, level - 1)
-            for field, values, level in zip(fields, self._bonds, levels, strict=True)
-        ]
-        return np.ravel_multi_index(codes, levels)
-
-
-def _coded(values: np.ndarray, field: Field) -> np.ndarray:
-    """The columns that the integers of a field belong to."""
-    if field.code is None:
-        return values
-    known = np.sort(field.code)
-    column = np.argsort(field.code)
-    place = np.searchsorted(known, values).clip(max=len(known) - 1)
-    return np.where(known[place] == values, column[place], len(known))
 
 
 @dataclass(frozen=True)

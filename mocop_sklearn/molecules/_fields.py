@@ -9,7 +9,15 @@ from typing import Any
 
 from rdkit import Chem
 
-from . import _readers as read
+from ._readers import (
+    AtomProperty,
+    bond_orders,
+    bond_stereo,
+    bonds_in_rings,
+    chirality,
+    isotope_shifts,
+    smallest_rings,
+)
 
 # The 43 elements of the paper's one-hot, in its order; every other element takes the last place.
 ELEMENTS = (
@@ -17,6 +25,8 @@ ELEMENTS = (
     "Ag Pd Co Se Ti Zn H Li Ge Cu Au Ni Cd In Mn Zr Cr Pt Hg Pb"
 ).split()
 _ATOMIC_NUMBERS = tuple(map(Chem.GetPeriodicTable().GetAtomicNumber, ELEMENTS))
+_KINDS = Chem.HybridizationType
+_HYBRIDIZATIONS = tuple(map(int, (_KINDS.SP, _KINDS.SP2, _KINDS.SP3, _KINDS.SP3D, _KINDS.SP3D2)))
 _MAX_BOND_CODES = 2**15 - 1
 
 
@@ -92,6 +102,10 @@ class Featurizer:
     def __post_init__(self) -> None:
         if not self.atom_fields:
             raise ValueError(f"The featuriser {self.name!r} has no atom fields; it needs at least one.")
+        for fields in (self.atom_fields, self.bond_fields):
+            names = [field.name for field in fields]
+            if len(set(names)) < len(names):
+                raise ValueError(f"The fields of the featuriser {self.name!r} must have different names, got {names}.")
         n_codes = prod(max(field.size, 2) for field in self.bond_fields)
         if n_codes > _MAX_BOND_CODES:
             raise ValueError(
@@ -122,28 +136,41 @@ def _described(field: Field) -> list[Any]:
     return [field.name, field.size, None if field.code is None else list(field.code)]
 
 
-_PAPER_FIELDS = (
-    Field("element", len(ELEMENTS) + 1, read.atomic_numbers, _ATOMIC_NUMBERS),
-    Field("degree", 11, read.degrees),
-    Field("implicit_h", 7, read.implicit_hydrogens),
-    Field("charge", 1, read.charges),
-    Field("hybridization", 6, read.hybridizations),
-    Field("aromatic", 1, read.aromatic_atoms),
-    Field("explicit_h", 5, read.explicit_hydrogens),
-)
+_ELEMENT = Field("element", len(ELEMENTS) + 1, AtomProperty("GetAtomicNum"), _ATOMIC_NUMBERS)
+_CHARGE = Field("charge", 1, AtomProperty("GetFormalCharge"))
+_AROMATIC = Field("aromatic", 1, AtomProperty("GetIsAromatic"))
 
 FEATURIZERS = {
     # arXiv 2305.09790: 75 atom features, no bonds, no chirality
-    "paper": Featurizer("paper", _PAPER_FIELDS),
-    # adds what tells stereoisomers and ring systems apart
+    "paper": Featurizer(
+        "paper",
+        (
+            _ELEMENT,
+            Field("degree", 11, AtomProperty("GetDegree")),
+            Field("implicit_hydrogens", 7, AtomProperty("GetNumImplicitHs")),
+            _CHARGE,
+            Field("hybridization", 6, AtomProperty("GetHybridization"), _HYBRIDIZATIONS),
+            _AROMATIC,
+            Field("explicit_hydrogens", 5, AtomProperty("GetNumExplicitHs")),
+        ),
+    ),
+    # what RDKit tells of a whole molecule in one call, and what tells isotopes and stereoisomers apart
     "rich": Featurizer(
         "rich",
-        (*_PAPER_FIELDS, Field("chirality", 3, read.chirality), Field("ring_size", 7, read.smallest_rings)),
         (
-            Field("type", 5, read.bond_orders),
-            Field("conjugated", 1, read.conjugated_bonds),
-            Field("ring", 1, read.bonds_in_rings),
-            Field("stereo", 3, read.bond_stereo),
+            _ELEMENT,
+            Field("degree", 8, AtomProperty("GetDegree")),
+            Field("hydrogens", 6, AtomProperty("GetTotalNumHs")),
+            _CHARGE,
+            Field("isotope", 1, isotope_shifts),
+            _AROMATIC,
+            Field("ring_size", 7, smallest_rings),
+            Field("chirality", 3, chirality, only_with="@"),
+        ),
+        (
+            Field("order", 5, bond_orders),
+            Field("ring", 1, bonds_in_rings),
+            Field("stereo", 3, bond_stereo, only_with="/\\"),
         ),
     ),
 }

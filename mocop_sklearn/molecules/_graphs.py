@@ -28,7 +28,7 @@ class MoleculeGraphs:
     ----------
     featurizer : Featurizer
     atoms : Tensor of int8, shape (n_atoms, n_atom_fields)
-    n_neighbors : Tensor of uint8, shape (n_atoms,)
+    n_neighbors : Tensor of int16, shape (n_atoms,)
         Edges received by each atom, its self loop included.
     neighbors : Tensor of int16, shape (n_edges,)
         Sending atom of each edge, counted within its molecule.

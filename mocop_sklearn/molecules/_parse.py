@@ -16,12 +16,15 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
 
 # One fragment whose brackets RDKit's canonical SMILES writes as well, and that no neutralisation changes: pyrrole's
-# hydrogen, stereocentres of carbon, nitro groups.
+# hydrogen, stereocentres of carbon, charges of neighbours that cancel each other, cations without hydrogens.
 _PLAIN_SMILES = re.compile(
     r"(?:[^\[\].\s]++|\[nH\]|\[C@@?H?\]"
-    r"|\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O|(?<==)\[N\+\]\(\[O-\]\))+"
+    r"|\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O|(?<==)\[N\+\]\(\[O-\]\)"
+    r"|\[S\+\]\(\[O-\]\)|\[[Nn]\+\])+"
 )
-_ATOM_MAP = re.compile(r":\d+\]")
+# Neutral atoms in brackets that need none unless they are radicals: [CH] and [OH], but not pyrrole's [nH].
+_SPELLED_OUT = re.compile(r"\[(?!nH\])(Cl|Br|[BCNOPSFI]|[cnos])(?:H(\d?))?\](?![lr])")
+_ATOM = re.compile(r"\[[^\]]*\]|Cl|Br|[BCNOPSFI]|[bcnops]|\*")
 _HYPERVALENT_ELEMENTS = re.compile("[PSI]")
 _MAX_ATOMS = np.iinfo(np.int16).max
 
@@ -120,20 +123,48 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
 def read_molecule(value: Any, standardize: Standardize = "parent") -> tuple[Chem.Mol, str]:
     """Return one standardised molecule, and the SMILES that it was read from in the end."""
     smiles = molecule_text(value)
-    mol = _mol_from_smiles(smiles)
-    # Neutral single fragments, the bulk of any library, are their own parent: the text shows it at
-    # a hundredth of the cost of running the standardiser.
-    plain = _PLAIN_SMILES.fullmatch(smiles) and not _is_bracketed_otherwise(smiles, mol)
-    if not plain and _ATOM_MAP.search(smiles):
-        for atom in mol.GetAtoms():
-            atom.SetAtomMapNum(0)
-    if callable(standardize):
-        mol, smiles = _reread(_apply_callable(standardize, mol))
-    elif not plain:
-        mol, smiles = _parent(mol) if standardize == "parent" else _reread(mol)
+    plain = None if callable(standardize) else _read_plain(smiles)
+    mol, smiles = plain or _standardized(_mol_from_smiles(smiles), standardize)
     if mol.GetNumAtoms() > _MAX_ATOMS:
         raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {_MAX_ATOMS}")
     return mol, smiles
+
+
+def _standardized(mol: Chem.Mol, standardize: Standardize) -> tuple[Chem.Mol, str]:
+    for atom in mol.GetAtoms():
+        atom.SetAtomMapNum(0)
+    if callable(standardize):
+        return _reread(_apply_callable(standardize, mol))
+    return _parent(mol) if standardize == "parent" else _reread(mol)
+
+
+def _read_plain(smiles: str) -> tuple[Chem.Mol, str] | None:
+    """Read a molecule whose text shows that it is its own parent, None where it does not show that.
+
+    Neutral single fragments are the bulk of any library. The test of the text costs a hundredth of the standardiser.
+    """
+    text = smiles
+    if not _PLAIN_SMILES.fullmatch(text):
+        text = _SPELLED_OUT.sub(r"\1", smiles)
+        if text == smiles or not _PLAIN_SMILES.fullmatch(text):
+            return None
+    mol = Chem.MolFromSmiles(text)
+    if mol is None or mol.GetNumAtoms() == 0 or _is_bracketed_otherwise(text, mol):
+        return None
+    if text is not smiles and not _has_spelled_out_hydrogens(mol, smiles):
+        return None
+    return mol, text
+
+
+def _has_spelled_out_hydrogens(mol: Chem.Mol, smiles: str) -> bool:
+    """Whether the atoms have the hydrogens that ``smiles`` spells out: those of radicals are fewer."""
+    for i, token in enumerate(_ATOM.findall(smiles)):
+        spelled_out = _SPELLED_OUT.fullmatch(token)
+        if spelled_out:
+            n = spelled_out[2]
+            if mol.GetAtomWithIdx(i).GetTotalNumHs() != (0 if n is None else int(n or 1)):
+                return False
+    return True
 
 
 def molecule_text(value: Any) -> str:
@@ -289,7 +320,7 @@ def connectivity_key(mol: Chem.Mol) -> str:
     return key[:14] if key else Chem.MolToSmiles(mol, isomericSmiles=False)
 
 
-def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: str) -> None:
+def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: str, advice: str = "") -> None:
     """Raise or warn about bad rows, by the policy ``invalid``.
 
     Parameters
@@ -300,6 +331,8 @@ def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: s
         Row index to the reason why it is no molecule.
     invalid : {"raise", "nan"}
         ``"raise"`` names the first ten bad rows; ``"nan"`` warns once with their count.
+    advice : str, default=""
+        The last line of the warning.
     """
     if not reasons:
         return
@@ -312,7 +345,8 @@ def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: s
             'Remove or mend these rows, or set invalid="nan" to get NaN rows for them.'
         )
     warnings.warn(
-        f"{n_bad} of {n} rows of X are not valid molecules and are treated as missing:\n{lines}{more}",
+        f"{n_bad} of {n} rows of X are not valid molecules and are treated as missing:\n{lines}{more}"
+        + f"\n{advice}" * bool(advice),
         UserWarning,
         stacklevel=3,
     )

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
-from itertools import repeat
 from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem import rdCIPLabeler, rdqueries
 
-_ATOM = Chem.Atom
-_BOND = Chem.Bond
-_HYBRIDIZATION = Chem.HybridizationType
-_HYBRIDIZATION_CODES = {
-    int(_HYBRIDIZATION.SP): 1,
-    int(_HYBRIDIZATION.SP2): 2,
-    int(_HYBRIDIZATION.SP3): 3,
-    int(_HYBRIDIZATION.SP3D): 4,
-    int(_HYBRIDIZATION.SP3D2): 5,
-}
 _ORDER_CODES = {1.0: 0, 2.0: 1, 3.0: 2, 1.5: 3}
 _CIP_CODES = {"R": 1, "r": 1, "S": 2, "s": 2}
 _EZ_CODES = {"Z": 1, "z": 1, "E": 2, "e": 2}
+_LEGACY_CODES = {
+    Chem.BondStereo.STEREOZ: 1,
+    Chem.BondStereo.STEREOCIS: 1,
+    Chem.BondStereo.STEREOE: 2,
+    Chem.BondStereo.STEREOTRANS: 2,
+}
 _MAX_RING_SIZE = 8
 _MAX_CIP_STEPS = 100_000  # about 0.1 s; drug-like molecules take a thousandth of it
 
 
-def _atoms(mol: Chem.Mol) -> Any:
+def atoms_of(mol: Chem.Mol) -> Iterator[Chem.Atom]:
+    """Yield the atoms, at half the cost of ``mol.GetAtoms()``."""
     return map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))
 
 
-def _bonds(mol: Chem.Mol) -> Any:
+def bonds_of(mol: Chem.Mol) -> Iterator[Chem.Bond]:
+    """Yield the bonds, at half the cost of ``mol.GetBonds()``."""
     return map(mol.GetBondWithIdx, range(mol.GetNumBonds()))
 
 
@@ -39,62 +38,58 @@ def _bonds(mol: Chem.Mol) -> Any:
 # ---------------------------------------------------------------------------------------------
 
 
-def atomic_numbers(mol: Chem.Mol) -> list[int]:
-    """Atomic numbers; 0 for a dummy atom."""
-    return list(map(_ATOM.GetAtomicNum, _atoms(mol)))
+@dataclass(frozen=True)
+class AtomProperty:
+    """A reader of one property of every atom. Fields that are read so share one pass over the atoms.
+
+    Parameters
+    ----------
+    name : str
+        Method of ``rdkit.Chem.Atom`` without arguments that returns an integer, such as ``"GetFormalCharge"``.
+    """
+
+    name: str
+
+    @property
+    def of_atom(self) -> Callable[[Chem.Atom], int]:
+        """The method, which takes an atom."""
+        return getattr(Chem.Atom, self.name)
+
+    def __call__(self, mol: Chem.Mol) -> list[int]:
+        """Return the property of every atom of ``mol``."""
+        return list(map(self.of_atom, atoms_of(mol)))
 
 
-def degrees(mol: Chem.Mol) -> list[int]:
-    """Numbers of neighbours that are atoms of the graph."""
-    return list(map(_ATOM.GetDegree, _atoms(mol)))
+def isotope_shifts(mol: Chem.Mol) -> list[int]:
+    """Mass numbers of labelled isotopes, less that of the element's most common isotope; 0 without a label."""
+    return [_isotope_shift(atom) for atom in atoms_of(mol)]
 
 
-def charges(mol: Chem.Mol) -> list[int]:
-    """Formal charges."""
-    return list(map(_ATOM.GetFormalCharge, _atoms(mol)))
-
-
-def implicit_hydrogens(mol: Chem.Mol) -> list[int]:
-    """Numbers of hydrogens that the valence implies."""
-    return list(map(_ATOM.GetNumImplicitHs, _atoms(mol)))
-
-
-def explicit_hydrogens(mol: Chem.Mol) -> list[int]:
-    """Numbers of hydrogens that are spelled out, as in ``[nH]``."""
-    return list(map(_ATOM.GetNumExplicitHs, _atoms(mol)))
-
-
-def hybridizations(mol: Chem.Mol) -> list[int]:
-    """1 for sp, 2 for sp2, 3 for sp3, 4 for sp3d, 5 for sp3d2, and 0 for all others."""
-    return [_HYBRIDIZATION_CODES.get(int(h), 0) for h in map(_ATOM.GetHybridization, _atoms(mol))]
-
-
-def aromatic_atoms(mol: Chem.Mol) -> list[int]:
-    """1 for an aromatic atom, else 0."""
-    return list(map(_ATOM.GetIsAromatic, _atoms(mol)))
+def _isotope_shift(atom: Chem.Atom) -> int:
+    element, isotope = atom.GetAtomicNum(), atom.GetIsotope()
+    return isotope - Chem.GetPeriodicTable().GetMostCommonIsotope(element) if element and isotope else 0
 
 
 def smallest_rings(mol: Chem.Mol) -> list[int]:
     """Size of the smallest ring of each atom, coded from 1 (three) to 6 (eight or more); 0 outside rings."""
     codes = [0] * mol.GetNumAtoms()
     for ring in mol.GetRingInfo().AtomRings():
-        code = min(len(ring), _MAX_RING_SIZE) - 2
+        code = ring_code(len(ring))
         for atom in ring:
             if not codes[atom] or code < codes[atom]:
                 codes[atom] = code
     return codes
 
 
+def ring_code(size: int) -> int:
+    """Code of the size of a ring, as ``smallest_rings`` returns it."""
+    return min(size, _MAX_RING_SIZE) - 2
+
+
 def chirality(mol: Chem.Mol) -> list[int]:
     """1 for R or r, 2 for S or s, else 0; unlike chiral tags, these labels do not depend on the order of the atoms."""
     label_stereo(mol)
-    atoms = list(_atoms(mol))
-    labelled = list(map(_ATOM.HasProp, atoms, repeat("_CIPCode")))
-    if any(labelled):
-        for i, has_label in enumerate(labelled):
-            if has_label:
-                labelled[i] = _CIP_CODES.get(atoms[i].GetProp("_CIPCode"), 0)
-    return labelled
+    return [_CIP_CODES.get(_label(atom), 0) for atom in atoms_of(mol)]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -104,32 +99,24 @@ def chirality(mol: Chem.Mol) -> list[int]:
 
 def bond_orders(mol: Chem.Mol) -> list[int]:
     """0 for a single, 1 for a double, 2 for a triple, 3 for an aromatic bond, and 4 for all others."""
-    return [_ORDER_CODES.get(order, 4) for order in map(_BOND.GetBondTypeAsDouble, _bonds(mol))]
+    return [order_code(order) for order in map(Chem.Bond.GetBondTypeAsDouble, bonds_of(mol))]
 
 
-def conjugated_bonds(mol: Chem.Mol) -> list[int]:
-    """1 for a conjugated bond, else 0."""
-    return list(map(_BOND.GetIsConjugated, _bonds(mol)))
+def order_code(order: float) -> int:
+    """Code of a bond order, as ``bond_orders`` returns it."""
+    return _ORDER_CODES.get(order, 4)
 
 
 def bonds_in_rings(mol: Chem.Mol) -> list[int]:
     """1 for a bond of a ring, else 0."""
-    return list(map(_BOND.IsInRing, _bonds(mol)))
+    return list(map(Chem.Bond.IsInRing, bonds_of(mol)))
 
 
 def bond_stereo(mol: Chem.Mol) -> list[int]:
     """1 for a double bond that is Z, 2 for one that is E, else 0."""
     label_stereo(mol)
     stereo = _legacy_stereo if Chem.GetUseLegacyStereoPerception() else _labelled_stereo
-    return [stereo(bond) if bond.GetBondTypeAsDouble() == 2.0 else 0 for bond in _bonds(mol)]
-
-
-_LEGACY_CODES = {
-    Chem.BondStereo.STEREOZ: 1,
-    Chem.BondStereo.STEREOCIS: 1,
-    Chem.BondStereo.STEREOE: 2,
-    Chem.BondStereo.STEREOTRANS: 2,
-}
+    return [stereo(bond) if bond.GetBondTypeAsDouble() == 2.0 else 0 for bond in bonds_of(mol)]
 
 
 def _legacy_stereo(bond: Chem.Bond) -> int:
@@ -138,7 +125,11 @@ def _legacy_stereo(bond: Chem.Bond) -> int:
 
 def _labelled_stereo(bond: Chem.Bond) -> int:
     """Read the CIP label: cis and trans of the new perception refer to neighbours that come first in the text."""
-    return _EZ_CODES.get(bond.GetProp("_CIPCode"), 0) if bond.HasProp("_CIPCode") else 0
+    return _EZ_CODES.get(_label(bond), 0)
+
+
+def _label(item: Chem.Atom | Chem.Bond) -> str:
+    return item.GetProp("_CIPCode") if item.HasProp("_CIPCode") else ""
 
 
 # ---------------------------------------------------------------------------------------------

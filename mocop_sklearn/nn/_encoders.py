@@ -133,14 +133,21 @@ def parts_of(encoder: nn.Module) -> list[nn.Module]:
     return parts
 
 
-def checked_component(module: Any, parameter: str) -> Any:
-    """Return what a factory made, if it can serve as an encoder.
+def built_component(factory: Callable[..., Any], parameter: str, *widths: int) -> Any:
+    """Return what a factory makes, if it can serve as an encoder.
 
     Raises
     ------
     TypeError, ValueError
-        When it is not a module, or does not say how wide its output is.
+        When the factory is itself a module, when what it makes is not one, or when that does not say how wide its
+        output is.
     """
+    if isinstance(factory, nn.Module):
+        raise TypeError(
+            f"{parameter} is a module, a {type(factory).__name__}, but a factory is needed: pass its class, or a "
+            "functools.partial of it, so that each fit begins with new weights."
+        )
+    module = factory(*widths)
     if not isinstance(module, nn.Module):
         raise TypeError(f"The factory {parameter} must return a torch.nn.Module, but it returned {module!r}.")
     width = getattr(module, "out_features", None)

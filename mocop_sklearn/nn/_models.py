@@ -15,7 +15,7 @@ from ..molecules._fields import Featurizer, resolve_featurizer
 from ..molecules._graphs import GraphBatch
 from ..utils._names import describe_callable
 from ..utils._random import torch_seed
-from ._encoders import ENCODERS, PROFILE_ENCODERS, ProjectionHead, checked_component
+from ._encoders import ENCODERS, PROFILE_ENCODERS, ProjectionHead, built_component
 from ._layers import Dropout
 
 _CPU = torch.device("cpu")
@@ -108,14 +108,14 @@ class Architecture:
         featurizer = self.resolved_featurizer
         widths = featurizer.n_atom_features, featurizer.n_bond_features
         if callable(self.encoder):
-            return checked_component(self.encoder(*widths), "encoder")
+            return built_component(self.encoder, "encoder", *widths)
         sizes = {name: getattr(self, name) for name in ("n_layers", "hidden_dim", "embedding_dim", "dropout")}
         return ENCODERS[self.encoder](*widths, **sizes)
 
     def build_profile_encoder(self) -> Any:
         """Return the profile encoder with random weights."""
         if callable(self.profile_encoder):
-            return checked_component(self.profile_encoder(self.n_profile_features), "profile_encoder")
+            return built_component(self.profile_encoder, "profile_encoder", self.n_profile_features)
         return PROFILE_ENCODERS[self.profile_encoder](self.n_profile_features, self.profile_dims, self.dropout)
 
     @contextlib.contextmanager

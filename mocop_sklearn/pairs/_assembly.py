@@ -13,6 +13,7 @@ from ._gathered import Gathered
 from ._labels import WELL_COLUMNS, Labels
 from ._parts import read_part, read_profiles
 from ._plan import Finish, PlatePlan
+from ._provenance import provenance_of_build
 from ._repeats import notice_of_repeats, repeated_rows
 from ._store import write_store
 
@@ -74,7 +75,9 @@ class _Rows:
         return {name: own.get(name, gathered.totals[name]) for name in FATES}
 
 
-def assemble(folder: Path, paths: list[Path], plan: PlatePlan, finish: Finish, header: Mapping[str, Any]) -> list[str]:
+def assemble(
+    folder: Path, paths: list[Path], plan: PlatePlan, finish: Finish, recipe: Mapping[str, Any], date: str
+) -> list[str]:
     """Join the parts, in the order of the files, into a store.
 
     Parameters
@@ -85,8 +88,10 @@ def assemble(folder: Path, paths: list[Path], plan: PlatePlan, finish: Finish, h
         The parts.
     plan : PlatePlan
     finish : Finish
-    header : dict
-        More entries of the header: what tells this build from others.
+    recipe : dict
+        What tells this build from others.
+    date : str
+        Of the build.
 
     Returns
     -------
@@ -130,7 +135,14 @@ def assemble(folder: Path, paths: list[Path], plan: PlatePlan, finish: Finish, h
         molecule=molecule.codes,
         labels={name: labels[name][stored].compact() for name in WELL_COLUMNS if name in labels},
         numbers={name: values[stored] for name, values in numbers.items()},
-        header={"feature_names": names, "clip": plan.clip, "report": report, "files": gathered.files, **header},
+        header={
+            "feature_names": names,
+            "clip": plan.clip,
+            "report": report,
+            "recipe": recipe,
+            "files": gathered.files,
+            "provenance": provenance_of_build(plan, finish, gathered, report, date),
+        },
     )
     return notices
 

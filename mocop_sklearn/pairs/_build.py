@@ -198,12 +198,12 @@ def _build(
     recipe = recipe_of_store(of_parts, finish)
     notices: list[str] = []
     if not path.exists():
-        take_up_parts(folder, of_parts, restart)
+        date = take_up_parts(folder, of_parts, restart)
         parts = [folder / f"{i:06d}.npz" for i in range(len(files))]
         _write_parts(plan, files, names, parts, n_jobs, verbose)
         store = folder / "store"
         shutil.rmtree(store, ignore_errors=True)
-        notices = assemble(store, parts, plan, finish, {"recipe": recipe})
+        notices = assemble(store, parts, plan, finish, recipe, date)
         os.replace(store, path)
     pairs = PairedProfiles.open(path)
     if changed := differences(pairs.recipe_, recipe) or changed_files(path, pairs.files_, names, files):

@@ -14,12 +14,12 @@ from ._structures import is_dmso
 
 CONTROL_COLUMN = "Metadata_IsNegcon"
 STRUCTURE_RULE = "structure is DMSO alone"
-_NAMES_OF_DMSO = ("dmso", "dimethyl sulfoxide", "dimethylsulfoxide", "dimethyl sulphoxide")
-# Conventions of JUMP and of the Broad Institute: values that mark a negative control, by column, all in lower case.
+_NAMES_OF_DMSO = ("DMSO", "dimethyl sulfoxide", "dimethylsulfoxide", "dimethyl sulphoxide")
+# Conventions of JUMP and of the Broad Institute: values that mark a negative control, by column; case does not matter.
 _CONVENTIONS = {
     "metadata_control_type": ("negcon", "negative", "negative control"),
     "metadata_pert_type": ("negcon", "ctl_vehicle"),
-    "metadata_jcp2022": (JUMP_NEGCON.lower(),),
+    "metadata_jcp2022": (JUMP_NEGCON,),
     "metadata_broad_sample": _NAMES_OF_DMSO,
     "metadata_pert_iname": _NAMES_OF_DMSO,
     "metadata_pert_name": _NAMES_OF_DMSO,
@@ -87,8 +87,9 @@ def _true_or_false(marked: Any, column: str) -> np.ndarray:
 
 def _by_convention(wells: Any, structures: Sequence[str]) -> dict[str, np.ndarray]:
     """Wells that each rule finds, by the text of the rule."""
-    texts = {str(c).lower(): np.char.lower(column_text(wells[c])) for c in wells.columns if _is_convention(c)}
-    found = {f"{name} is {values[0]}": np.isin(texts[name], values)
+    columns = {str(c).lower(): c for c in wells.columns if str(c).lower() in (*_CONVENTIONS, *_KINDS_OF_WELL)}
+    texts = {name: np.char.lower(column_text(wells[column])) for name, column in columns.items()}
+    found = {f"{columns[name]} is {values[0]}": np.isin(texts[name], [value.lower() for value in values])
              for name, values in _CONVENTIONS.items() if name in texts}  # fmt: skip
     dmso = np.array([is_dmso(text) for text in structures], dtype=bool)
     for name in _KINDS_OF_WELL:
@@ -96,9 +97,5 @@ def _by_convention(wells: Any, structures: Sequence[str]) -> dict[str, np.ndarra
             # positive controls are controls, too: no kind of control and no structure may speak against it
             unnamed = np.array([not text for text in structures], dtype=bool)
             kind = texts.get(_KINDS_OF_CONTROL, np.full(len(wells), ""))
-            found[f"{name} is control"] = (texts[name] == "control") & (unnamed | dmso) & (kind == "")
+            found[f"{columns[name]} is control"] = (texts[name] == "control") & (unnamed | dmso) & (kind == "")
     return found | {STRUCTURE_RULE: dmso}
-
-
-def _is_convention(column: Any) -> bool:
-    return str(column).lower() in (*_CONVENTIONS, *_KINDS_OF_WELL)

@@ -7,8 +7,8 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,33 +20,37 @@ from ._labels import WELL_COLUMNS, Labels, metadata_column
 from ._store import Store, read_store
 
 _LOG_DOSE = "Log10Dose"
+# What an object that came out of a pickle does not have before its store is opened.
+_CONTENT = ("feature_names", "_matrix", "_values", "_value_of_row", "_rows", "_columns", "_with_dose", "_store",
+            "_labels", "_numbers", "_digest", "_origin")  # fmt: skip
 
 
 class PairedProfiles:
     """Molecules and their profiles, row by row: an external corpus for ``MoCoPEmbedder(pairs=...)``.
 
-    Immutable: ``copy.deepcopy`` and scikit-learn's ``clone`` return the object itself, so that a grid
-    search does not copy the profiles. A corpus that :func:`mocop_sklearn.build_pairs` has stored
-    (``PairedProfiles.open``) stays on disk, and is sent to other processes as the path that it has.
+    The object is immutable: ``copy.deepcopy`` and scikit-learn's ``clone`` return the object itself, so that a
+    grid search does not copy the profiles. A corpus that :func:`mocop_sklearn.build_pairs` has stored
+    (``PairedProfiles.open``) stays on the disk. Its pickle is a path, which is opened at the first use: a pickled
+    pipeline loads where its corpus is not.
 
-    ``pairs[rows]``, with a mask, numbers or a slice, is a view of some rows without a copy. So hold-outs are
-    scikit-learn's own: ``GroupShuffleSplit().split(pairs.molecules, groups=pairs.plates)``, or with the groups
-    of :mod:`mocop_sklearn.model_selection`.
+    ``pairs[rows]``, with a mask, numbers or a slice, is a view of some rows without a copy. Hold-outs are made
+    by scikit-learn's splitters: ``GroupShuffleSplit().split(pairs.molecules, groups=pairs.plates)``, or with the
+    groups of :mod:`mocop_sklearn.model_selection`.
 
     Parameters
     ----------
     molecules : list, array or Series of str or Mol, shape (n_rows,)
     profiles : array-like of float or DataFrame, shape (n_rows, n_features)
-        Rows of one molecule are its replicates. NaN and infinities are allowed. A float32 array is not
-        copied: leave it as it is afterwards. Of a DataFrame, ``Metadata_Source``, ``Metadata_Batch``,
-        ``Metadata_Plate`` and ``Metadata_Well`` are kept.
+        Rows of one molecule are its replicates. NaN and infinities are allowed, and masked values are missing.
+        A float32 array is not copied and must not be changed afterwards. Of a DataFrame, ``Metadata_Source``,
+        ``Metadata_Batch``, ``Metadata_Plate`` and ``Metadata_Well`` are kept.
     feature_names : sequence of str, default=None
-        Names of the columns, each its own, when ``profiles`` is no DataFrame.
+        Names of the columns when ``profiles`` is not a DataFrame. No name may occur twice.
     sample_weight : array-like of float, shape (n_rows,), default=None
-        Not negative. A row of weight 0 is left out; a molecule's share in the loss is the mean weight of its other
-        rows.
+        Weights, not negative. A row of weight 0 is left out. The share of a molecule in the loss is the mean weight
+        of its other rows.
     doses : array-like of float, shape (n_rows,), default=None
-        Of each row, in any unit, NaN where it is unknown.
+        Dose of each row, in any unit, NaN where it is unknown.
 
     Attributes
     ----------
@@ -56,9 +60,11 @@ class PairedProfiles:
     sources, batches, plates, wells : ndarray of str, shape (n_rows,), or None
     doses, sample_weight : ndarray of float32, shape (n_rows,), or None
     report_ : dict
-        What was read, kept and left out when the corpus was built; empty for one that was not.
+        What was read, kept and left out when the corpus was built; empty for a corpus that was not built.
+    provenance : dict
+        Where the profiles come from, as far as it is known.
     digest : str
-        SHA-256 of all the content.
+        SHA-256 of the content.
 
     Examples
     --------
@@ -96,6 +102,8 @@ class PairedProfiles:
         self._columns: np.ndarray | None = None
         self._with_dose = False
         self._store: Store | None = None
+        self._digest: str | None = None
+        self._origin: dict[str, Any] = {}
         self._labels = _labels_of_frame(profiles)
         self._numbers = {
             "dose": _one_per_row(doses, n, "doses"),
@@ -106,29 +114,39 @@ class PairedProfiles:
             raise ValueError("sample_weight must be finite, not negative, and not all 0.")
 
     @classmethod
-    def open(cls, path: Any) -> PairedProfiles:
+    def open(cls, path: Any, verify: bool = False) -> PairedProfiles:
         """Open a corpus that ``build_pairs`` or ``mocop build`` has stored.
+
+        Sizes, names and numbers are checked each time. The content is compared with its digest when a file seems to
+        have been written since it was last compared, as after copying the store.
 
         Parameters
         ----------
         path : str or Path
+        verify : bool, default=False
+            Compare the content in any case. This reads all of it.
 
         Raises
         ------
-        FileNotFoundError, ValueError
-            When there is none, or it is damaged or of a newer format.
+        FileNotFoundError
+            When there is no store.
+        ValueError
+            When the store is damaged, or of a newer format.
         """
-        store = read_store(path)
+        return cls._of_store(read_store(path, verify))
+
+    @classmethod
+    def _of_store(cls, store: Store) -> PairedProfiles:
         pairs = cls.__new__(cls)
         pairs.feature_names = list(store.header["feature_names"])
         pairs._matrix = store.profiles
         pairs._values, pairs._value_of_row = store.smiles, store.molecule
-        pairs._rows = pairs._columns = None
+        pairs._rows = pairs._columns = pairs._digest = None
         pairs._with_dose = False
         pairs._store = store
+        pairs._origin = {}
         pairs._labels = store.labels
         pairs._numbers = {"dose": None, "weight": None} | store.numbers
-        pairs.__dict__["digest"] = store.header["digest"]
         return pairs
 
     @classmethod
@@ -167,6 +185,7 @@ class PairedProfiles:
             )
         pairs = cls(list(compress(molecules, named)), frame_to_numpy(frame.loc[named, columns]), columns)
         pairs._labels = _labels_of_frame(frame[named])
+        pairs._origin = {"files": {"count": 1, "bytes": Path(path).stat().st_size, "names": [Path(path).name]}}
         return pairs
 
     # -- content ------------------------------------------------------------------------------
@@ -275,12 +294,51 @@ class PairedProfiles:
         """What was read, kept and left out when the corpus was built."""
         return {} if self._store is None else copy.deepcopy(self._store.header["report"])
 
-    @cached_property
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the profiles come from, in plain values that JSON can hold.
+
+        ``digest``, ``n_wells``, ``n_molecules`` and ``n_features`` are those of this object. A corpus that was built
+        also has ``files``, ``normalization`` with its method and the rule of its controls, ``features``, ``wells``,
+        ``date``, ``licence`` and ``notes``; otherwise ``normalization`` is None, which means that it is unknown.
+        """
+        if "_absent" in self.__dict__:
+            return copy.deepcopy(self.__dict__["_absent"]["provenance"])
+        # a store that was written in the meantime does not matter to what was read of it
+        stored_digest = None if self._store is None else str(self._store.header["digest"])
+        own = {
+            "digest": self._digest or self._digest_of_content(stored_digest),
+            "n_wells": len(self),
+            "n_molecules": len(self.distinct_molecules()[0]),
+            "n_features": self.n_features,
+        }
+        unknown = {"files": None, "normalization": None}
+        stored = {} if self._store is None else copy.deepcopy(self._store.header["provenance"])
+        return own | unknown | copy.deepcopy(self._origin) | stored
+
+    @property
     def digest(self) -> str:
-        """Digest of the molecules as given, the profiles and their names, and what else a fit may read."""
+        """Digest of the molecules as given, the profiles and their names, and what else a fit may read.
+
+        Raises
+        ------
+        ValueError
+            When the files of a store were written since it was opened.
+        """
+        if "_absent" in self.__dict__:
+            return str(self.__dict__["_absent"]["provenance"]["digest"])
+        stored = None if self._store is None else self._store.digest
+        if self._digest is None:
+            self._digest = self._digest_of_content(stored)
+        return self._digest
+
+    def _digest_of_content(self, stored: str | None) -> str:
+        is_view = self._rows is not None or self._columns is not None or self._with_dose
+        if stored is not None and not is_view:
+            return stored
         sha = hashlib.sha256(repr((len(self), self.n_features, self.feature_names)).encode())
-        if self._store is not None:  # a view: what it is a view of, and which
-            sha.update(self._store.header["digest"].encode())
+        if stored is not None:  # what it is a view of, and which
+            sha.update(stored.encode())
             for array in (self._rows, self._columns):
                 sha.update(b"" if array is None else np.ascontiguousarray(array, dtype=np.int64).data)
             return sha.hexdigest()
@@ -295,6 +353,10 @@ class PairedProfiles:
         return len(self._value_of_row)
 
     def __repr__(self) -> str:
+        if "_absent" in self.__dict__:
+            return f"PairedProfiles({self.__dict__['_absent']['size']}, without its rows)"
+        if "_pickled" in self.__dict__:
+            return f"PairedProfiles(at {str(self.__dict__['_pickled']['path'])!r}, not opened)"
         return f"PairedProfiles({len(self)} rows, {self.n_features} features)"
 
     # -- views and copies ---------------------------------------------------------------------
@@ -351,7 +413,8 @@ class PairedProfiles:
 
     def _view(self) -> PairedProfiles:
         view = object.__new__(type(self))
-        view.__dict__.update({name: value for name, value in self.__dict__.items() if name != "digest"})
+        view.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_digest"})
+        view._digest = None
         return view
 
     def __copy__(self) -> PairedProfiles:
@@ -360,21 +423,51 @@ class PairedProfiles:
     def __deepcopy__(self, memo: Any) -> PairedProfiles:
         return self
 
+    # -- pickles ------------------------------------------------------------------------------
+
+    def without_rows(self) -> PairedProfiles:
+        """Return what a fitted estimator needs of its corpus: digest and provenance, but no rows.
+
+        A stored corpus is returned as it is, because its pickle is a path. Rows of the other kind cannot be read any
+        more; whoever tries is told to give the pairs again.
+        """
+        if self._is_closed or self._store is not None:
+            return self
+        pairs = object.__new__(type(self))
+        size = f"{len(self)} rows, {self.n_features} features"
+        pairs.__dict__["_absent"] = {"provenance": self.provenance, "size": size}
+        return pairs
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether the rows are not at hand, or not yet."""
+        return "_absent" in self.__dict__ or "_pickled" in self.__dict__
+
     def __getstate__(self) -> dict[str, Any]:
-        if self._store is None:
+        if self._is_closed or self._store is None:
             return self.__dict__
         state = {name: self.__dict__[name] for name in ("_rows", "_columns", "_with_dose")}
-        return state | {"path": self._store.path.resolve(), "content": self._store.header["digest"]}
+        state |= {"path": self._store.path.resolve(), "content": self._store.digest}
+        return {"_pickled": state}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "path" in state:
-            pairs = PairedProfiles.open(state["path"])
-            if pairs.digest != state["content"]:
-                raise ValueError(f"{str(state['path'])!r} holds other pairs than when this object was made.")
-            pairs = pairs if state["_rows"] is None else pairs[state["_rows"]]
-            pairs = pairs if state["_columns"] is None else pairs.select_features(state["_columns"])
-            state = (pairs.with_dose() if state["_with_dose"] else pairs).__dict__
-        self.__dict__.update(state)
+    def __getattr__(self, name: str) -> Any:
+        """Open the store, when something of it is first asked for after unpickling."""
+        if name not in _CONTENT:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if "_absent" in self.__dict__:
+            raise ValueError(
+                f"{self!r}: a fitted estimator was pickled without the rows of its pairs. To fit it again, set its "
+                "parameter pairs to them, or to a stored corpus."
+            )
+        state = self.__dict__["_pickled"]
+        pairs = PairedProfiles.open(state["path"])
+        if pairs.digest != state["content"]:
+            raise ValueError(f"{str(state['path'])!r} holds other pairs than when this object was made.")
+        pairs = pairs if state["_rows"] is None else pairs[state["_rows"]]
+        pairs = pairs if state["_columns"] is None else pairs.select_features(state["_columns"])
+        self.__dict__.update((pairs.with_dose() if state["_with_dose"] else pairs).__dict__)
+        del self.__dict__["_pickled"]
+        return self.__dict__[name]
 
 
 def _labels_of_frame(profiles: Any) -> dict[str, Labels]:

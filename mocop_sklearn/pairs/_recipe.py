@@ -13,6 +13,7 @@ from ..utils._files import atomic_write
 from ..utils._names import describe_callable
 from . import _parts
 from ._plan import Finish, PlatePlan
+from ._provenance import today
 
 
 def recipe_of_parts(plan: PlatePlan, names: Sequence[str]) -> dict[str, Any]:
@@ -38,8 +39,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [name for name in {**one, **other} if one.get(name) != other.get(name)]
 
 
-def take_up_parts(folder: Path, recipe: dict[str, Any], restart: bool) -> None:
-    """Make sure that the parts in a folder belong to this build.
+def take_up_parts(folder: Path, recipe: dict[str, Any], restart: bool) -> str:
+    """Make sure that the parts in a folder belong to this build, and return the date on which it was begun.
 
     Parameters
     ----------
@@ -58,17 +59,22 @@ def take_up_parts(folder: Path, recipe: dict[str, Any], restart: bool) -> None:
     path = folder / "recipe.json"
     recipe = recipe | {"format_of_parts": _parts.FORMAT}
     parts = [*folder.glob("*.npz")]
-    changed = differences(json.loads(path.read_text(encoding="utf-8")), recipe) if path.exists() and parts else []
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() and parts else dict(recipe)
+    date = before.pop("date", today())
+    changed = differences(before, recipe)
     if changed and not restart:
         raise ValueError(
             f"{str(folder)!r} holds {len(parts)} finished parts of an unfinished build that differs in {changed}. To "
             "go on with them, give these options as they were; to begin anew with the present ones, set restart=True "
             "(mocop build --restart), which removes the parts."
         )
-    for part in parts if changed else ():
-        part.unlink()
+    if changed:
+        date = today()
+        for part in parts:
+            part.unlink()
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(recipe), encoding="utf-8")
+        temporary.write_text(json.dumps(recipe | {"date": date}), encoding="utf-8")
+    return str(date)
 
 
 def is_newer(file: Any, than: Path) -> bool:

@@ -99,7 +99,7 @@ def pretrain(job: Job) -> PretrainedModel:
         n_iter=state.epoch,
         best_score=state.best_score,
         parameters=job.parameters,
-        provenance=job.start.provenance if job.start else getattr(job.source, "provenance", {}),
+        provenance=job.start.provenance if job.start else job.source.provenance,
         profile_statistics=statistics,
     )
     if state.epoch < job.recipe.max_epochs and not state.is_out_of_patience(job.recipe.patience):

@@ -1,10 +1,13 @@
 """The private names of scikit-learn that this package uses, so that a new release breaks one file at most."""
 
+from sklearn.utils import _safe_indexing as take_rows
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions, make_constraint, validate_params
+from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions, make_constraint, validate_params
+from sklearn.utils.validation import _check_method_params as take_rows_of_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
+    "HasMethods",
     "Hidden",
     "Interval",
     "StrOptions",
@@ -12,5 +15,7 @@ __all__ = [
     "is_pandas_na",
     "is_scalar_nan",
     "make_constraint",
+    "take_rows",
+    "take_rows_of_params",
     "validate_params",
 ]

@@ -1,5 +1,6 @@
 """Small plates by hand, what numpy makes of them, and builds that are killed."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -57,9 +58,31 @@ def write(frame, path):
     return path
 
 
+def build_store(folder, frame=None, **options):
+    """Store one plate, with doses and weights, in ``folder/store``."""
+    folder.mkdir(exist_ok=True)
+    frame = make_plate("P1", Metadata_Dose=2.0, Metadata_Share=1.0) if frame is None else frame
+    columns = {"dose_column": "Metadata_Dose", "weight_column": "Metadata_Share"}
+    return build_pairs(folder / "store", [write(frame, folder / "P1.parquet")], **columns | options)
+
+
+def other_value(column, new, row=5):
+    """A function that changes one value of a table."""
+
+    def change(frame):
+        frame.loc[row, column] = new
+        return frame
+
+    return change
+
+
 def contents(path):
-    """The bytes of all files of a store."""
-    return {file.name: file.read_bytes() for file in sorted(Path(path).iterdir())}
+    """The bytes of all files of a store, but for the date, which a test at midnight would see change."""
+    files = {file.name: file.read_bytes() for file in sorted(Path(path).iterdir())}
+    header = json.loads(files["header.json"])
+    header["provenance"].pop("date")
+    header.pop("checksum")
+    return files | {"header.json": json.dumps(header).encode()}
 
 
 class Plate:

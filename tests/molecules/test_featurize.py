@@ -1,8 +1,10 @@
 """What a network sees of a molecule: the vocabularies, the graphs and how they are read off."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +17,9 @@ from mocop_sklearn.molecules._featurize import GraphBuilder, featurize
 from mocop_sklearn.molecules._fields import FEATURIZERS
 from mocop_sklearn.molecules._graphs import concatenate
 from mocop_sklearn.molecules._parse import parse_molecule
+from mocop_sklearn.molecules._readers import label_stereo
+
+JUMP = Path(__file__).parents[3] / "shared" / "data" / "jump_compounds.parquet"
 
 ELEMENTS = [
     "C", "N", "O", "S", "F", "Si", "P", "Cl", "Br", "Mg", "Na", "Ca", "Fe", "As", "Al", "I", "B", "V", "K", "Tl", "Yb",
@@ -87,48 +92,48 @@ def library():
 
 
 # Columns: 0-43 element, 44-54 degree, 55-61 implicit H, 62 charge, 63-68 hybridisation, 69 aromatic, 70-74 explicit H.
-METHYL = {0, 45, 58, 66, 70}
-AROMATIC_CH = {0, 46, 56, 65, 69, 70}
-AROMATIC_C = {0, 47, 55, 65, 69, 70}
-CARBONYL_O = {2, 45, 55, 65, 70}
+METHYL = {0, 45, 58, 65, 70}
+AROMATIC_CH = {0, 46, 56, 64, 69, 70}
+AROMATIC_C = {0, 47, 55, 64, 69, 70}
+CARBONYL_O = {2, 45, 55, 64, 70}
 
 
 @pytest.mark.parametrize(
     ("smiles", "expected"),
     [
-        ("CCO", [METHYL, {0, 46, 57, 66, 70}, {2, 45, 56, 66, 70}]),
+        ("CCO", [METHYL, {0, 46, 57, 65, 70}, {2, 45, 56, 65, 70}]),
         ("c1ccccc1", [AROMATIC_CH] * 6),
-        ("c1cc[nH]c1", [AROMATIC_CH] * 3 + [{1, 46, 55, 65, 69, 71}, AROMATIC_CH]),
-        ("C[N+](C)(C)C", [METHYL, {1, 48, 55, 62, 66, 70}, METHYL, METHYL, METHYL]),
+        ("c1cc[nH]c1", [AROMATIC_CH] * 3 + [{1, 46, 55, 64, 69, 71}, AROMATIC_CH]),
+        ("C[N+](C)(C)C", [METHYL, {1, 48, 55, 62, 65, 70}, METHYL, METHYL, METHYL]),
         (
             "O=S(=O)(F)c1ccc(Cl)cc1",
             [
                 CARBONYL_O,
-                {3, 48, 55, 66, 70},
+                {3, 48, 55, 65, 70},
                 CARBONYL_O,
-                {4, 45, 55, 66, 70},
+                {4, 45, 55, 65, 70},
                 AROMATIC_C,
                 AROMATIC_CH,
                 AROMATIC_CH,
                 AROMATIC_C,
-                {7, 45, 55, 66, 70},
+                {7, 45, 55, 65, 70},
                 AROMATIC_CH,
                 AROMATIC_CH,
             ],
         ),
         (  # the hydrogen of a marked stereocentre is an explicit one; acid and amine are conjugated or not
             "C[C@H](N)C(=O)O",
-            [METHYL, {0, 47, 55, 66, 71}, {1, 45, 57, 66, 70}, {0, 47, 55, 65, 70}, CARBONYL_O, {2, 45, 56, 65, 70}],
+            [METHYL, {0, 47, 55, 65, 71}, {1, 45, 57, 65, 70}, {0, 47, 55, 64, 70}, CARBONYL_O, {2, 45, 56, 64, 70}],
         ),
-        ("C#N", [{0, 45, 56, 64, 70}, {1, 45, 55, 64, 70}]),
-        ("FS(F)(F)(F)(F)F", [{4, 45, 55, 66, 70}, {3, 50, 55, 68, 70}] + [{4, 45, 55, 66, 70}] * 5),
-        ("C", [{0, 44, 59, 66, 70}]),
+        ("C#N", [{0, 45, 56, 63, 70}, {1, 45, 55, 63, 70}]),
+        ("FS(F)(F)(F)(F)F", [{4, 45, 55, 65, 70}, {3, 50, 55, 67, 70}] + [{4, 45, 55, 65, 70}] * 5),
+        ("C", [{0, 44, 59, 65, 70}]),
     ],
 )
 def test_the_75_features_of_the_paper(smiles, expected):
     mol = Chem.MolFromSmiles(smiles)
     builder = GraphBuilder("paper")
-    builder.add(mol)
+    builder.add(mol, Chem.MolToSmiles(mol))
     x = builder.build().collate().x
     assert x.shape == (len(expected), 75)
     assert set(x.unique().tolist()) == {0.0, 1.0}
@@ -150,31 +155,97 @@ def test_each_element_has_its_place():
     assert x[:, :44].sum(dim=1).eq(1).all()
 
 
-@pytest.mark.parametrize("featurizer", FEATURIZERS)
-def test_features_agree_with_a_loop_over_rdkit_atoms(library, featurizer):
-    found = featurize(library, featurizer)
-    hybridizations = ["SP", "SP2", "SP3", "SP3D", "SP3D2"]
-    expected = []
-    for smiles in library:
-        mol = parse_molecule(smiles)
-        for atom in mol.GetAtoms():
-            row = np.zeros(FEATURIZERS[featurizer].n_atom_features)
-            symbol, hybridization = atom.GetSymbol(), str(atom.GetHybridization())
-            row[ELEMENTS.index(symbol) if symbol in ELEMENTS else 43] = 1
-            row[44 + min(atom.GetDegree(), 10)] = 1
-            row[55 + min(atom.GetNumImplicitHs(), 6)] = 1
-            row[62] = atom.GetFormalCharge()
-            row[63 + (hybridizations.index(hybridization) + 1 if hybridization in hybridizations else 0)] = 1
-            row[69] = atom.GetIsAromatic()
-            row[70 + min(atom.GetNumExplicitHs(), 4)] = 1
-            if featurizer == "rich":
-                label = atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else ""
-                row[75 + {"": 0, "R": 1, "S": 2}[label]] = 1
-                sizes = [size for size in range(3, 40) if atom.IsInRingSize(size)]
-                row[78 + (min(sizes[0], 8) - 2 if sizes else 0)] = 1
-            expected.append(row)
+def one_hot(place, size):
+    row = np.zeros(size)
+    row[place] = 1
+    return row
+
+
+def features_of_an_atom(atom, featurizer):
+    """The features of one atom, read with RDKit's methods of atoms."""
+    symbol, hybridization = atom.GetSymbol(), str(atom.GetHybridization())
+    element = one_hot(ELEMENTS.index(symbol) if symbol in ELEMENTS else 43, 44)
+    if featurizer == "paper":
+        hybridizations = ["SP", "SP2", "SP3", "SP3D", "SP3D2"]
+        return [
+            *element,
+            *one_hot(min(atom.GetDegree(), 10), 11),
+            *one_hot(min(atom.GetNumImplicitHs(), 6), 7),
+            atom.GetFormalCharge(),
+            *one_hot(hybridizations.index(hybridization) if hybridization in hybridizations else 5, 6),
+            atom.GetIsAromatic(),
+            *one_hot(min(atom.GetNumExplicitHs(), 4), 5),
+        ]
+    ring = atom.GetOwningMol().GetRingInfo().MinAtomRingSize(atom.GetIdx())
+    common = Chem.GetPeriodicTable().GetMostCommonIsotope(atom.GetAtomicNum()) if atom.GetAtomicNum() else None
+    label = atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else ""
+    return [
+        *element,
+        *one_hot(min(atom.GetDegree(), 7), 8),
+        *one_hot(min(atom.GetTotalNumHs(), 5), 6),
+        atom.GetFormalCharge(),
+        atom.GetIsotope() - common if atom.GetIsotope() and common else 0,
+        atom.GetIsAromatic(),
+        *one_hot(min(ring, 8) - 2 if ring else 0, 7),
+        *one_hot({"": 0, "R": 1, "S": 2, "r": 1, "s": 2}[label], 3),
+    ]
+
+
+def features_of_a_bond(bond):
+    """The features of one bond of "rich", read with RDKit's methods of bonds."""
+    order = {1.0: 0, 2.0: 1, 3.0: 2, 1.5: 3}.get(bond.GetBondTypeAsDouble(), 4)
+    stereo = {"STEREOZ": 1, "STEREOE": 2}.get(str(bond.GetStereo()), 0)
+    return [*one_hot(order, 5), bond.IsInRing(), *one_hot(stereo, 3)]
+
+
+def check_features(smiles, featurizer, standardize="parent"):
+    """Compare every atom and bond of some molecules with RDKit's methods of atoms and bonds."""
+    found = featurize(smiles, featurizer, standardize)
     assert found.reasons == {}
-    np.testing.assert_array_equal(found.graphs.collate().x.numpy(), np.array(expected, dtype=np.float32))
+    graph = found.graphs.collate()
+    atoms, bonds, first = [], {}, 0
+    for i in np.sort(np.unique(found.graph_of_value, return_index=True)[1]):
+        mol = parse_molecule(smiles[i], standardize)
+        label_stereo(mol)
+        atoms += [features_of_an_atom(atom, featurizer) for atom in mol.GetAtoms()]
+        for bond in mol.GetBonds():
+            ends = first + bond.GetBeginAtomIdx(), first + bond.GetEndAtomIdx()
+            bonds[ends] = bonds[ends[::-1]] = features_of_a_bond(bond)
+        first += mol.GetNumAtoms()
+    np.testing.assert_array_equal(graph.x.numpy(), np.array(atoms, dtype=np.float32))
+    edges = [tuple(ends) for ends in graph.edge_index.T.tolist()]
+    assert sorted(edges) == sorted(bonds)
+    if featurizer == "rich":
+        np.testing.assert_array_equal(graph.edge_attr.numpy(), np.array([bonds[ends] for ends in edges]))
+
+
+@pytest.mark.parametrize("featurizer", FEATURIZERS)
+def test_features_agree_with_a_loop_over_atoms_and_bonds(featurizer):
+    """All of RDKit's 5,000 NCI structures: salts, metals, dative bonds, radicals."""
+    with open(f"{RDConfig.RDDataDir}/NCI/first_5K.smi") as file:
+        smiles = [line.split()[0] for line in file]
+    check_features([s for s in smiles if Chem.MolFromSmiles(s) is not None], featurizer)
+
+
+@pytest.mark.parametrize("featurizer", FEATURIZERS)
+def test_features_of_what_a_library_seldom_holds(featurizer):
+    odd = [
+        "[13CH4]", "[12CH4]", "[2H]C([2H])O", "[3H]c1ccccc1", "[35Cl]C", "[37Cl]C", "[100CH4]", "[1*]CC", "*CC*",
+        "[U]", "[NH3]->[Cu]", "C[Pt](Cl)(Cl)<-[NH3]", "C$C", "[CH3]", "[C]", "C[N+](C)(C)C", "[O-][O-]",
+        "C1CC2CC1C2", "C12C3C4C1C5C2C3C45", "C1=CC=CC=CC=C1", "C[C@H](N)C(=O)O", "C[C@H]1CC[C@@H](C)CC1",
+        "F/C=C/F", "F/C=C\\F", "C/C=C/C=C\\C", "C1CCCCCCC/C=C/1", "C" * 128, "C" * 129, "*" + "(C)" * 9,
+        "c1ccc2c(c1)c1ccccc1c1ccccc21", "[nH]1cccc1", "C[S@](=O)CC", "[18OH2]", "[Fe+2]", "[H][H]", "[H+]",
+        "[B-](F)(F)(F)F",
+    ]  # fmt: skip
+    check_features(odd, featurizer, None)
+
+
+@pytest.mark.skipif(not JUMP.exists(), reason="needs the structures of JUMP")
+@pytest.mark.parametrize("featurizer", FEATURIZERS)
+def test_features_of_three_thousand_structures_of_jump(featurizer):
+    structures = pd.read_parquet(JUMP, columns=["Metadata_SMILES"])["Metadata_SMILES"].dropna()
+    sample = structures.sample(3000, random_state=1).unique()
+    check_features([s for s in sample if Chem.MolFromSmiles(s) is not None], featurizer)
 
 
 @pytest.mark.parametrize("smiles", MOLECULES)
@@ -203,17 +274,17 @@ def test_a_batch_is_block_diagonal(library):
 
 @pytest.mark.parametrize("smiles", [*MOLECULES, "C=CC=CC#N", "[NH3]->[Cu]", "C/C=C/C=C\\C"])
 def test_bond_features_agree_with_a_loop_over_rdkit_bonds(smiles):
-    # columns: 0-4 single, double, triple, aromatic, other; 5 conjugated; 6 ring; 7-9 no stereo, Z, E
+    # columns: 0-4 single, double, triple, aromatic, other; 5 ring; 6-8 no stereo, Z, E
     mol = parse_molecule(smiles)
     degree = [atom.GetDegree() + 1 for atom in mol.GetAtoms()]
     order = {"SINGLE": 0, "DOUBLE": 1, "TRIPLE": 2, "AROMATIC": 3, "DATIVE": 0}
     stereo = {"STEREONONE": 0, "STEREOZ": 1, "STEREOE": 2}
-    expected = np.zeros((mol.GetNumAtoms(), 10))
+    expected = np.zeros((mol.GetNumAtoms(), 9))
     for bond in mol.GetBonds():
-        features = np.zeros(10)
+        features = np.zeros(9)
         features[order[str(bond.GetBondType())]] = 1
-        features[5], features[6] = bond.GetIsConjugated(), bond.IsInRing()
-        features[7 + stereo[str(bond.GetStereo())]] = 1
+        features[5] = bond.IsInRing()
+        features[6 + stereo[str(bond.GetStereo())]] = 1
         i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         for atom in (i, j):
             expected[atom] += features / np.sqrt(degree[i] * degree[j])
@@ -227,13 +298,13 @@ def test_bond_features_agree_with_a_loop_over_rdkit_bonds(smiles):
 )
 def test_rich_ring_sizes(smiles, code):
     x = one_molecule(smiles, "rich").collate().x
-    assert x[:, 78:].argmax(dim=1).tolist() == [code] * len(x)
+    assert x[:, 61:68].argmax(dim=1).tolist() == [code] * len(x)
 
 
 def test_rich_counts_the_smallest_ring_and_large_ones_alike():
-    spiro = one_molecule("C1CCC2(CC1)CC2", "rich").collate().x[:, 78:].argmax(dim=1)
+    spiro = one_molecule("C1CCC2(CC1)CC2", "rich").collate().x[:, 61:68].argmax(dim=1)
     assert sorted(spiro.tolist()) == [1, 1, 1, 4, 4, 4, 4, 4]
-    assert one_molecule("C1" + "C" * 11 + "1", "rich").collate().x[:, 84].eq(1).all()
+    assert one_molecule("C1" + "C" * 11 + "1", "rich").collate().x[:, 67].eq(1).all()
 
 
 STEREOISOMERS = [
@@ -258,14 +329,14 @@ def test_only_rich_tells_stereoisomers_apart(one, other, stereo_perception):
 
 def test_rich_labels_are_those_of_cahn_ingold_and_prelog(stereo_perception):
     """L-alanine is S, 2-butene with both methyls on one side is Z."""
-    assert one_molecule("C[C@H](N)C(=O)O", "rich").collate().x[1, 75:78].tolist() == [0, 0, 1]
-    assert one_molecule("C[C@@H](N)C(=O)O", "rich").collate().x[1, 75:78].tolist() == [0, 1, 0]
-    assert one_molecule("CC(N)C(=O)O", "rich").collate().x[:, 75].eq(1).all()
+    assert one_molecule("C[C@H](N)C(=O)O", "rich").collate().x[1, 68:71].tolist() == [0, 0, 1]
+    assert one_molecule("C[C@@H](N)C(=O)O", "rich").collate().x[1, 68:71].tolist() == [0, 1, 0]
+    assert one_molecule("CC(N)C(=O)O", "rich").collate().x[:, 68].eq(1).all()
     z, e = (one_molecule(s, "rich").collate().bonds[1] for s in ("C/C=C\\C", "C/C=C/C"))
-    assert z[8] > 0
-    assert z[9] == 0
-    assert e[8] == 0
-    assert e[9] > 0
+    assert z[7] > 0
+    assert z[8] == 0
+    assert e[7] == 0
+    assert e[8] > 0
 
 
 @pytest.mark.parametrize("featurizer", FEATURIZERS)
@@ -294,7 +365,7 @@ def test_a_symmetric_cage_is_left_unlabelled_in_bounded_time():
         x = one_molecule(cubane, "rich").collate().x
     finally:
         Chem.SetUseLegacyStereoPerception(before)
-    assert x[:, 75].eq(1).all()
+    assert x[:, 68].eq(1).all()
 
 
 @pytest.mark.parametrize("featurizer", FEATURIZERS)
@@ -383,7 +454,7 @@ def test_take_concatenate_and_featurize_agree(library, featurizer):
     assert len(whole) == len(library)
 
 
-@pytest.mark.parametrize(("featurizer", "per_atom", "per_edge"), [("paper", 8, 2), ("rich", 10, 3)])
+@pytest.mark.parametrize(("featurizer", "per_atom", "per_edge"), [("paper", 9, 2), ("rich", 10, 3)])
 def test_bytes(library, featurizer, per_atom, per_edge):
     graphs = featurize(library, featurizer).graphs
     n_atoms = sum(parse_molecule(s).GetNumAtoms() for s in library)
@@ -428,7 +499,7 @@ def test_nothing_but_bad_values():
     found = featurize(["junk", ""], "rich")
     assert len(found.graphs) == 0
     assert found.graph_of_value.tolist() == [-1, -1]
-    assert found.graphs.collate().x.shape == (0, 85)
+    assert found.graphs.collate().x.shape == (0, 71)
 
 
 def test_featurize_leaves_molecules_as_they_are():
@@ -450,6 +521,6 @@ def test_the_vocabulary_is_plain_data():
     numbers = [Chem.GetPeriodicTable().GetAtomicNumber(element) for element in ELEMENTS]
     assert vocabulary["atom_fields"][0] == ["element", 44, numbers]
     assert json.loads(json.dumps(vocabulary)) == vocabulary
-    assert [sum(field[1] for field in vocabulary[f]) for f in ("atom_fields", "bond_fields")] == [85, 10]
+    assert [sum(field[1] for field in vocabulary[f]) for f in ("atom_fields", "bond_fields")] == [71, 9]
     assert FEATURIZERS["paper"].n_atom_features == 75
     assert FEATURIZERS["paper"].n_bond_features == 0

@@ -117,8 +117,9 @@ def test_many_combinations_of_bond_fields():
         (lambda: Field("x", 3, radicals, code=(1, 2, 3)), ValueError, "size 3 but a code of 3 integers"),
         (lambda: Field("x", 3, "radicals"), TypeError, "needs a function read"),
         (lambda: Featurizer("f", ()), ValueError, "no atom fields"),
+        (lambda: Featurizer("f", (Field("x", 1, radicals),) * 2), ValueError, "different names"),
         (
-            lambda: Featurizer("f", (Field("x", 1, radicals),), tuple(Field("y", 9, heavier_end) for _ in range(5))),
+            lambda: Featurizer("f", (Field("x", 1, radicals),), tuple(Field(str(i), 9, heavier_end) for i in range(5))),
             ValueError,
             "59,049 combinations",
         ),

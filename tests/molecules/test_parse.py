@@ -109,7 +109,7 @@ def library():
 
 def graph(mol):
     builder = GraphBuilder("rich")
-    builder.add(mol)
+    builder.add(mol, Chem.MolToSmiles(mol))
     built = builder.build()
     return sorted(map(tuple, built.atoms.tolist())), sorted(built.edges.tolist())
 

@@ -18,6 +18,7 @@ from torch import nn
 from torch_geometric.nn import GAT, AttentiveFP
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor, PairedProfiles
+from mocop_sklearn.molecules import FEATURIZERS, Featurizer, Field
 from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.nn import PyGEncoder, infonce
 from mocop_sklearn.nn._models import Architecture, TwoTower
@@ -286,6 +287,34 @@ def test_a_focal_loss_for_the_classifier(smiles, labels):
 
 
 # ---------------------------------------------------------------------------------------------
+# Featurisers
+# ---------------------------------------------------------------------------------------------
+
+
+def radicals(mol):
+    return [atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()]
+
+
+def test_a_featuriser_of_ones_own(smiles, profiles, labels, tiny, tmp_path):
+    rich = FEATURIZERS["rich"]
+    own = Featurizer("with radicals", (*rich.atom_fields, Field("radicals", 3, radicals)), rich.bond_fields)
+    embedder = MoCoPEmbedder(**tiny, featurizer=own).fit(smiles, profiles)
+    radical, parent = embedder.transform(["[CH2]C", "CC"])
+    assert not np.allclose(radical, parent)
+    embedder.save(tmp_path / "model")
+    twin = MoCoPEmbedder.load(tmp_path / "model", featurizer=own)
+    np.testing.assert_array_equal(twin.transform(smiles), embedder.transform(smiles))
+    with pytest.raises(ValueError, match="was trained with featurizer=with radicals: pass that again as featurizer"):
+        MoCoPEmbedder.load(tmp_path / "model")
+    other = Featurizer("with radicals", (*rich.atom_fields, Field("radicals", 4, radicals)), rich.bond_fields)
+    with pytest.raises(ValueError, match="was written with another atom vocabulary"):
+        MoCoPEmbedder.load(tmp_path / "model", featurizer=other)
+    tuned = MoCoPClassifier(pretrained=embedder, max_epochs=1, random_state=0).fit(smiles, labels)
+    assert tuned.predict_proba(["[CH2]C"]).shape == (1, 2)
+    assert MoCoPClassifier(featurizer=own, max_epochs=1, random_state=0).fit(smiles, labels).n_iter_ == 1
+
+
+# ---------------------------------------------------------------------------------------------
 # What cannot serve
 # ---------------------------------------------------------------------------------------------
 
@@ -315,6 +344,7 @@ class Forgetful(components.MeanOfAtoms):
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
+        (nn.Linear(2, 3), "encoder is a module, a Linear, but a factory is needed: pass its class"),
         (lambda a, b: 3, "factory encoder must return a torch.nn.Module, but it returned 3"),
         (Widthless, "must have an attribute out_features, .* Widthless has None"),
         (OfAtoms, r"OfAtoms, from encoder, must map 2 molecules to an array of shape \(2, 3\).*returned .*\(4, 3\)"),

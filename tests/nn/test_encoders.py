@@ -267,7 +267,7 @@ def test_parameters_of_the_paper():
 
 def test_rich_adds_bonds_and_an_embedding():
     count = {f: sum(p.numel() for p in model(featurizer=f).molecule_encoder.parameters()) for f in FEATURIZERS}
-    assert count["rich"] - count["paper"] == (85 - 75) * 12 + 3 * 10 * 12
+    assert count["rich"] - count["paper"] == (71 - 75) * 12 + 3 * 9 * 12
 
 
 def test_profile_encoder_has_dropout_before_every_linear_layer():

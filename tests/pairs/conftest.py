@@ -4,11 +4,14 @@ import itertools
 import signal
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mocop_sklearn import PairedProfiles, build_pairs
 from tests.helpers.platemaker import (
+    MOLECULES,
     Plate,
+    build_store,
     contents,
     make_plate,
     start_build,
@@ -76,3 +79,19 @@ def many(request, tmp_path):
     columns = {"dose_column": "Metadata_Dose", "weight_column": "Metadata_Share", "plate_columns": "Metadata_Plate"}
     options = {"normalizer": "passthrough", "dtype": "float32"}
     return build_pairs(tmp_path / "pairs", [tmp_path / "wells.parquet"], **columns, **options)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A store of six rows."""
+    build_store(tmp_path)
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A thousand rows."""
+    frame = pd.concat([make_plate(f"P{i}", MOLECULES * 10) for i in range(17)], ignore_index=True)
+    pairs = build_store(tmp_path, frame.assign(Metadata_Dose=np.arange(1, len(frame) + 1.0), Metadata_Share=1.0))
+    assert len(pairs) == 1020
+    return pairs

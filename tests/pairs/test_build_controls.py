@@ -40,15 +40,15 @@ def test_a_solvate_is_not_a_control(build, solvate):
 @pytest.mark.parametrize(
     ("columns", "rule"),
     [
-        ({"Metadata_control_type": ("negcon", "")}, "metadata_control_type is negcon"),
-        ({"Metadata_control_type": ("negcon", "poscon_cp")}, "metadata_control_type is negcon"),
-        ({"Metadata_Control_Type": ("Negative", "Positive")}, "metadata_control_type is negcon"),
-        ({"Metadata_pert_type": ("control", "trt")}, "metadata_pert_type is control"),
-        ({"Metadata_pert_type": ("ctl_vehicle", "trt_cp")}, "metadata_pert_type is negcon"),
-        ({"Metadata_broad_sample": ("DMSO", "BRD-K50691590-001-02-2")}, "metadata_broad_sample is dmso"),
-        ({"Metadata_pert_iname": ("DMSO", "bortezomib")}, "metadata_pert_iname is dmso"),
-        ({"Metadata_Compound": ("DMSO", "taxol")}, "metadata_compound is dmso"),
-        ({"Metadata_JCP2022": (JUMP_NEGCON, "JCP2022_000001")}, f"metadata_jcp2022 is {JUMP_NEGCON.lower()}"),
+        ({"Metadata_control_type": ("negcon", "")}, "Metadata_control_type is negcon"),
+        ({"Metadata_control_type": ("negcon", "poscon_cp")}, "Metadata_control_type is negcon"),
+        ({"Metadata_Control_Type": ("Negative", "Positive")}, "Metadata_Control_Type is negcon"),
+        ({"Metadata_pert_type": ("control", "trt")}, "Metadata_pert_type is control"),
+        ({"Metadata_pert_type": ("ctl_vehicle", "trt_cp")}, "Metadata_pert_type is negcon"),
+        ({"Metadata_broad_sample": ("DMSO", "BRD-K50691590-001-02-2")}, "Metadata_broad_sample is DMSO"),
+        ({"Metadata_pert_iname": ("DMSO", "bortezomib")}, "Metadata_pert_iname is DMSO"),
+        ({"Metadata_Compound": ("DMSO", "taxol")}, "Metadata_Compound is DMSO"),
+        ({"Metadata_JCP2022": (JUMP_NEGCON, "JCP2022_000001")}, f"Metadata_JCP2022 is {JUMP_NEGCON}"),
     ],
 )
 def test_conventions_mark_controls_without_a_structure(build, columns, rule):
@@ -62,18 +62,18 @@ def test_positive_controls_are_not_negative_ones(build):
     """The type of a perturbation says control of both; the structure or the type of control tells which."""
     wells = anonymous(make_plate("P1"), None, Metadata_pert_type=("control", "trt"))
     wells.loc[8:, "Metadata_pert_type"] = "control"
-    assert build(wells).report_["controls"] == {"metadata_pert_type is control": 4}
+    assert build(wells).report_["controls"] == {"Metadata_pert_type is control": 4}
     typed = wells.assign(Metadata_control_type=["negcon"] * 4 + [""] * 4 + ["poscon_diverse"] * 2)
     typed.loc[9, "Metadata_SMILES"] = None
-    assert build(typed).report_["controls"] == {"metadata_control_type is negcon": 4}
+    assert build(typed).report_["controls"] == {"Metadata_control_type is negcon": 4}
 
 
 def test_several_rules_may_find_a_well(build):
     wells = anonymous(make_plate("P1"), Metadata_control_type=("negcon", ""), Metadata_pert_iname=("DMSO", "x"))
     pairs = build(wells)
     assert pairs.report_["controls"] == {
-        "metadata_control_type is negcon": 4,
-        "metadata_pert_iname is dmso": 4,
+        "Metadata_control_type is negcon": 4,
+        "Metadata_pert_iname is DMSO": 4,
         "structure is DMSO alone": 4,
     }
     assert pairs.report_["fates"]["control"] == 4
@@ -115,7 +115,7 @@ def test_a_label_needs_a_column(build):
 def test_rules_are_counted_over_all_files(build):
     frames = [anonymous(make_plate(f"P{i}"), Metadata_pert_type=("control", "trt")) for i in range(3)]
     assert build(*frames).report_["controls"] == {
-        "metadata_pert_type is control": 12,
+        "Metadata_pert_type is control": 12,
         "structure is DMSO alone": 12,
     }
     assert build(pd.concat(frames, ignore_index=True)).report_["controls"]["structure is DMSO alone"] == 12
