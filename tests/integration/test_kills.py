@@ -41,9 +41,9 @@ print(embedder.fit(smiles, profiles=profiles).digest_)
 
 def start(folder, epochs=2):
     """Fit in a process of its own, with a cache in the folder."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, *sys.path)))}
+    own = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, *sys.path))), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", FIT.format(epochs=epochs), str(folder)]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE)
+    return subprocess.Popen(command, env=os.environ | own, text=True, stdout=subprocess.PIPE)
 
 
 @pytest.fixture
@@ -84,15 +84,15 @@ def test_eight_processes_share_one_cache(folder, smiles, profiles):
 
 def test_another_takes_over_from_a_worker_that_was_killed(folder, smiles, profiles):
     """The first holds the lock of the cache and is killed while it trains. The second waits for it meanwhile."""
-    first = start(folder, epochs=400)
+    first = start(folder, epochs=100)
     while not steps(folder):
         assert first.poll() is None
         time.sleep(0.02)
-    second = start(folder, epochs=400)
+    second = start(folder, epochs=100)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     n_steps = len(steps(folder))
     digest = second.communicate(timeout=300)[0].strip()
     assert second.returncode == 0
     assert set(steps(folder)[n_steps:]) == {str(second.pid)}
-    assert digest == uncached(folder, smiles, profiles, epochs=400).digest_
+    assert digest == uncached(folder, smiles, profiles, epochs=100).digest_
