@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._finetuned import FineTuned, some_columns
+from ._base._finetuned import FineTuned, some_columns
 from .model_file._schema import Section
 from .training._labels import check_same_shape, class_factors, measured_labels, plain_labels
 from .training._objectives import BINARY, MULTICLASS, Objective

@@ -11,13 +11,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_consistent_length
 
-from ._embedding import FittedEmbedding
+from ._base._embedding import FittedEmbedding
+from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, explicit_parameters
 from ._version import __version__
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel, load_pretrained
-from .molecules._fields import FEATURIZERS, Featurizer
 from .molecules._parse import check_molecules
-from .nn._encoders import ENCODERS, PROFILE_ENCODERS
+from .nn._encoders import PROFILE_ENCODERS
 from .nn._losses import LOSSES
 from .nn._models import Architecture
 from .pairs._pairs import PairedProfiles
@@ -31,18 +31,8 @@ from .utils._distributed import of_first_rank
 from .utils._random import base_seed
 from .utils._sklearn import Hidden, Interval, StrOptions
 
-_SHAPE = (
-    "featurizer",
-    "encoder",
-    "n_layers",
-    "hidden_dim",
-    "embedding_dim",
-    "projection_dim",
-    "profile_encoder",
-    "profile_dims",
-    "dropout",
-)
-_COMPONENTS = ("featurizer", "encoder", "profile_encoder")
+_SHAPE = (*ENCODER_SHAPE, "projection_dim", "profile_encoder", "profile_dims", "dropout")
+_COMPONENTS = (*COMPONENTS, "profile_encoder")
 # Parameters that change where and how loudly a fit runs, but not its result.
 _NO_EFFECT_ON_FIT = ("output", "n_jobs", "memory", "checkpoint_dir", "resume", "verbose")
 
@@ -184,40 +174,20 @@ class MoCoPEmbedder(FittedEmbedding):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "pretrained": [str, os.PathLike, PretrainedModel, BaseEstimator, None],
+        **CONSTRAINTS,
         "pairs": [str, os.PathLike, PairedProfiles, tuple, None],
         "profile_transformer": [BaseEstimator, None],
-        "standardize": [StrOptions({"parent"}), callable, None],
-        "invalid": [StrOptions({"raise", "nan"})],
-        "featurizer": [StrOptions(set(FEATURIZERS)), Featurizer],
-        "encoder": [StrOptions(set(ENCODERS)), callable],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "projection_dim": [Interval(Integral, 1, None, closed="left")],
         "profile_encoder": [StrOptions(set(PROFILE_ENCODERS)), callable],
         "profile_dims": [tuple, list],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
         "train_heads": ["boolean"],
         "loss": [StrOptions(set(LOSSES)), callable],
         "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"learned"})],
         "replicates": [StrOptions({"sample", "source", "mean", "mix"}), Interval(Integral, 2, None, closed="left")],
-        "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
         "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
         "output": [StrOptions({"encoder", "projection"})],
-        "device": [str],
-        "precision": [StrOptions({"auto", "fp32", "bf16"})],
-        "n_jobs": [Integral, None],
         "memory": [str, os.PathLike, Hidden(object), None],
-        "checkpoint_dir": [str, os.PathLike, None],
-        "resume": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
     # Profiles are routed by default, so that nobody has to call set_fit_request.
     __metadata_request__fit: ClassVar = {"profiles": True}
@@ -398,14 +368,11 @@ class MoCoPEmbedder(FittedEmbedding):
 
     def _load_start(self) -> PretrainedModel | None:
         """Return the model of ``pretrained``, checked against the other parameters."""
-        defaults = type(self)().get_params(deep=False)
-        names = (*_SHAPE, "standardize")
-        explicit = {name: getattr(self, name) for name in names if getattr(self, name) != defaults[name]}
         model = load_pretrained(
             self.pretrained,
             standardize=self.standardize,
             components={name: getattr(self, name) for name in _COMPONENTS},
-            expected=explicit,
+            expected=explicit_parameters(self, (*_SHAPE, "standardize")),
         )
         if model is not None and self.profile_transformer is not None:
             mine, theirs = _plain_repr(self.profile_transformer), repr(model.profile_transformer)

@@ -10,7 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from ._finetuned import FineTuned, some_columns
+from ._base._finetuned import FineTuned, some_columns
 from .training._labels import check_same_shape, measured_labels, numeric_labels
 from .training._objectives import REGRESSION
 from .utils._sklearn import check_sample_weight

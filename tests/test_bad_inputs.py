@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
+from tests.helpers.bad_corpora import CASES as CORPORA
 
 RESHAPE = r"X has 2 columns, but molecules come in one\. Reshape your data: pass the column that holds the SMILES"
 COLLECTION = r"X must be an ordered collection of SMILES strings or RDKit molecules, got {}\. Pass a list or one column"
@@ -213,7 +214,7 @@ CASES = {
     ),
     "text": (
         ValueError,
-        r"matrix of numbers.*could not convert string to float: 'high'",
+        r"matrix of numbers.* holds 'high' in row 1, column 1, which is not a number",
         lambda c: c.with_profiles(lambda P: set_value(P.astype(object), (1, 1), "high")),
     ),
     "numbers as text": (
@@ -239,7 +240,7 @@ CASES = {
     ),
     "text column": (
         ValueError,
-        r"columns that are not numeric: \['plate'\]. Convert or drop .*Metadata_",
+        r"columns that are not numeric: plate \(text\)\. Convert or drop .*Metadata_",
         lambda c: c.fit(profiles=c.frame(plate="P1")),
     ),
     "repeated column": (
@@ -298,17 +299,17 @@ CASES = {
     ),
     "pairs: another format": (
         ValueError,
-        r"a\.xlsx' is no \.parquet, \.csv or \.tsv",
+        r"a\.xlsx' cannot be read as a table: its name does not end in \.parquet, \.csv or \.tsv",
         lambda c: c.fit(pairs=c.file("a.xlsx", b"")),
     ),
     "pairs: no structures": (
         ValueError,
-        r"no column 'of structures'; its first columns are \['well', 'f0'\]\. Name the column",
+        r"no column of structures; its first columns are \['well', 'f0'\]\. Name the column",
         lambda c: c.fit(pairs=c.file("a.csv", b"well,f0\nA01,1.0\n")),
     ),
     "pairs: no features": (
         ValueError,
-        r"lacks the feature columns \(it has no numeric ones\)",
+        r"has no features\. Its other columns: \{'f0': 'text'\}",
         lambda c: c.fit(pairs=c.file("a.csv", b"smiles,f0\nCCO,x\n")),
     ),
     "pairs: all empty": (
@@ -474,6 +475,7 @@ CASES = {
     "profile_dims: zero": (ValueError, r"got \(16, 0\)", lambda c: c.fit_pairs(profile_dims=(16, 0))),
     "profile_dims: text": (ValueError, r"got \('16',\)", lambda c: c.fit_pairs(profile_dims=("16",))),
 }
+CASES |= CORPORA
 
 
 class Foreign(MinMaxScaler):

@@ -16,10 +16,8 @@ ORDER = """
 __main__
 cli __init__
 inspection
-classifier regressor
-_finetuned
-embedder pipeline
-_embedding
+classifier regressor embedder pipeline
+_base
 training
 pairs
 model_file

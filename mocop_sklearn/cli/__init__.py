@@ -1,6 +1,6 @@
 """The command ``mocop``: build, fetch, pretrain, embed and retrieve from a shell or a job script.
 
-What is slow to import is imported by the command that needs it, so that ``mocop --help`` is quick.
+Slow imports are left to the command that needs them, so that ``mocop --help`` is quick.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._version import __version__
-from ._corpora import build, build_arguments
+from ..utils._warnings import TrainingInterrupted
+from ._build import build, build_arguments
 from ._fetch import fetch, fetch_arguments
-from ._models import info, info_arguments, pretrain, pretrain_arguments
-from ._molecules import embed, embed_arguments, retrieve, retrieve_arguments
-from ._shared import say
+from ._info import info, info_arguments
+from ._molecules import embed, embed_arguments
+from ._pretrain import pretrain, pretrain_arguments
+from ._retrieve import retrieve, retrieve_arguments
+from ._shared import in_words_of_the_shell, say
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
+
+_INTERRUPTED = 130
+_TERMINATED = 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,37 +42,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 after an error in the input; 130 after Ctrl-C. Wrong usage is ``SystemExit(2)``.
+        The exit status: 0; 1 after an error in the input; 130 after Ctrl-C. Wrong usage is ``SystemExit(2)``.
     """
     if argv is None:
         argv = sys.argv[1:]
-        # a job that its scheduler ends removes its temporary file, too
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for number in _signals_to_end():
+            signal.signal(number, _end)
     args = build_parser(argv).parse_args(argv)
     try:
-        with _warnings_on_stderr() as shown:
+        with _warnings_on_stderr(args) as categories:
             args.run(args)
             sys.stdout.flush()
-        return 130 if any(message.startswith("Training was interrupted") for message in shown) else 0
+        return _INTERRUPTED if any(issubclass(category, TrainingInterrupted) for category in categories) else 0
     except KeyboardInterrupt:
         say("interrupted")
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError, ImportError) as error:
-        say(f"error: {error}")
+        say(f"error: {in_words_of_the_shell(str(error), args)}")
         return 1
 
 
-@contextmanager
-def _warnings_on_stderr() -> Iterator[list[str]]:
-    """Print this package's warnings as messages; yield the list that they are appended to."""
-    shown: list[str] = []
+def _signals_to_end() -> list[int]:
+    """Signals by which a scheduler or a closed terminal ends a job."""
+    return [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        shown.append(str(message))
-        say(f"warning: {message}")
+
+def _end(number: int, _: Any) -> None:
+    """Leave by an exception, so that temporary files are removed; more signals do not stop the removal."""
+    for other in _signals_to_end():
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(_TERMINATED if number == signal.SIGTERM else 128 + number)
+
+
+@contextmanager
+def _warnings_on_stderr(args: argparse.Namespace) -> Iterator[list[type[Warning]]]:
+    """Print the warnings of this package as messages; yield the list that their classes are added to."""
+    shown: list[type[Warning]] = []
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        shown.append(category)
+        say(f"warning: {in_words_of_the_shell(str(message), args)}")
 
     with warnings.catch_warnings():
         for category in (UserWarning, RuntimeWarning):
@@ -87,7 +105,7 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         added = commands.add_parser(
             run.__name__, help=summary, description=text, formatter_class=style, allow_abbrev=False
         )
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, parser=added)
         return added
 
     fetch_arguments(command(fetch, "download public data sets"))

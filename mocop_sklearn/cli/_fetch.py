@@ -20,7 +20,7 @@ def fetch_arguments(parser: argparse.ArgumentParser) -> None:
         style = argparse.RawDescriptionHelpFormatter
         text = inspect.getdoc(run)
         added = data.add_parser(name, help=summary, description=text, formatter_class=style, allow_abbrev=False)
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, parser=added)
         added.add_argument("-o", "--out", type=Path, metavar="DIR",
                            help="folder of data sets (default: $SCIKIT_LEARN_DATA or ~/scikit_learn_data)")  # fmt: skip
         added.add_argument("-q", "--quiet", action="store_true", help="neither progress nor summary")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -23,7 +24,7 @@ def say(message: str) -> None:
 def count(text: str) -> int:
     """Type of an argument: a positive integer."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive integer")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
 
 
@@ -40,7 +41,7 @@ def output(*suffixes: str) -> Callable[[str], Path]:
 
     def check(text: str) -> Path:
         if suffixes and Path(text).suffix.lower() not in suffixes:
-            raise argparse.ArgumentTypeError(f"{text!r} is no {' or '.join(suffixes)} file")
+            raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(suffixes)}")
         if Path(text).is_dir():
             raise argparse.ArgumentTypeError(f"{text!r} is a directory")
         return Path(text)
@@ -53,21 +54,84 @@ def megabytes(path: Any) -> str:
     return f"{os.path.getsize(path) / 1e6:.1f} MB"
 
 
+def refuse_to_replace(out: Any, *inputs: Any) -> None:
+    """Stop before an output takes the place of a file that the command reads.
+
+    Raises
+    ------
+    ValueError
+        When ``out`` is the same file as one of ``inputs``, by whatever name.
+    """
+    for path in filter(None, inputs):
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise ValueError(f"{os.fspath(out)!r} is an input of this command: choose another file for --out.")
+
+
+def in_words_of_the_shell(message: str, args: argparse.Namespace) -> str:
+    """Return a message of the library with the options as the command line calls them: ``--on-missing``.
+
+    Names in quotation marks, which may be those of files and columns, stay as they are.
+    """
+    for action in args.parser._actions:
+        flag = next((word for word in action.option_strings if word.startswith("--")), None)
+        if flag is None:
+            continue
+        name = re.escape(action.dest)
+        message = re.sub(rf"(?<![\w/'\"-]){name}=(?=\S)", f"{flag} ", message)
+        if "_" in action.dest:
+            message = re.sub(rf"(?<![\w/'\"-]){name}(?![\w/'\".])", flag, message)
+    return message
+
+
 def print_report(path: Any, header: dict[str, Any]) -> None:
     """Print what became of the wells of a stored corpus."""
     report = header["report"]
     size = sum(file.stat().st_size for file in Path(path).iterdir())
     fates = [f"{n:,} {name.replace('_', ' ')}" for name, n in report["fates"].items() if n]
     dropped = [f"{n:,} by {rule}" for rule, n in report["features_dropped"].items() if n]
+    rules = [f"{n:,} where {rule}" for rule, n in report.get("controls", {}).items()]
     print_table(
         file=f"{path} ({size / 1e9:.2f} GB, {header['dtype']})",
         digest=header["digest"],
         plates=f"{report['plates']:,} in {report['files']:,} files, of which {report['missing_files']:,} are missing",
         wells=f"{report['wells']:,}: {', '.join(fates)}; {report['repeated_wells']:,} repeat a well",
+        controls=", ".join(rules) or "none found",
         molecules=f"{report['molecules']:,}; {report['other_names']:,} more structures are other names of them",
         features=f"{report['features']:,} of {report['features_read']:,}" + "".join(f", {text}" for text in dropped),
+        **left_out_text(report.get("features_left_out", {})),
         values=f"{report['values_clipped']:,} clipped at {header['clip']}, {report['values_missing']:,} missing",
+        **provenance_text(header.get("provenance")),
     )
+
+
+def left_out_text(reasons: dict[str, str], limit: int = 12) -> dict[str, str]:
+    """Return a row of a table about columns that are not features; nothing when there are none."""
+    columns = [f"{name} ({reason})" for name, reason in reasons.items()]
+    more = [f"and {len(columns) - limit:,} more"] if len(columns) > limit else []
+    return {"left out": ", ".join(columns[:limit] + more)} if columns else {}
+
+
+def provenance_text(provenance: dict[str, Any] | None) -> dict[str, str]:
+    """Return rows of a table about where profiles come from; nothing when that is not known."""
+    if not provenance:
+        return {}
+    entries = [f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in provenance.items() if value is not None]
+    return {"provenance": "; ".join(entries)}
+
+
+def _plain(value: Any, limit: int = 6) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_plain(v)}" for name, v in value.items() if v is not None)
+    if isinstance(value, (list, tuple)):
+        more = [f"and {len(value) - limit:,} more"] if len(value) > limit else []
+        return ", ".join([_plain(item) for item in value[:limit]] + more)
+    return str(value)
+
+
+def epochs_text(n_iter: int, best_score: float) -> str:
+    """Return how long a training took and what it reached."""
+    validation = "no validation" if math.isnan(best_score) else f"best validation score {best_score:.3f}, chance 0"
+    return f"{n_iter} ({validation})"
 
 
 def print_table(**rows: str) -> None:

@@ -115,7 +115,8 @@ def assemble(
     molecule = labels.pop("smiles")
     rows = _choose_rows(parts, names, labels, molecule, finish)
     if finish.repeated_wells == "keep":
-        notices.append(notice_of_repeats(rows.repeated, labels, molecule.codes, gathered.told_apart_by) or "")
+        file = np.repeat(np.arange(len(parts)), gathered.sizes)
+        notices.append(notice_of_repeats(rows.repeated, labels, molecule.codes, file, gathered.told_apart_by) or "")
     notices.append(_notice_of_clipping(gathered, len(common), plan.clip))
     notices = [notice for notice in notices if notice]
     stored, molecule = rows.stored, molecule[rows.stored].compact()
@@ -196,6 +197,7 @@ def _report(gathered: Gathered, rows: _Rows, n_files: int, n_molecules: int) -> 
         "values_clipped": totals["values_clipped"],
         "values_missing": totals["values_missing"],
         "features_read": len(set().union(*gathered.features)),
+        "features_left_out": gathered.left_out,
     }
 
 

@@ -76,13 +76,15 @@ def find_controls(
 
 
 def _true_or_false(marked: Any, column: str) -> np.ndarray:
-    strange = [value for value in marked.tolist() if not isinstance(value, (bool, np.bool_))]
+    truth = {"true": True, "false": False}  # a text file has texts
+    values = [truth.get(value.lower(), value) if isinstance(value, str) else value for value in marked.tolist()]
+    strange = [value for value in values if not isinstance(value, (bool, np.bool_))]
     if strange:
         raise ValueError(
             f"holds {strange[0]!r} in the column of controls {column!r}, which must be true or false: name the values "
             "that mark a control with control_label"
         )
-    return np.asarray(marked, dtype=bool)
+    return np.array(values, dtype=bool)
 
 
 def _by_convention(wells: Any, structures: Sequence[str]) -> dict[str, np.ndarray]:

@@ -25,6 +25,8 @@ class Gathered:
         Sums of counts and fates.
     features : list of list of str
         Of each part; equal ones are one list.
+    left_out : dict of str to str
+        Why other columns of the files are not features.
     sizes : list of int
         Stored wells of each part.
     names : set of str
@@ -50,6 +52,7 @@ class Gathered:
         self.files: list[dict[str, Any]] = []
         self.totals: Counter[str] = Counter()
         self.features: list[list[str]] = []
+        self.left_out: dict[str, str] = {}
         self.sizes: list[int] = []
         self.names: set[str] = set()
         self.texts: dict[str, list[np.ndarray]] = {}
@@ -75,6 +78,7 @@ class Gathered:
         self.sizes.append(len(part.wells["smiles"]))
         self._add_wells(part.wells)
         self._add_moments(same, part.moments)
+        self.left_out.update(facts["left_out"])
         self._add_matches(facts)
 
     def _add_wells(self, wells: Mapping[str, np.ndarray]) -> None:

@@ -174,6 +174,7 @@ _SCHEMA: dict[str, Callable[[Any], bool]] = {
         fates=_are_counts,
         controls=_are_counts,
         features_dropped=_are_counts,
+        features_left_out=lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
         joins=_list_of(table=_is_text, on=_are_texts, wells=_is_count, found=_is_count),
         notices=_are_texts,
     ),

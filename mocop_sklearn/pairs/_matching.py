@@ -1,4 +1,4 @@
-"""What the options of a build were matched with, so that an option that matches nothing is said."""
+"""What the options of a build were matched with, so that the user hears of those that match nothing."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tables._files import read_table
+from ..tables._columns import is_metadata
+from ..tables._read import read_table
 from ._matching import Join, near_misses
 
 _LOOKED_THROUGH = 200_000  # rows of a table among which near misses are looked for
@@ -30,7 +31,7 @@ class MetadataTable:
         """Return the wells with the table's other columns, and how many were found; None without a shared column."""
         import pandas as pd
 
-        keys = tuple(c for c in self._frame.columns if str(c).startswith("Metadata_") and c in wells.columns)
+        keys = tuple(c for c in self._frame.columns if is_metadata(c) and c in wells.columns)
         if not keys:
             return None
         texts = pd.MultiIndex.from_arrays([column_text(wells[key]) for key in keys], names=keys)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from itertools import compress
@@ -14,15 +13,19 @@ from typing import Any
 import numpy as np
 
 from ..molecules._parse import as_text, check_molecules, unique_molecules
-from ..profiles._scaler import blocks, check_profiles, feature_columns, frame_to_numpy, has_values
-from ..tables._files import read_wells
-from ._labels import WELL_COLUMNS, Labels, metadata_column
+from ..profiles._checks import check_profiles
+from ..profiles._features import describe_columns, feature_matrix
+from ..profiles._moments import blocks, has_values
+from ..tables._frames import as_frame
+from ..tables._read import read_wells
+from ..utils._arrays import as_array
+from ._frames import labels_of_frame, wells_to_keep
 from ._store import Store, read_store
 
 _LOG_DOSE = "Log10Dose"
 # What an object that came out of a pickle does not have before its store is opened.
 _CONTENT = ("feature_names", "_matrix", "_values", "_value_of_row", "_rows", "_columns", "_with_dose", "_store",
-            "_labels", "_numbers", "_digest", "_origin")  # fmt: skip
+            "_labels", "_numbers", "_digest", "_origin", "_left_out")  # fmt: skip
 
 
 class PairedProfiles:
@@ -60,7 +63,8 @@ class PairedProfiles:
     sources, batches, plates, wells : ndarray of str, shape (n_rows,), or None
     doses, sample_weight : ndarray of float32, shape (n_rows,), or None
     report_ : dict
-        What was read, kept and left out when the corpus was built; empty for a corpus that was not built.
+        What was read, kept and left out when the corpus was built; for one that was read from a table, the columns
+        that are not features.
     provenance : dict
         Where the profiles come from, as far as it is known.
     digest : str
@@ -88,6 +92,7 @@ class PairedProfiles:
     ):
         values = check_molecules(molecules)
         n = len(values)
+        profiles = as_frame(profiles)
         matrix, names = check_profiles(profiles, n)
         self.feature_names = names if feature_names is None else [str(name) for name in feature_names]
         if self.feature_names is not None and len(self.feature_names) != matrix.shape[1]:
@@ -102,9 +107,10 @@ class PairedProfiles:
         self._columns: np.ndarray | None = None
         self._with_dose = False
         self._store: Store | None = None
+        self._left_out: dict[str, str] = {}
         self._digest: str | None = None
         self._origin: dict[str, Any] = {}
-        self._labels = _labels_of_frame(profiles)
+        self._labels = labels_of_frame(profiles)
         self._numbers = {
             "dose": _one_per_row(doses, n, "doses"),
             "weight": _one_per_row(sample_weight, n, "sample_weight"),
@@ -143,6 +149,7 @@ class PairedProfiles:
         pairs._values, pairs._value_of_row = store.smiles, store.molecule
         pairs._rows = pairs._columns = pairs._digest = None
         pairs._with_dose = False
+        pairs._left_out = {}
         pairs._store = store
         pairs._origin = {}
         pairs._labels = store.labels
@@ -150,7 +157,9 @@ class PairedProfiles:
         return pairs
 
     @classmethod
-    def from_file(cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None) -> PairedProfiles:
+    def from_file(
+        cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None, controls: str = "keep"
+    ) -> PairedProfiles:
         """Read a parquet or CSV file with one row per well.
 
         Parameters
@@ -159,7 +168,11 @@ class PairedProfiles:
         smiles : str, optional
             The column of structures; by default ``Metadata_SMILES``, ``SMILES`` or the like.
         features : sequence of str, optional
-            The feature columns; by default every numeric one that does not start with ``Metadata_``.
+            Names of feature columns, or patterns like ``Cells_*``; by default those of
+            :func:`mocop_sklearn.profiles.feature_columns`. ``report_`` says why other columns are left out.
+
+        controls : {"keep", "exclude"}
+            Whether the negative controls, by the default rules of ``build_pairs``, are among the rows.
 
         Raises
         ------
@@ -167,24 +180,16 @@ class PairedProfiles:
             When a column is missing. Wells without a structure are left out with a warning that
             counts them.
         """
-        molecules, frame = read_wells(path, smiles)
-        columns = list(features) if features is not None else feature_columns(frame)
-        numeric = set(frame.select_dtypes(["number", "bool"]))
-        missing = [c for c in columns if c not in numeric]
-        if missing or not columns:
-            which = f"{missing[:10]}, or they are not numeric" if missing else "(it has no numeric ones)"
-            raise ValueError(f"{str(path)!r} lacks the feature columns {which}.")
-        named = np.array([isinstance(m, str) and bool(m.strip()) for m in molecules])
-        if not named.all():
-            if not named.any():
-                raise ValueError(f"{str(path)!r} has no row with a structure.")
-            warnings.warn(
-                f"{(~named).sum()} of {len(named)} wells in {str(path)!r} have no structure and are left out.",
-                UserWarning,
-                stacklevel=2,
-            )
-        pairs = cls(list(compress(molecules, named)), frame_to_numpy(frame.loc[named, columns]), columns)
-        pairs._labels = _labels_of_frame(frame[named])
+        structures, frame = read_wells(path, smiles)
+        molecules = frame[structures].tolist()
+        described = describe_columns(frame, not_features=[structures])
+        columns = described.select(features or (), repr(str(path)))
+        if not columns:
+            raise ValueError(f"{str(path)!r} has no features. Its other columns: {described.left_out}.")
+        kept = wells_to_keep(molecules, frame, path, controls)
+        pairs = cls(list(compress(molecules, kept)), feature_matrix(frame[kept], columns), columns)
+        pairs._left_out = described.left_out
+        pairs._labels = labels_of_frame(frame[kept])
         pairs._origin = {"files": {"count": 1, "bytes": Path(path).stat().st_size, "names": [Path(path).name]}}
         return pairs
 
@@ -292,7 +297,9 @@ class PairedProfiles:
     @property
     def report_(self) -> dict[str, Any]:
         """What was read, kept and left out when the corpus was built."""
-        return {} if self._store is None else copy.deepcopy(self._store.header["report"])
+        if self._store is not None:
+            return copy.deepcopy(self._store.header["report"])
+        return {"features_left_out": dict(self._left_out)} if self._left_out else {}
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -470,19 +477,10 @@ class PairedProfiles:
         return self.__dict__[name]
 
 
-def _labels_of_frame(profiles: Any) -> dict[str, Labels]:
-    """Source, batch, plate and well of the rows of a table."""
-    columns = {name: metadata_column(name) for name in WELL_COLUMNS}
-    known = Counter(map(str, getattr(profiles, "columns", ())))
-    if repeated := [c for c in columns.values() if known[c] > 1]:
-        raise ValueError(f"profiles has more than one column of the names {repeated}. Rename or drop them.")
-    return {name: Labels.of(np.asarray(profiles[c]).astype(str)) for name, c in columns.items() if c in known}
-
-
 def _one_per_row(values: Any, n_rows: int, name: str) -> np.ndarray | None:
     if values is None:
         return None
-    array = np.asarray(values, dtype=np.float32)
+    array = np.asarray(as_array(values), dtype=np.float32)
     if array.shape != (n_rows,):
         raise ValueError(f"{name} has shape {array.shape} but there are {n_rows} rows: pass one value per row.")
     return array

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ..profiles._scaler import matching_columns, moments
-from ..tables._files import find_structure_column, read_table
+from ..profiles._features import describe_columns, feature_matrix
+from ..profiles._moments import moments
+from ..tables._columns import find_structure_column, is_metadata
+from ..tables._read import read_table
 from ._controls import find_controls
 from ._labels import WELL_COLUMNS, metadata_column
 from ._matching import Join, Selection
@@ -23,7 +25,7 @@ from ._parts import MISSING, Part, save_part
 from ._plan import PlatePlan
 from ._repeats import columns_that_tell_apart
 from ._structures import identify
-from ._values import check_weights, feature_matrix, metadata_numbers
+from ._values import check_weights, metadata_numbers
 
 _PLATE_COLUMNS = ("Metadata_Source", "Metadata_Batch", "Metadata_Plate")
 
@@ -57,7 +59,7 @@ def write_part(plan: PlatePlan, file: Any, name: str, target: Path) -> None:
 
 
 def _part_of_file(plan: PlatePlan, path: Any, name: str) -> tuple[Part, np.ndarray]:
-    frame = read_table(path)
+    frame = read_table(path, text=named_columns(plan))
     try:
         wells = _read_wells(plan, frame, str(Path(name).with_suffix("")))
         del frame  # the profiles of a file may take most of the memory that there is
@@ -76,7 +78,7 @@ def _part_of_file(plan: PlatePlan, path: Any, name: str) -> tuple[Part, np.ndarr
 
 
 @dataclass
-class _Wells:
+class Wells:
     """The wells of one file, in the order of its rows.
 
     Attributes
@@ -84,6 +86,8 @@ class _Wells:
     metadata : DataFrame
         With the columns of all tables that are joined.
     features : list of str
+    left_out : dict of str to str
+        Why other columns are not features.
     X : ndarray of float32, shape (n_wells, n_features)
         The profiles as read, until those of the stored wells take their place.
     texts : list of str
@@ -101,6 +105,7 @@ class _Wells:
 
     metadata: Any
     features: list[str]
+    left_out: dict[str, str]
     X: np.ndarray
     texts: list[str]
     smiles: np.ndarray
@@ -112,32 +117,42 @@ class _Wells:
     joins: list[Join]
 
 
-def _read_wells(plan: PlatePlan, frame: Any, stem: str) -> _Wells:
+def _read_wells(plan: PlatePlan, frame: Any, stem: str) -> Wells:
     if not len(frame):
         raise ValueError("has no rows")
     columns = _metadata_columns(plan, frame)
-    names = matching_columns([str(c) for c in frame.columns if c not in columns], plan.features, "")
+    described = describe_columns(frame, not_features=columns)
+    names = described.select(plan.features, "")
+    if not names:
+        raise ValueError(f"has no feature column; not features: {described.left_out}")
     X = feature_matrix(frame, names)
     metadata, joins = joined(frame[columns], plan.tables)
-    structures = metadata[find_structure_column(list(metadata.columns), plan.smiles)]
+    structures = metadata[find_structure_column(list(metadata.columns), plan.smiles, "")]
     texts = [value.strip() if isinstance(value, str) else "" for value in structures]
     found = [identify(text, plan.standardize) if text else None for text in texts]
     smiles, keys = (np.array(["" if item is None else item[i] for item in found], dtype=str) for i in (0, 1))
-    labels = _labels(plan, metadata, stem)
+    labels = labels_of(plan, metadata, stem)
     controls, rules, selections = find_controls(metadata, texts, plan.control_column, plan.control_label)
-    return _Wells(metadata, names, X, texts, smiles, keys, labels, controls, rules, selections, joins)
+    return Wells(
+        metadata, names, described.left_out, X, texts, smiles, keys, labels, controls, rules, selections, joins
+    )
 
 
 def _metadata_columns(plan: PlatePlan, frame: Any) -> list[Any]:
     """Columns that are metadata, by their name or because an option names them."""
-    named = {plan.smiles, plan.dose_column, plan.weight_column, plan.control_column, *plan.plate_columns}
-    named.update(column for column, _ in plan.keep + plan.exclude)
+    named = named_columns(plan)
     if not plan.tables:
-        named.add(find_structure_column(list(frame.columns), plan.smiles))
-    return [c for c in frame.columns if str(c).startswith("Metadata_") or c in named]
+        named.add(find_structure_column(list(frame.columns), plan.smiles, ""))
+    return [c for c in frame.columns if is_metadata(c) or c in named]
 
 
-def _labels(plan: PlatePlan, wells: Any, stem: str) -> dict[str, np.ndarray]:
+def named_columns(plan: PlatePlan) -> set[Any]:
+    """Columns that an option names."""
+    named = {plan.smiles, plan.dose_column, plan.weight_column, plan.control_column, *plan.plate_columns}
+    return named.union(column for column, _ in plan.keep + plan.exclude).difference([None])
+
+
+def labels_of(plan: PlatePlan, wells: Any, stem: str) -> dict[str, np.ndarray]:
     """Source, batch, plate and well of each row, as far as they are known; the plate is the file where it is not."""
     labels = {
         name: column_text(wells[column])
@@ -159,29 +174,29 @@ def _labels(plan: PlatePlan, wells: Any, stem: str) -> dict[str, np.ndarray]:
 
 
 class _Fates:
-    """What becomes of each well: the first reason against it, or ``stored``."""
+    """What becomes of each well: the first reason to leave it out, or ``stored``."""
 
     def __init__(self, n_wells: int):
         self.of_well = np.full(n_wells, "stored", dtype="<U20")
 
     def mark(self, name: str, wells: np.ndarray) -> None:
-        """Set the fate of those wells that nothing was said against before."""
+        """Set the fate of those of the wells that would be stored until now."""
         self.of_well[self.stored & wells] = name
 
     @property
     def stored(self) -> np.ndarray:
-        """Which wells nothing was said against."""
+        """Which wells are stored as far as it is known."""
         return self.of_well == "stored"
 
 
-def _part(plan: PlatePlan, wells: _Wells) -> tuple[Part, np.ndarray]:
+def _part(plan: PlatePlan, wells: Wells) -> tuple[Part, np.ndarray]:
     """Choose and normalise the wells of one file."""
     fates = _fates_before_normalising(plan, wells)
-    X = _normalized(plan, wells, fates.stored)
+    X = normalized(plan, wells, fates.stored)
     fates.mark("without_controls", ~np.isfinite(X).any(axis=1))
     stored = fates.stored
     X = wells.X = X[stored]  # so that the profiles of all wells go
-    profiles, statistics, n_clipped = _finished(X, plan.clip)
+    profiles, statistics, n_clipped = finished(X, plan.clip)
     columns = {"dose": plan.dose_column, "weight": plan.weight_column}
     numbers = {name: metadata_numbers(wells.metadata, c) for name, c in columns.items() if c is not None}
     if "weight" in numbers:
@@ -189,6 +204,7 @@ def _part(plan: PlatePlan, wells: _Wells) -> tuple[Part, np.ndarray]:
     kept = {"smiles": wells.smiles, "key": wells.keys} | wells.labels | numbers
     facts = {
         "features": wells.features,
+        "left_out": wells.left_out,
         "fates": dict(Counter(fates.of_well.tolist())),
         "names": sorted({text for text, own in zip(wells.texts, stored, strict=True) if own}),
         "rules": wells.rules,
@@ -207,7 +223,7 @@ def _part(plan: PlatePlan, wells: _Wells) -> tuple[Part, np.ndarray]:
     return part, profiles.astype(plan.dtype)
 
 
-def _fates_before_normalising(plan: PlatePlan, wells: _Wells) -> _Fates:
+def _fates_before_normalising(plan: PlatePlan, wells: Wells) -> _Fates:
     fates = _Fates(len(wells.texts))
     for option, fate, wanted in (("keep", "not_kept", plan.keep), ("exclude", "excluded", plan.exclude)):
         for column, values in wanted:
@@ -228,7 +244,7 @@ def _fates_before_normalising(plan: PlatePlan, wells: _Wells) -> _Fates:
 # ---------------------------------------------------------------------------------------------
 
 
-def _normalized(plan: PlatePlan, wells: _Wells, stored: np.ndarray) -> np.ndarray:
+def normalized(plan: PlatePlan, wells: Wells, stored: np.ndarray) -> np.ndarray:
     """Scale the plates that have a well to store, one by one; NaN on others, and where a plate is dropped."""
     if plan.normalizer is None or not stored.any():
         return wells.X
@@ -251,14 +267,14 @@ def _normalized(plan: PlatePlan, wells: _Wells, stored: np.ndarray) -> np.ndarra
     return Z
 
 
-def _about_controls(wells: _Wells) -> str:
+def _about_controls(wells: Wells) -> str:
     """What the search for controls found, for the message about plates that lack them."""
     notices = [notice for s in wells.selections if s.option == "control_label" and (notice := s.notice(len(wells.X)))]
     found = ", ".join(f"{n} by the rule '{rule}'" for rule, n in wells.rules.items()) or "none by any rule"
     return f" Controls found in this file: {found}. {' '.join(notices)}"
 
 
-def _finished(X: np.ndarray, clip: float | None) -> tuple[np.ndarray, np.ndarray, int]:
+def finished(X: np.ndarray, clip: float | None) -> tuple[np.ndarray, np.ndarray, int]:
     """Clip profiles in place, with NaN for what is not finite.
 
     Returns

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..profiles._scaler import matching_columns
+from ..profiles._features import matching_columns
 from ._labels import WELL_COLUMNS, Labels
 from ._pairs import PairedProfiles
 from ._store import is_store
@@ -20,7 +20,11 @@ def open_pairs(path: Any) -> PairedProfiles:
 
 
 def read_pairs(
-    paths: Sequence[Any], smiles: str | None = None, features: Sequence[str] = (), columns: str = "same"
+    paths: Sequence[Any],
+    smiles: str | None = None,
+    features: Sequence[str] = (),
+    columns: str = "same",
+    controls: str = "keep",
 ) -> PairedProfiles:
     """Read tables of wells, one below the other, or open one store.
 
@@ -30,10 +34,12 @@ def read_pairs(
     smiles : str, optional
         As in :meth:`PairedProfiles.from_file`.
     features : sequence of str
-        Names of feature columns, or patterns like ``Cells_*``; by default every numeric column that does
-        not start with ``Metadata_``.
+        Names of feature columns, or patterns like ``Cells_*``; by default those of
+        :func:`mocop_sklearn.profiles.feature_columns`.
     columns : {"same", "intersection"}
         Whether files with different features are refused, or the features that all have are taken.
+    controls : {"keep", "exclude"}
+        As in :meth:`PairedProfiles.from_file`; a store stays as it was built.
 
     Returns
     -------
@@ -50,8 +56,8 @@ def read_pairs(
         raise ValueError(f"{str(stores[0])!r} is a folder: pass one stored corpus alone, or only tables.")
     if stores:
         return _open_with_features(stores[0], features)
-    tables = [PairedProfiles.from_file(path, smiles) for path in paths]
-    if len(tables) == 1 and not features:
+    tables = [PairedProfiles.from_file(path, smiles, features, controls) for path in paths]
+    if len(tables) == 1:
         return tables[0]
     return _stacked(tables, _common_features(paths, tables, features, columns))
 
@@ -93,6 +99,7 @@ def _stacked(tables: Sequence[PairedProfiles], names: list[str]) -> PairedProfil
     for table, part in zip(tables, np.split(profiles, np.cumsum([len(table) for table in tables[:-1]])), strict=True):
         part[:] = table.profiles[:, pd.Index(table.feature_names).get_indexer(names)]
     pairs = PairedProfiles(molecules, profiles, names)
+    pairs._left_out = dict(chain(*(table._left_out.items() for table in tables)))
     for name in WELL_COLUMNS:
         labels = [table._labels.get(name) for table in tables]
         if all(label is not None for label in labels):

@@ -27,7 +27,11 @@ def repeated_rows(labels: Mapping[str, Labels]) -> np.ndarray:
 
 
 def notice_of_repeats(
-    repeated: np.ndarray, labels: Mapping[str, Labels], molecule: np.ndarray, told_apart_by: Sequence[str]
+    repeated: np.ndarray,
+    labels: Mapping[str, Labels],
+    molecule: np.ndarray,
+    file: np.ndarray,
+    told_apart_by: Sequence[str],
 ) -> str | None:
     """What to say when one name of a plate seems to stand for several plates; None when it does not.
 
@@ -38,6 +42,8 @@ def notice_of_repeats(
     labels : dict of str to Labels
     molecule : ndarray of int, shape (n_rows,)
         Number of each row's molecule.
+    file : ndarray of int, shape (n_rows,)
+        Number of each row's file.
     told_apart_by : sequence of str
         Columns that differ between rows of one name, see :func:`columns_that_tell_apart`.
     """
@@ -45,14 +51,16 @@ def notice_of_repeats(
         return None
     _, first, place = np.unique(_places(labels), return_index=True, return_inverse=True)
     other = repeated & (molecule != molecule[first[place]])
-    if not other.any() and not told_apart_by:
+    elsewhere = repeated & (file != file[first[place]])
+    if not (other.any() or elsewhere.any() or told_apart_by):
         return None
     plates = np.unique(labels["plate"].text()[repeated])
     remedy = f"{' or '.join(told_apart_by)} tells them apart: " if told_apart_by else ""
     return (
         f"{repeated.sum()} rows repeat the plate and the well of another row, {other.sum()} of them with another "
-        f"molecule, on {len(plates)} plates such as {str(plates[0])!r}: one name seems to stand for several plates or "
-        f"imagings. {remedy}name what tells plates apart with plate_columns, or set repeated_wells."
+        f"molecule and {elsewhere.sum()} in another file, on {len(plates)} plates such as {str(plates[0])!r}: one name "
+        f"seems to stand for several plates or imagings. {remedy}name what tells plates apart with plate_columns, or "
+        "set repeated_wells."
     )
 
 

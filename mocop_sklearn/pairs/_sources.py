@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..tables._columns import is_metadata
+from ..tables._frames import as_frame
 from ._pairs import PairedProfiles
 from ._reading import open_pairs
 
@@ -63,8 +65,9 @@ def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:
     """Return the shape and the dtype kind of what may be a matrix of profiles."""
     if y is None:
         return (), ""
+    y = as_frame(y)
     if hasattr(y, "columns"):
-        y = y[[column for column in y.columns if not str(column).startswith("Metadata_")]]
+        y = y[[column for column in y.columns if not is_metadata(column)]]
         kinds = {dtype.kind for dtype in y.dtypes} if hasattr(y, "iloc") else {y.to_numpy().dtype.kind}
         return y.shape, "f" if "f" in kinds and kinds <= set("fiu") else "O"
     if hasattr(y, "to_numpy"):

@@ -180,7 +180,7 @@ def _identity(store: Store) -> tuple[Any, ...]:
 
 
 def _header_is_youngest(path: Path) -> bool:
-    """Whether the header is younger than the content; the time of a change cannot be set by hand, as others can."""
+    """Whether the header is younger than the content, by the times of writing and of any change."""
     header = (path / "header.json").stat().st_mtime_ns
     found = [(path / name).stat() for name in _DATA]
     return all(max(status.st_mtime_ns, status.st_ctime_ns) < header for status in found)

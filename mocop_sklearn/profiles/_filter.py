@@ -13,7 +13,8 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from ._scaler import blocks, has_values, moments, validate_profiles
+from ._checks import validate_profiles
+from ._moments import blocks, has_values, moments
 
 PAPER_BLOCKLIST = (
     "Nuclei_Correlation_RWC",

@@ -13,7 +13,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import svd_flip
 from sklearn.utils.validation import check_is_fitted
 
-from ._scaler import blocks, has_values, moments, validate_profiles
+from ..tables._columns import is_metadata
+from ..tables._frames import as_frame
+from ..utils._arrays import as_array
+from ._checks import validate_profiles
+from ._moments import blocks, has_values, moments
 
 
 class PlateStatistics(NamedTuple):
@@ -183,11 +187,11 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             ``Metadata_*`` columns of a DataFrame are no features.
         y : ignored
         plates : array-like of shape (n_samples,) or (n_samples, n_keys), optional
-            Plate of each well; several columns are an id together. Goes before ``plate_column``.
+            Plate of each well; several columns are an id together. Takes precedence over ``plate_column``.
         controls : array-like of bool, shape (n_samples,), optional
-            Control wells (or labels, see ``control_label``). Goes before ``control_column``.
+            Control wells (or labels, see ``control_label``). Takes precedence over ``control_column``.
         batches : array-like of shape (n_samples,) or (n_samples, n_keys), optional
-            Batch of each well, for ``whiten``. Goes before ``batch_column``.
+            Batch of each well, for ``whiten``. Takes precedence over ``batch_column``.
         """
         self._validate_params()
         X, wells = self._read(X, plates, controls, batches, reset=True)
@@ -275,6 +279,7 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _read(self, X: Any, plates: Any, controls: Any, batches: Any, *, reset: bool) -> tuple[np.ndarray, _Wells]:
         """Check everything that comes in, and group the rows by plate."""
+        X = as_frame(X)
         matrix = validate_profiles(self, X, reset=reset)
         n = len(matrix)
         plates = self._column(X, "plates", "plate_column") if plates is None else plates
@@ -307,9 +312,9 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """A metadata column of a table of wells, or several side by side; None where X is no such table."""
         wanted = getattr(self, parameter)
         columns = [wanted] if isinstance(wanted, str) else list(wanted or ())
-        if not all(str(c).startswith("Metadata_") for c in columns):
+        if not all(is_metadata(c) for c in columns):
             raise ValueError(f"{parameter} must name Metadata_* columns, the others are features; got {wanted!r}.")
-        metadata = [c for c in map(str, getattr(X, "columns", ())) if c.startswith("Metadata_")]
+        metadata = [c for c in map(str, getattr(X, "columns", ())) if is_metadata(c)]
         absent = [c for c in columns if c not in metadata]
         if absent and metadata and required:
             raise ValueError(
@@ -338,7 +343,7 @@ def _ids(values: Any, n_rows: int, name: str) -> list[Hashable]:
     """One hashable id per row, a tuple where there are several columns; None without values."""
     if values is None:
         return [None] * n_rows
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim not in (1, 2) or len(array) != n_rows:
         raise ValueError(f"{name} has shape {array.shape} but X has {n_rows} rows: pass one id per row.")
     keys = [tuple(row) for row in array.reshape(n_rows, -1).tolist()]
@@ -368,7 +373,7 @@ def _group_by_plate(
 
 def _flags(controls: Any, n_rows: int, label: Any) -> np.ndarray:
     """Which rows are control wells."""
-    array = np.asarray(controls)
+    array = as_array(controls)
     if array.shape not in ((n_rows,), (n_rows, 1)):
         raise ValueError(f"controls has shape {array.shape} but X has {n_rows} rows: pass one value per row.")
     values = array.ravel().tolist()

@@ -1,21 +1,18 @@
-"""Morphological profiles: which columns they are, and how they are scaled."""
+"""The scaling of profiles that comes before a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
-from itertools import chain
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
-from sklearn.utils import gen_batches
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
+
+from ._checks import validate_matrix
+from ._moments import blocks
 
 _PCA_ROWS = 20_000  # rows that the principal axes are computed from
-_BLOCK = 2**21  # numbers at a time, so that temporaries stay small beside the matrix
 
 
 class ProfileScaler(TransformerMixin, BaseEstimator):
@@ -74,7 +71,7 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
             raise ValueError(f"clip must be greater than 0, got {self.clip!r}.")
         if self.n_components is not None and not self.n_components >= 1:
             raise ValueError(f"n_components must be None or at least 1, got {self.n_components!r}.")
-        X = validate_data(self, X, dtype=[np.float32, np.float64], ensure_all_finite=False, ensure_min_samples=2)
+        X = validate_matrix(self, X, ensure_min_samples=2)
         n_features = X.shape[1]
         self.center_ = np.zeros(n_features, dtype=X.dtype)
         self.scale_ = np.ones(n_features, dtype=X.dtype)
@@ -114,7 +111,7 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
         ndarray of float32, shape (n_samples, n_kept or n_components)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float32, np.float64], ensure_all_finite=False, reset=False)
+        X = validate_matrix(self, X, reset=False)
         scaled = self._scale(X)
         if self.whitening_ is None:
             return scaled
@@ -149,151 +146,3 @@ def _n_levels_exceed_one(block: np.ndarray) -> np.ndarray:
     low = np.where(np.isnan(block), np.inf, block).min(axis=0)
     high = np.where(np.isnan(block), -np.inf, block).max(axis=0)
     return low < high
-
-
-def feature_columns(frame: Any) -> list[str]:
-    """Names of a table's profile features: every numeric column that does not start with ``Metadata_``.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame or polars.DataFrame
-    """
-    numeric = frame.select_dtypes("number").columns if hasattr(frame, "select_dtypes") else _polars_numeric(frame)
-    return [str(name) for name in numeric if not str(name).startswith("Metadata_")]
-
-
-def _polars_numeric(frame: Any) -> list[str]:
-    return [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
-
-
-def matching_columns(names: Sequence[str], patterns: Sequence[str], what: str) -> list[str]:
-    """Return the names that one of the patterns describes, in their order; all of them without patterns.
-
-    Parameters
-    ----------
-    names : sequence of str
-    patterns : sequence of str
-        Names, or patterns like ``Cells_*``.
-    what : str
-        The table, for the error message.
-
-    Raises
-    ------
-    ValueError
-        When nothing answers to a pattern.
-    """
-    matches = {p: [name for name in names if name == p or fnmatchcase(name, p)] for p in patterns}
-    lacking = [pattern for pattern, found in matches.items() if not found]
-    if lacking:
-        raise ValueError(f"{what} has no numeric column {lacking} outside Metadata_*.".lstrip())
-    wanted = set(chain(*matches.values())) if patterns else set(names)
-    return [name for name in names if name in wanted]
-
-
-def check_profiles(profiles: Any, n_rows: int | None = None, name: str = "profiles") -> tuple[Any, list[str] | None]:
-    """Return profiles as a float32 matrix, and their column names when they have some.
-
-    Parameters
-    ----------
-    profiles : array-like of float or DataFrame, shape (n_rows, n_features)
-        NaN and infinities are allowed. ``Metadata_*`` columns of a DataFrame are left out.
-    n_rows : int, optional
-        The number of rows they must have.
-
-    Raises
-    ------
-    ValueError
-        When the matrix is not two-dimensional, not numeric, empty, or of another length.
-    """
-    names = None
-    if hasattr(profiles, "columns"):
-        profiles = _without_metadata(profiles, name)
-        names = [str(c) for c in profiles.columns]
-        profiles = frame_to_numpy(profiles)
-    if sparse.issparse(profiles):
-        raise TypeError(f"{name} is a sparse matrix; a dense one is needed: use {name}.toarray().")
-    try:
-        matrix = np.asarray(profiles)
-        if matrix.dtype.kind not in "biufO":
-            raise ValueError(f"values of type {matrix.dtype} are not supported")
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
-            matrix = matrix.astype(np.float32, copy=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a matrix of numbers, one row per molecule: {error}.") from error
-    if matrix.ndim != 2:
-        raise ValueError(f"{name} must have two dimensions (rows, features), got shape {matrix.shape}.")
-    if matrix.shape[1] == 0:
-        raise ValueError(f"{name} has 0 feature(s) (shape={matrix.shape}) while a minimum of 1 is required.")
-    if n_rows is not None and len(matrix) != n_rows:
-        raise ValueError(f"{name} has {len(matrix)} rows but X has {n_rows}: pass one profile per row of X.")
-    return matrix, names
-
-
-def _without_metadata(frame: Any, name: str) -> Any:
-    """The features of a table; every column but the metadata must be one, with a name of its own."""
-    labels = [c for c in frame.columns if not str(c).startswith("Metadata_")]
-    names = [str(c) for c in labels]
-    repeated = sorted({c for c in names if names.count(c) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        raise ValueError(f"{name} has more than one column of the names {repeated[:10]}. Rename or drop them.")
-    numeric = set(feature_columns(frame))
-    strange = [c for c in names if c not in numeric]
-    if strange:
-        raise ValueError(
-            f"{name} has columns that are not numeric: {strange[:10]}. Convert or drop them, or prefix metadata "
-            'with "Metadata_".'
-        )
-    return frame if len(labels) == len(frame.columns) else frame[labels]
-
-
-def frame_to_numpy(frame: Any) -> np.ndarray:
-    """Values of a numeric table; the missing values of nullable columns become NaN."""
-    matrix = frame.to_numpy()
-    if matrix.dtype == object and hasattr(frame, "isna"):
-        matrix = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return matrix
-
-
-def validate_profiles(estimator: Any, X: Any, **checks: Any) -> np.ndarray:
-    """Features as a float matrix, checked as scikit-learn's ``validate_data`` does; a value that is no number is named.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Gets ``n_features_in_`` and ``feature_names_in_``, without the ``Metadata_*`` columns.
-    X : array-like of float or DataFrame, shape (n_rows, n_features)
-        NaN and infinities are allowed.
-    **checks
-        More arguments of ``validate_data``.
-    """
-    X = _without_metadata(X, "X") if hasattr(X, "columns") else X
-    try:
-        return validate_data(estimator, X, dtype=[np.float64, np.float32], ensure_all_finite=False, **checks)
-    except ValueError as error:
-        if "could not convert" not in str(error):
-            raise
-        for (row, column), value in np.ndenumerate(np.asarray(X, dtype=object)):
-            if isinstance(value, str) and str(error).endswith(repr(value)):
-                raise ValueError(
-                    f"X holds {value!r} in row {row}, column {column}, which is no number: convert it, to NaN where "
-                    "it stands for a missing value."
-                ) from error
-        raise
-
-
-def blocks(n: int, width: int) -> Iterator[slice]:
-    """Slices of n rows (or columns) of some width, so that temporaries stay small beside the matrix."""
-    return gen_batches(n, max(16, _BLOCK // width))
-
-
-def has_values(X: np.ndarray) -> np.ndarray:
-    """Which rows hold a finite value."""
-    return np.concatenate([np.isfinite(X[rows]).any(axis=1) for rows in blocks(*X.shape)])
-
-
-def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, mean and variance (over n) of the finite values of each column; 0 where there are none."""
-    finite = np.isfinite(X)
-    count = finite.sum(axis=0)
-    mean = X.sum(axis=0, where=finite) / np.maximum(count, 1)
-    return count, mean, ((X - mean) ** 2).sum(axis=0, where=finite) / np.maximum(count, 1)

@@ -20,6 +20,7 @@ from ..nn._models import Architecture, TwoTower
 from ..utils._device import autocast
 from ..utils._distributed import average_buffers, average_gradients, gather, of_first_rank, process_group
 from ..utils._random import Stream, generator, torch_integer, torch_seed
+from ..utils._warnings import TrainingInterrupted
 from ._batches import Batch, Corpus
 from ._inference import embed_graphs, embed_profiles
 from ._loop import TrainingState, run_epochs
@@ -117,7 +118,7 @@ def train(
                 remedy="Lower learning_rate, raise temperature, or use a profile_transformer that scales and clips.",
             )
         except KeyboardInterrupt:
-            warnings.warn(_interrupted(state, recipe.max_epochs), RuntimeWarning, stacklevel=2)
+            warnings.warn(_interrupted(state, recipe.max_epochs), TrainingInterrupted, stacklevel=2)
     return state
 
 

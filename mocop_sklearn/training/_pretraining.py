@@ -19,7 +19,8 @@ from ..molecules._parse import report_invalid
 from ..nn._models import Architecture
 from ..pairs._grouping import split_molecules
 from ..pairs._pairs import PairedProfiles
-from ..profiles._scaler import ProfileScaler, blocks
+from ..profiles._moments import blocks
+from ..profiles._scaler import ProfileScaler
 from ..utils._random import Stream, generator
 from ._batches import Corpus, StreamedProfiles
 from ._contrastive import Recipe, train

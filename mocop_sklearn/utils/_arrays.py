@@ -8,8 +8,37 @@ import numpy as np
 
 
 def as_array(values: Any) -> np.ndarray:
-    """An array; of a list with strings, objects, for NumPy makes strings of the numbers and the NaN among them."""
+    """Return values as an array: objects for a list with strings, and missing values where a mask or Arrow has them.
+
+    NumPy would make strings of the numbers and the NaN in a list with strings.
+    """
+    if is_arrow(values):
+        return np.asarray(values.to_pandas())
+    if isinstance(values, np.ma.MaskedArray):
+        return without_mask(values)
     array: np.ndarray = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
         array = np.asarray(values, dtype=object)
     return array
+
+
+def is_arrow(values: Any) -> bool:
+    """Return whether a value is a table, a batch, an array or a chunked array of pyarrow."""
+    return type(values).__module__.partition(".")[0] == "pyarrow" and hasattr(values, "to_pandas")
+
+
+def without_mask(values: Any) -> Any:
+    """Return a masked array as a plain one, in which masked entries are missing: NaN, or None among objects.
+
+    Whatever is not a masked array is returned as it is. Real floats keep their type, booleans and strings become
+    objects, and other numbers become float64.
+    """
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    if not np.ma.is_masked(values):
+        return np.asarray(values)
+    if values.dtype.kind == "f":
+        return np.ma.filled(values, np.nan)
+    if values.dtype.kind in "iu":
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    return np.ma.filled(values.astype(object), None)

@@ -91,6 +91,7 @@ def read_embedding(path):
 
 class TestPretrain:
     def test_equals_the_library(self, wells, model):
+        wells = wells[~wells["Metadata_IsNegcon"]]
         molecules = wells["Metadata_SMILES"].tolist()
         features = wells.loc[:, ~wells.columns.str.startswith("Metadata_")]
         embedder = MoCoPEmbedder(**TINY).fit(molecules, profiles=features)
@@ -105,7 +106,9 @@ class TestPretrain:
         stdout, stderr = capsys.readouterr()
         embedder = MoCoPEmbedder.load(out)
         rows = dict(line.split(maxsplit=1) for line in stdout.splitlines())
-        assert rows["molecules"] == f"{len(embedder.molecule_keys_)} ({len(wells) - 2} wells)"
+        treated = wells[~wells["Metadata_IsNegcon"]]
+        n_kept = int((treated["Metadata_SMILES"].fillna("").str.strip() != "").sum())
+        assert rows["molecules"] == f"{len(embedder.molecule_keys_)} ({n_kept} wells)"
         assert rows["features"] == "20"
         assert rows["epochs"] == f"2 (best validation score {embedder.best_score_:.3f}, chance 0)"
         assert rows["digest"] == embedder.digest_
@@ -405,7 +408,7 @@ def test_wrong_usage(words, capsys):
         ("embed molecules.smi -m MODEL -o z.npy --device quantum", "quantum"),
         ("pretrain absent.parquet -o z.npy", "absent.parquet"),
         ("pretrain broken.parquet -o z.npy", "broken.parquet"),
-        ("pretrain molecules.csv -o z.npy", "no numeric ones"),
+        ("pretrain molecules.csv -o z.npy", "has no features"),
         ("pretrain unnamed.csv -o z.npy", "no row with a structure"),
         ("pretrain small.csv -o z.npy", "at least two different molecules"),
         ("pretrain invalid.csv -o z.npy", "not valid molecules"),

@@ -6,7 +6,7 @@ import torch
 from scipy.special import expit
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder
-from mocop_sklearn import _finetuned as finetuning
+from mocop_sklearn._base import _finetuned as finetuning
 from mocop_sklearn.nn._models import Architecture, PredictionNetwork
 from mocop_sklearn.training._objectives import BINARY, MULTICLASS, REGRESSION, mean_loss, mean_score
 from tests.helpers.finetuning import LEARN, QUICK, SHAPE, same_weights

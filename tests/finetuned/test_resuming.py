@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mocop_sklearn import MoCoPClassifier, MoCoPRegressor
-from mocop_sklearn import _finetuned as finetuning
+from mocop_sklearn._base import _finetuned as finetuning
 from mocop_sklearn.training import _loop
 from tests.helpers.finetuning import QUICK, same_weights
 

@@ -91,7 +91,7 @@ def test_one_name_for_plates_with_other_molecules(build):
 def test_one_name_for_a_plate_on_several_microscopes(build, column):
     frames = [make_plate("P1", MOLECULES * 4, seed=i, **{column: f"scope{i}"}) for i in range(3)]
     together = pd.concat(frames, ignore_index=True)
-    message = rf"0 of them with another molecule, on 1 plates such as 's1/b1/P1'.*{column} tells them apart"
+    message = rf"0 of them with another molecule and 0 in another file, .* 's1/b1/P1'.*{column} tells them apart"
     with pytest.warns(UserWarning, match=message):
         build(together)
     with warnings.catch_warnings():
@@ -99,6 +99,11 @@ def test_one_name_for_a_plate_on_several_microscopes(build, column):
         pairs = build(together, plate_columns=["Metadata_Plate", column], dtype="float32")
     assert sorted(set(pairs.plates)) == [f"P1/scope{i}" for i in range(3)]
     np.testing.assert_allclose(pairs.profiles[:24], normalized(frames[0])[4:], rtol=1e-5, atol=1e-5)
+
+
+def test_one_name_for_a_plate_in_several_files(build):
+    with pytest.warns(UserWarning, match="6 rows repeat .*, 0 of them with another molecule and 6 in another file"):
+        build(make_plate("P1"), make_plate("P1", seed=1))
 
 
 def test_sites_of_a_well_are_not_plates(build):

@@ -126,11 +126,15 @@ def test_columns_of_many_types(build):
     typed = frame.astype({"Cells_f0": "Float32", "Cells_f1": object, "Metadata_Plate": "category",
                           "Metadata_SMILES": "category", "Metadata_Well": "string"})  # fmt: skip
     assert build(typed, dtype="float32", normalizer="passthrough").digest == expected.digest
-    for values, dtype in [([1, None, *range(8)], "Int64"), ([True, False] * 5, "boolean"), ([None] * 10, "object")]:
+    for values, dtype in [([1, None, *range(8)], "Int64"), ([None] * 10, "object")]:
         column = pd.Series(values, dtype=dtype)
         pairs = build(frame.assign(Cells_f0=column), dtype="float32", normalizer="passthrough")
         expected = [np.nan if value is pd.NA or value is None else float(value) for value in list(column)[4:]]
         np.testing.assert_array_equal(pairs.profiles[:, 0], expected)
+    flags = pd.Series([True, False] * 5, dtype="boolean")
+    pairs = build(frame.assign(Cells_f0=flags), dtype="float32", normalizer="passthrough")
+    assert pairs.feature_names == ["Cells_f1", "Cells_f2", "Cells_f3", "Cells_f4"]
+    assert pairs.report_["features_left_out"] == {"Cells_f0": "bool"}
 
 
 def test_chosen_features(build):

@@ -22,13 +22,13 @@ def test_split_keeps_keys_together(keys, fraction):
     assert held_out.isdisjoint(keys[i] for i in training)
 
 
-def test_split_is_deterministic_and_hangs_on_the_seed(keys):
+def test_split_is_deterministic_and_depends_on_the_seed(keys):
     one, again, other = (split_molecules(keys, 0.2, seed)[1] for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, again)
     assert set(one) != set(other)
 
 
-def test_split_does_not_hang_on_the_order_of_molecules(keys):
+def test_split_does_not_depend_on_the_order_of_molecules(keys):
     order = np.random.default_rng(1).permutation(300)
     held_out = {keys[i] for i in split_molecules(keys, 0.2, 0)[1]}
     shuffled = [keys[i] for i in order]

@@ -34,7 +34,7 @@ def test_pairs_are_never_copied(pairs):
         pairs.profiles[0, 0] = 1
 
 
-def test_digest_hangs_on_all_the_content(pairs):
+def test_digest_depends_on_all_the_content(pairs):
     matrix = np.arange(12.0).reshape(3, 4)
     assert PairedProfiles(np.array(["CCO", "CCN", "CCO"]), matrix.astype(np.float32)).digest == pairs.digest
     assert pickle.loads(pickle.dumps(pairs)).digest == pairs.digest
@@ -61,6 +61,28 @@ def test_names_come_from_a_frame_without_metadata():
     pairs = PairedProfiles(["CCO", "CCN"], frame)
     assert pairs.feature_names == ["Cells_Area", "Nuclei_Area"]
     assert pairs.profiles.tolist() == [[1, 3], [2, 4]]
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, int])
+def test_masked_values_are_missing(dtype):
+    profiles = np.ma.masked_equal(np.arange(12, dtype=dtype).reshape(3, 4), 5)
+    doses = np.ma.masked_array([1.0, 2.0, 3.0], mask=[False, True, False])
+    pairs = PairedProfiles(["CCO", "CCN", "CCO"], profiles, doses=doses)
+    expected = np.arange(12.0).reshape(3, 4)
+    expected[1, 1] = np.nan
+    np.testing.assert_array_equal(pairs.profiles, expected)
+    np.testing.assert_array_equal(pairs.doses, [1, np.nan, 3])
+    assert pairs.digest == PairedProfiles(["CCO", "CCN", "CCO"], expected).digest
+    with pytest.raises(ValueError, match="sample_weight must be finite"):
+        PairedProfiles(["CCO", "CCN", "CCO"], profiles, sample_weight=doses)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_labels_that_are_missing_are_empty(frame):
+    table = frame({"Metadata_Plate": ["0012", None, "12"], "Metadata_Well": [7.0, 8.0, None], "x": [1.0, 2.0, 3.0]})
+    pairs = PairedProfiles(["CCO", "CCN", "CCC"], table)
+    assert pairs.plates.tolist() == ["0012", "", "12"]
+    assert pairs.wells.tolist() == ["7", "8", ""]
 
 
 def test_lengths_must_agree():
@@ -126,7 +148,7 @@ def test_numbers_that_cannot_be(values, message):
         PairedProfiles(["CCO", "CCN", "CCC"], np.eye(3), **values)
 
 
-def test_a_digest_hangs_on_sources_and_weights_alone_among_labels():
+def test_a_digest_depends_on_sources_and_weights_alone_among_labels():
     molecules, frame, doses, weights = labelled()
     pairs = PairedProfiles(molecules, frame, sample_weight=weights, doses=doses)
     other_source = frame.assign(Metadata_Source="s1")

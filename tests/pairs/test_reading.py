@@ -51,7 +51,7 @@ def test_from_file_with_columns_by_name(tmp_path, wells):
     pairs = PairedProfiles.from_file(path, smiles="structure", features=["Nuclei_Count"])
     assert pairs.molecules == ["CCO", "CCN"]
     assert pairs.profiles.tolist() == [[10], [30]]
-    with pytest.raises(ValueError, match=r"lacks the feature columns \['Cells_Volume'\]"):
+    with pytest.raises(ValueError, match=r"has no feature \['Cells_Volume'\]"):
         PairedProfiles.from_file(path, smiles="structure", features=["Nuclei_Count", "Cells_Volume"])
     with pytest.raises(ValueError, match=r"has no column 'SMILES'.*structure"):
         PairedProfiles.from_file(path, smiles="SMILES")
@@ -72,11 +72,11 @@ def test_from_file_that_cannot_serve(tmp_path, wells):
         PairedProfiles.from_file(path)
     path = tmp_path / "wells.xlsx"
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no .parquet, .csv or .tsv file"):
+    with pytest.raises(ValueError, match=r"its name does not end in .parquet, .csv or .tsv"):
         PairedProfiles.from_file(path)
     path = tmp_path / "labels.csv"
     wells[["Metadata_SMILES", "comment"]].to_csv(path, index=False)
-    with pytest.raises(ValueError, match="has no numeric ones"):
+    with pytest.raises(ValueError, match=r"has no features\. Its other columns"):
         PairedProfiles.from_file(path)
 
 
@@ -99,7 +99,7 @@ def test_read_pairs_stacks_files(tmp_path):
     assert read_pairs([first]).digest == PairedProfiles.from_file(first).digest
     with pytest.raises(ValueError, match=r"first.csv' lacks 1 feature columns that another file has: \['y'\]"):
         read_pairs([first, second])
-    with pytest.raises(ValueError, match=r"first.csv' has no numeric column \['y'\]"):
+    with pytest.raises(ValueError, match=r"first.csv' has no feature \['y'\]"):
         read_pairs([first, second], features=["x", "y"])
     pd.DataFrame({"smiles": ["N"], "z": [1.0]}).to_parquet(second)
     with pytest.raises(ValueError, match="no feature column in common"):

@@ -1,4 +1,4 @@
-"""The files of a store: what is read when, what damages them, and what their digest hangs on."""
+"""The files of a store: what is read when, what damages them, and what changes their digest."""
 
 import json
 import shutil

@@ -7,7 +7,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from mocop_sklearn.profiles import ProfileFilter, ProfileNormalizer
 from mocop_sklearn.profiles import _filter as selection
-from mocop_sklearn.profiles import _scaler as profiles
+from mocop_sklearn.profiles import _moments as profiles
 from mocop_sklearn.profiles._filter import PAPER_BLOCKLIST
 
 OFF = {"max_missing": None, "min_std": None, "max_std": None}

@@ -207,7 +207,7 @@ BAD = {
     "controls must be boolean, but row 1 holds None": lambda w: (w, {"controls": [True, None] * 40}),
     r"plates has no id in row 3 \(nan\)": lambda w: (w.assign(Metadata_Plate=w.Metadata_Plate.where(w.index != 3)), {}),
     "plates has no id in row 0 .*NA": lambda w: (w, {"plates": pd.Series([pd.NA] * 80)}),
-    r"columns that are not numeric: \['Cells_a'\].*prefix metadata": lambda w: (w.assign(Cells_a="x"), {}),
+    r"columns that are not numeric: Cells_a \(text\).*names of metadata": lambda w: (w.assign(Cells_a="x"), {}),
     "X holds 'n/a' in row 1, column 0": lambda w: (np.array([["1"], ["n/a"]], dtype=object), {}),
 }
 

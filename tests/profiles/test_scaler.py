@@ -11,7 +11,7 @@ from sklearn.preprocessing import RobustScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mocop_sklearn.profiles import ProfileScaler, feature_columns
-from mocop_sklearn.profiles._scaler import check_profiles
+from mocop_sklearn.profiles._checks import check_profiles
 
 
 @parametrize_with_checks([ProfileScaler(), ProfileScaler(clip=2.0, n_components=3)])
@@ -201,7 +201,7 @@ def test_check_profiles_of_a_frame(table):
     assert names == ["Cells_Area", "Nuclei_Count"]
     assert matrix.dtype == np.float32
     assert matrix.tolist() == [[0.5, 3], [1.5, 4]]
-    with pytest.raises(ValueError, match=r"columns that are not numeric: \['label', 'flag'\].*Metadata_"):
+    with pytest.raises(ValueError, match=r"columns that are not numeric: label \(text\), flag \(bool\).*Metadata_"):
         check_profiles(table(WELLS))
 
 

@@ -12,18 +12,18 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._version import __version__
-from .metrics import retrieval_score
-from .model_file._model import PretrainedModel
-from .molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
-from .nn._models import TwoTower
-from .pairs._grouping import average_by_group
-from .pairs._pairs import PairedProfiles
-from .profiles._scaler import check_profiles
-from .training._inference import embed_molecules, embed_profiles
-from .training._pretraining import apply_transformer
-from .utils._cache import Entry, digest_of_pickle, once
-from .utils._device import resolve_device
+from .._version import __version__
+from ..metrics import retrieval_score
+from ..model_file._model import PretrainedModel
+from ..molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
+from ..nn._models import TwoTower
+from ..pairs._grouping import average_by_group
+from ..pairs._pairs import PairedProfiles
+from ..profiles._checks import check_profiles
+from ..training._inference import embed_molecules, embed_profiles
+from ..training._pretraining import apply_transformer
+from ..utils._cache import Entry, digest_of_pickle, once
+from ..utils._device import resolve_device
 
 _SKIP_INVALID = (
     "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."

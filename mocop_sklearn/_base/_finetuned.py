@@ -12,39 +12,37 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._version import __version__
-from .embedder import MoCoPEmbedder
-from .model_file._codec import Encoder, decode
-from .model_file._format import library_versions, plain_value, read_file, write_or_save_elsewhere
-from .model_file._model import PretrainedModel, as_tensors, load_pretrained, restore_architecture, restore_callable
-from .model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
-from .model_selection import scaffold_groups
-from .molecules._featurize import featurize
-from .molecules._parse import as_text, check_molecules, report_invalid
-from .nn._models import Architecture, PredictionNetwork, SideBySide
-from .pairs._grouping import split_molecules
-from .training._inference import embed_molecules
-from .training._labels import measured_labels
-from .training._loop import TrainingState, read_state, state_saver
-from .training._merging import merge_rows
-from .training._objectives import Objective
-from .training._supervised import (
+from .._version import __version__
+from ..model_file._codec import Encoder, decode
+from ..model_file._format import library_versions, plain_value, read_file, write_or_save_elsewhere
+from ..model_file._model import PretrainedModel, as_tensors, load_pretrained, restore_architecture, restore_callable
+from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
+from ..model_selection import scaffold_groups
+from ..molecules._featurize import featurize
+from ..molecules._parse import as_text, check_molecules, report_invalid
+from ..nn._models import Architecture, PredictionNetwork, SideBySide
+from ..pairs._grouping import split_molecules
+from ..training._inference import embed_molecules
+from ..training._labels import measured_labels
+from ..training._loop import TrainingState, read_state, state_saver
+from ..training._merging import merge_rows
+from ..training._objectives import Objective
+from ..training._supervised import (
     SupervisedRecipe,
     SupervisedResult,
     check_freeze,
     train_supervised,
 )
-from .utils._cache import digest_of_pickle
-from .utils._device import resolve_device
-from .utils._names import describe_callable, described
-from .utils._random import Stream, base_seed, generator
-from .utils._sklearn import Interval, StrOptions, check_sample_weight
+from ..utils._cache import digest_of_pickle
+from ..utils._device import resolve_device
+from ..utils._names import describe_callable, described
+from ..utils._random import Stream, base_seed, generator
+from ..utils._sklearn import Interval, StrOptions, check_sample_weight
+from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, explicit_parameters
 
 _KIND = "fine-tuned model"
 # Parameters that change where and how loudly a fit runs, but not its result; the start has its own digest.
 _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
-_SHAPE = ("featurizer", "encoder", "n_layers", "hidden_dim", "embedding_dim")
-_COMPONENTS = ("featurizer", "encoder")
 # Where and how a model runs is for the one who loads it to say.
 _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
 
@@ -53,22 +51,13 @@ class FineTuned(BaseEstimator):
     """What the classifier and the regressor share: parameters, molecules, members, files."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **{
-            name: MoCoPEmbedder._parameter_constraints[name]
-            for name in (
-                "standardize invalid featurizer encoder n_layers hidden_dim embedding_dim dropout weight_decay "
-                "validation_fraction patience device precision n_jobs checkpoint_dir resume random_state verbose "
-                "pretrained"
-            ).split()
-        },
+        **CONSTRAINTS,
         "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "head_init": [StrOptions({"auto", "random", "linear"})],
         "loss": [StrOptions({"auto"}), callable],
-        **{
-            name: [*MoCoPEmbedder._parameter_constraints[name], StrOptions({"auto"})]
-            for name in ("max_epochs", "learning_rate")
-        },
+        "max_epochs": [*CONSTRAINTS["max_epochs"], StrOptions({"auto"})],
+        "learning_rate": [*CONSTRAINTS["learning_rate"], StrOptions({"auto"})],
         "missing": [Real, str, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "validation_groups": [StrOptions({"molecule", "scaffold"})],
@@ -232,10 +221,8 @@ class FineTuned(BaseEstimator):
 
     def _load_start(self) -> PretrainedModel | None:
         """Return the model of ``pretrained``, checked against the other parameters."""
-        defaults = type(self)().get_params(deep=False)
-        names = (*_SHAPE, "standardize")
-        explicit = {name: getattr(self, name) for name in names if getattr(self, name) != defaults[name]}
-        components = {name: getattr(self, name) for name in _COMPONENTS}
+        components = {name: getattr(self, name) for name in COMPONENTS}
+        explicit = explicit_parameters(self, (*ENCODER_SHAPE, "standardize"))
         return load_pretrained(self.pretrained, standardize=self.standardize, components=components, expected=explicit)
 
     def _start_architecture(self, start: PretrainedModel | None) -> Architecture:
@@ -396,7 +383,7 @@ class FineTuned(BaseEstimator):
         known = cls().get_params(deep=False)
         estimator = cls(**({n: v for n, v in stored.items() if n in known and n not in _NOT_IN_FILES} | parameters))
         estimator._validate_params()
-        components = {name: getattr(estimator, name) for name in _COMPONENTS}
+        components = {name: getattr(estimator, name) for name in COMPONENTS}
         estimator._architecture = restore_architecture(path, header["architecture"], components)
         versions = section.section("versions").data
         check_vocabulary(path, estimator._architecture, section.section("vocabulary").data, versions)

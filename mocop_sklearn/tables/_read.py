@@ -1,0 +1,83 @@
+"""Whole tables: wells, profiles and metadata."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import Any
+
+from ..utils._files import atomic_write
+from ._columns import find_structure_column
+from ._formats import PARQUET_FILES, TablePath, ending, reading
+from ._parquet import read_parquet
+from ._text import read_text_table
+
+
+def read_table(path: TablePath, text: Collection[str] = ()) -> Any:
+    """Read a parquet, CSV or TSV file into a pandas DataFrame.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.parquet``, ``.csv``, ``.csv.gz`` or ``.tsv`` file.
+    text : collection of str
+        Columns of a text file that are read as they are written, as ``Metadata_*`` columns and structures always are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the named levels of an index that pandas has stored as its first columns.
+
+    Raises
+    ------
+    ImportError
+        Without pandas, or without pyarrow for parquet: the extra ``data`` brings them.
+    FileNotFoundError
+    TableError
+        When the file is broken or its name ends otherwise.
+    """
+    with reading(path):
+        if ending(path) not in PARQUET_FILES:
+            return read_text_table(path, text)
+        return read_parquet(path)
+
+
+def read_wells(path: TablePath, smiles: str | None = None) -> tuple[Any, Any]:
+    """Read a table of wells.
+
+    Parameters
+    ----------
+    path : str or Path
+        As in :func:`read_table`.
+    smiles : str, optional
+        The column of structures; by default the first of ``Metadata_SMILES``, ``SMILES``,
+        ``Metadata_InChI`` and the like, in any case.
+
+    Returns
+    -------
+    structures : str
+        The column of structures.
+    frame : pandas.DataFrame
+        The whole table.
+
+    Raises
+    ------
+    ValueError
+        When the file cannot be read, or has no column of structures.
+    """
+    frame = read_table(path, () if smiles is None else (smiles,))
+    return find_structure_column(list(frame.columns), smiles, repr(os.fspath(path))), frame
+
+
+def write_table(frame: Any, path: TablePath) -> None:
+    """Write a table without its index; the file is replaced when all is written.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    path : str or Path
+        A ``.parquet`` file, or else CSV is written.
+    """
+    with atomic_write(path) as temporary:
+        write = frame.to_parquet if ending(path) in PARQUET_FILES else frame.to_csv
+        write(temporary, index=False)

@@ -1,0 +1,112 @@
+"""Files of molecules: rows in batches of any size, from every format."""
+
+import gzip
+import os
+
+import pandas as pd
+import pytest
+
+from mocop_sklearn.tables._formats import TableError
+from mocop_sklearn.tables._molecules import MoleculeFile, split_line
+from mocop_sklearn.tables._read import write_table
+
+SMILES = ["CCO", "", "NA", "1", "C,C", "CC(C)O", "c1ccccc1", "\u00b5", "CC", "O"]
+NAMES = [f"molecule {i}" for i in range(9)] + [""]
+
+
+def write_molecules(folder, suffix):
+    path = folder / f"molecules{suffix}"
+    table = pd.DataFrame({"name": NAMES, "SMILES": SMILES})
+    if "smi" in suffix.lower():
+        text = "".join(f"{smiles}\t {name} \r\n" for smiles, name in zip(SMILES, NAMES, strict=True))
+        content = text.encode("utf-8-sig")
+        path.write_bytes(gzip.compress(content) if suffix.endswith(".gz") else content)
+    elif suffix == ".parquet":
+        table.to_parquet(path, row_group_size=3)
+    else:
+        table.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".smi", ".SMI.gz", ".smiles", ".csv", ".csv.gz", ".tsv", ".parquet"])
+def test_molecules_in_batches(tmp_path, suffix):
+    file = MoleculeFile(write_molecules(tmp_path, suffix))
+    assert file.columns == (["smiles", "name"] if "smi" in suffix.lower() else ["SMILES"])
+    assert file.n_rows == 10
+    for size in (1, 3, 10, 99):
+        for rows in (None, range(10), range(4), range(2, 9), range(5, 6), range(5, 5), range(9, 10)):
+            expected = list(range(10) if rows is None else rows)
+            batches = list(file.batches(size, rows))
+            assert all(1 <= len(batch.structures) <= size for batch in batches)
+            assert [row for batch in batches for row in batch.rows] == expected
+            assert [s for batch in batches for s in batch.structures] == [SMILES[i] for i in expected]
+            if "name" in file.columns:
+                assert [n for batch in batches for n in batch.columns["name"]] == [NAMES[i] for i in expected]
+
+
+def test_missing_and_encoded_structures(tmp_path):
+    path = tmp_path / "molecules.parquet"
+    pd.DataFrame({"SMILES": pd.Categorical(["CC", None, "CC"]), "n": [1, 2, 3]}).to_parquet(path)
+    assert [s for batch in MoleculeFile(path).batches(2) for s in batch.structures] == ["CC", None, "CC"]
+    # numbers are text here, and for the embedder no molecules
+    assert [s for batch in MoleculeFile(path, "n").batches(2) for s in batch.structures] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_columns_by_priority_and_by_name(tmp_path, suffix):
+    path = tmp_path / f"molecules{suffix}"
+    write_table(pd.DataFrame({"InChI": ["no"], "Canonical_Smiles": ["CCO"], "other": ["CC"]}), path)
+    assert MoleculeFile(path).columns == ["Canonical_Smiles"]
+    assert MoleculeFile(path, "other").columns == ["other"]
+    with pytest.raises(ValueError, match=rf"molecules{suffix}' has no column 'wrong'.*InChI.*Name the column"):
+        MoleculeFile(path, "wrong")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error", "message"),
+    [
+        ("absent.smi", None, FileNotFoundError, "No table at"),
+        ("empty.smi", "", ValueError, "' holds no rows"),
+        ("empty.csv", "", ValueError, "cannot be read as a table"),
+        ("header.csv", "SMILES,a\n", ValueError, "' holds no rows"),
+        ("broken.smi.gz", "CCO", ValueError, "cannot be read as a table"),
+        ("broken.tsv", 'SMILES\tb\nC\t1\n"CC\t2\n', ValueError, "line 3"),
+    ],
+)
+def test_files_that_hold_no_molecules(tmp_path, name, text, error, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(error) as raised:
+        MoleculeFile(tmp_path / name)
+    assert name in str(raised.value)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "structure", "name"),
+    [
+        ("CCO ethanol\n", "CCO", "ethanol"),
+        ("CCO\tthe drug | here\n", "CCO", "the drug | here"),
+        ("CC=CC |t:1|\n", "CC=CC |t:1|", ""),
+        ("CC=CC  |t:1| trans-2-butene\n", "CC=CC |t:1|", "trans-2-butene"),
+        ("CC |$R1;with space$| a name", "CC |$R1;with space$|", "a name"),
+        ("CC |unclosed name", "CC", "|unclosed name"),
+        (" name alone", "", "name alone"),
+        ("\n", "", ""),
+        ("C1CC", "C1CC", ""),
+    ],
+)
+def test_lines_of_smi_files(line, structure, name):
+    assert split_line(line) == (structure, name)
+
+
+@pytest.mark.parametrize("suffix", [".smi", ".csv", ".parquet"])
+@pytest.mark.parametrize("change", ["shorter", "longer"])
+def test_a_file_that_changes_while_it_is_read(tmp_path, suffix, change):
+    path = write_molecules(tmp_path, suffix)
+    file = MoleculeFile(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if change == "shorter" else content + content)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(TableError, match=f"molecules{suffix}'"):
+        list(file.batches(4))
