@@ -187,6 +187,7 @@ def test_arms_have_pairs_and_sets_have_arms(smiles, labels):
     assert {u.arm for u in found} == {other}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
     calls = []
 
@@ -305,6 +306,7 @@ def test_many_tasks_leave_their_means_only(smiles, monkeypatch):
     assert 0.3 < line["mean"]["auroc"] < 0.7
 
 
+@pytest.mark.slow
 def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch, capsys):
     (tmp_path / "bioactivity").mkdir()
     rng = np.random.default_rng(0)
