@@ -88,7 +88,7 @@ def interleaved(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[st
 
 
 def memory_of_tree(pid: int) -> int:
-    """Bytes of memory that is no file's, of a process and its descendants."""
+    """Anonymous and shared memory of a process and its descendants, in bytes; pages of files do not count."""
     parents, sizes = {}, {}
     for status in Path("/proc").glob("[0-9]*/status"):
         try:

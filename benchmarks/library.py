@@ -4,8 +4,8 @@
     python benchmarks/library.py --quick
 
 JUMP's structures where they are, else RDKit's NCI structures, repeated in random order. Memory is that of this
-process and its workers which is no file's, sampled ten times a second; what it was before an embedding, and the array
-that the embedding is returned in, are subtracted. The workers have started and embedded before.
+process and its workers without pages of files, sampled ten times a second; the memory before an embedding, and the
+array that the embedding is returned in, are subtracted. The workers have started and embedded before.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ def library(figures: dict[str, Any]) -> list[str]:
         provenance(figures),
         "",
         f"The paper's network, {figures['n_jobs']} processes; {figures['distinct']:,} structures of "
-        f"{figures['source']}, repeated in random order. Memory of all processes that is no file's, at its peak, "
-        "less what there was before, and less the array of 1,024 float32 per molecule that is returned.",
+        f"{figures['source']}, repeated in random order. Peak memory of all processes without pages of files, "
+        "less the memory before, and less the array of 1,024 float32 per molecule that is returned.",
         "",
         *table(["molecules", "per second", "output, MiB", "memory beyond it, MiB"], rows),
         "",
@@ -158,8 +158,8 @@ def scale(figures: dict[str, Any]) -> list[str]:
     """Tables of a corpus of JUMP's size, and of parts of it."""
     lines = ["## A corpus of JUMP-CP's size", "", provenance(figures), ""]
     lines += [
-        "Simulated plates on the plate maps and structures of JUMP-CP (`benchmarks/simulation`). Memory is that of "
-        "the process and its children which is no file's, at its peak; pages of the store in the page cache are not "
+        "Simulated plates on the plate maps and structures of JUMP-CP (`benchmarks/simulation`). Memory is the "
+        "peak of the process and its children; pages of files, such as the store's, are not "
         "counted. A build reads raw plates, normalises, filters and stores them, in two processes.",
         "",
     ]

@@ -82,6 +82,7 @@ def test_pipeline_of_a_pretrained_embedder(classifier, smiles, labels):
     assert cross_val_score(classifier, smiles, labels, cv=3).mean() > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_grid_search_over_downstream_parameters(classifier, smiles, labels, n_jobs):
     grid = {"logisticregression__C": [1e-6, 1.0], "mocopembedder__output": ["encoder", "projection"]}
@@ -112,6 +113,7 @@ class CountingEncoder(GatedGraphEncoder):
         return super().forward(graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("random_state", [0, None])
 def test_a_search_pretrains_once_per_candidate(smiles, profiles, labels, tiny, tmp_path, n_jobs, random_state):

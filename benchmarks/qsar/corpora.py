@@ -138,7 +138,7 @@ CORPORA: dict[str, Callable[[Collection[str]], Corpus]] = {
 
 
 def without(corpus: Corpus, molecules: Collection[str]) -> Corpus:
-    """The corpus less what is no molecule or was not measured, and less whose connectivity one of ``molecules`` has."""
+    """The corpus without invalid or unmeasured rows, and without the connectivities of ``molecules``."""
     canonical = canonical_smiles(corpus.smiles)
     keep = np.flatnonzero([s is not None for s in canonical] & np.isfinite(corpus.profiles).any(axis=1))
     if molecules:

@@ -32,7 +32,7 @@ def score_task(kind: str, truth: np.ndarray, predicted: np.ndarray) -> dict[str,
     figures = {"mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt((errors**2).mean()))}
     if len(truth) < 3 or np.ptp(truth) == 0:
         return "fewer than three different values in test"
-    # a constant prediction ranks nothing: that is no correlation, not an undefined one
+    # a constant prediction ranks nothing: its correlation counts as 0, not as undefined
     figures["spearman"] = float(stats.spearmanr(truth, predicted).statistic) if np.ptp(predicted) > 0 else 0.0
     figures["r2"] = float(1 - (errors**2).sum() / ((truth - truth.mean()) ** 2).sum())
     return figures

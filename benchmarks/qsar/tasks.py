@@ -47,7 +47,7 @@ class TaskSet:
     Attributes
     ----------
     smiles : list of str
-        Canonical parents; rows that are no molecules have been dropped, ``n_dropped`` of them.
+        Canonical parents. Rows that are not molecules were dropped, ``n_dropped`` of them.
     labels : ndarray of float, shape (n_molecules, n_tasks)
         NaN where not measured.
     splits : list of (name, training rows, test rows)

@@ -17,7 +17,7 @@ from mocop_sklearn import MoCoPEmbedder
 
 
 def embed(part, model):
-    """Embeddings beside the rows of a part; rows that are no molecules are NaN."""
+    """Embeddings beside the rows of a part; rows that are not molecules are NaN."""
     embedder = MoCoPEmbedder.load(model, invalid="nan")  # milliseconds
     names = embedder.get_feature_names_out()
     Z = pd.DataFrame(embedder.transform(part["smiles"]), index=part.index, columns=names)

@@ -27,7 +27,7 @@ class Embed:
         self.out = Path(out)
 
     def __call__(self, row):
-        """Write embeddings beside the rows of a group; rows that are no molecules are NaN."""
+        """Write embeddings beside the rows of a group; rows that are not molecules are NaN."""
         rows = row["group"].to_table().to_pandas(ignore_metadata=True)
         names = self.embedder.get_feature_names_out()
         Z = pd.DataFrame(self.embedder.transform(rows["smiles"]), columns=names)

@@ -78,7 +78,7 @@ def fetch_chembl20(
     ----------
     data_home : str or Path, default=None
         Folder of data sets; files go to its subfolder ``chembl20``. By default scikit-learn's, ``~/scikit_learn_data``.
-        What is there already is used, whatever ``url`` says.
+        Data that are there already are used, whatever ``url`` says.
     url : str, default=None
         The archive. By default the environment variable ``MOCOP_CHEMBL20_URL``, or else the authors' repository.
     sha256 : str, default=None
@@ -86,8 +86,8 @@ def fetch_chembl20(
         it lists the URL. The authors publish none, so it is empty: pin the ``sha256`` that a first download returns.
     dtype : {"float32", "int8"}, default="float32"
         How labels are given. ``"float32"`` is an array in memory, with NaN for what was not measured: 2.4 GB.
-        ``"int8"`` is a read-only array mapped from a file of 0.6 GB, with −1 for what was not measured; of it, only
-        the rows that are used come into memory: ``np.where(y[rows] < 0, np.nan, y[rows])``.
+        ``"int8"`` is a read-only array mapped from a file of 0.6 GB, with −1 for what was not measured. Only the rows
+        that are used come into memory: ``np.where(y[rows] < 0, np.nan, y[rows])``.
     return_X_y : bool, default=False
         Return ``(smiles, y)`` instead of a Bunch.
     download_if_missing : bool, default=True
@@ -110,7 +110,7 @@ def fetch_chembl20(
     Raises
     ------
     FileNotFoundError
-        When there is no archive at the URL, or ``download_if_missing`` is False and the data are not there.
+        When the server does not have the archive, or when ``download_if_missing`` is False and the data are not there.
     OSError
         When the archive cannot be downloaded, as in :func:`fetch_jump_cp`.
     ValueError

@@ -140,9 +140,9 @@ def fetch_jump_cp(
     repository of the consortium [2]_. The 1,730 compound plates take tens of gigabytes; :func:`jump_cp_plates`
     reads them without keeping them.
 
-    What was downloaded once is kept, and told by size and time of change, or else by its digest, without asking the
-    server. An interrupted download goes on where it ended when the same is called again. Every plate is compared
-    with the MD5 digests in its ETag. Several processes may share one ``data_home``.
+    A file that was downloaded once is kept. It is recognised by its size and time of change, or else by its digest,
+    without asking the server. An interrupted download goes on where it ended when the same call is made again. Every
+    plate is compared with the MD5 digests in its ETag. Several processes may share one ``data_home``.
 
     Parameters
     ----------
@@ -155,8 +155,8 @@ def fetch_jump_cp(
     plates : str or sequence of str, default=None
         Only plates with these names.
     n_plates : int, default=None
-        At most so many of the plates that are left, taken in turn from each source, in the order of the table: the
-        same at every call, and a small number is not all from one laboratory.
+        At most this number of the plates that are left. They are taken in turn from each source, in the order of the
+        table, so that every call gives the same plates and a few plates come from several laboratories.
     n_jobs : int, default=4
         Threads that download.
     n_retries : int, default=5
@@ -164,18 +164,18 @@ def fetch_jump_cp(
         connection, a body cut short or content that does not agree with its digest. Other answers, such as 403 and
         404, are final.
     delay : float, default=0.5
-        Seconds before the first of them; the waits double, at random between half and one and a half of that, but
-        last at least as long as the server asks for and at most two minutes.
+        Seconds before the first further try. The waits double, each varied at random by up to a half. They last at
+        least as long as the server asks for, and at most two minutes.
     endpoint_url : str, default=None
-        An S3 store that has a copy of the bucket. By default the environment variables ``AWS_ENDPOINT_URL_S3`` and
-        ``AWS_ENDPOINT_URL``, or else Amazon.
+        An S3 store that has a copy of the bucket. The default is the environment variable ``AWS_ENDPOINT_URL_S3``, then
+        ``AWS_ENDPOINT_URL``, then Amazon.
     metadata_url : str, default=None
         Folder of ``plate.csv.gz``, ``well.csv.gz`` and ``compound.csv.gz``, ``https://`` or ``s3://``. By default
         the repository, or, with another endpoint, ``s3://cellpainting-gallery/cpg0016-jump/metadata/`` there.
     on_missing : {"raise", "skip"}, default="raise"
-        What to do about plates of the table that are not in the bucket, when all the others are downloaded.
+        What to do about plates of the table that are not in the bucket, once all the others are downloaded.
     download_if_missing : bool, default=True
-        If False, nothing is downloaded, and what is not there already is missing.
+        If False, nothing is downloaded, and a plate that is not there already counts as missing.
     verbose : int, default=0
         1 shows progress.
 
@@ -190,7 +190,7 @@ def fetch_jump_cp(
     Raises
     ------
     FileNotFoundError
-        Which plates are missing; or that a table is.
+        When plates are missing, which the message lists, or when a table is.
     PermissionError
         When the server refuses access.
     ConnectionError
@@ -198,15 +198,15 @@ def fetch_jump_cp(
     OSError
         After any other answer of the server, or when the disk is full.
     ValueError
-        When no plate fits, when a name of a source, plate type or plate is not in the table, or when the table is
-        not what it should be.
+        When no plate fits, when the table lacks a source, plate type or plate that was asked for, or when the table
+        lacks columns or has unusable names.
     ImportError
         Without pandas or obstore: the extra ``data`` brings them.
 
     Warns
     -----
     UserWarning
-        How many plates ``on_missing="skip"`` left out.
+        The number of plates that ``on_missing="skip"`` left out.
 
     References
     ----------
@@ -275,7 +275,7 @@ def jump_cp_plates(
     Returns
     -------
     plates : list of RemotePlate
-        In the order of the table. Whether the bucket has them is found out when they are read.
+        In the order of the table. Whether the bucket has a plate turns out when it is read.
     metadata : Bunch of Path
         ``plate``, ``well`` and ``compound``.
 
@@ -413,7 +413,7 @@ def _read_plate_table(path: Path) -> Any:
         # these become names of files: none may lead out of the folder
         bad = table[column][~table[column].str.fullmatch(r"[\w+= -][\w.+= -]*")]
         if len(bad):
-            raise ValueError(f"{path}, row {bad.index[0]}: {bad.iloc[0]!r} is no usable {column}.")
+            raise ValueError(f"{path}, row {bad.index[0]}: {bad.iloc[0]!r} is not a usable {column}.")
     repeated = table.duplicated(_KEYS)
     if repeated.any():
         raise ValueError(f"{path}, row {repeated.idxmax()}: the plate is in the table twice.")

@@ -1,4 +1,4 @@
-"""Simulated Cell Painting profiles of real molecules, with a planted biology: the best result is known."""
+"""Simulated Cell Painting profiles of real molecules, with a planted biology, so that the best result is known."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def make_paired_profiles(
     position_effect : float, default=0.3
         Size of the gradients along rows and columns and of the shift at the edge of a plate.
     outlier_fraction : float, default=0.002
-        Probability that a well has one absurd value, 100 to 300,000 in size.
+        Probability that a well has one outlier, 100 to 300,000 in size.
     missing_fraction : float, default=0.0
         Probability that a value is NaN.
     as_frame : bool, default=False

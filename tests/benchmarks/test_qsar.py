@@ -54,7 +54,7 @@ def test_figures_of_numbers():
     assert mean["mae"] == pytest.approx(0.5)
     assert mean["rmse"] == pytest.approx(np.sqrt(1.25 / 3))
     assert mean["spearman"] == pytest.approx(1)
-    # a constant prediction says nothing about ranks, which is no correlation
+    # a constant prediction has no ranks, so its correlation is 0
     assert scores.score("regression", truth, np.ones_like(truth), ["a"])["mean"]["spearman"] == 0
 
 
@@ -187,6 +187,7 @@ def test_arms_have_pairs_and_sets_have_arms(smiles, labels):
     assert {u.arm for u in found} == {other}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(smiles, labels, tmp_path, monkeypatch):
     calls = []
 
@@ -305,6 +306,7 @@ def test_many_tasks_leave_their_means_only(smiles, monkeypatch):
     assert 0.3 < line["mean"]["auroc"] < 0.7
 
 
+@pytest.mark.slow
 def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch, capsys):
     (tmp_path / "bioactivity").mkdir()
     rng = np.random.default_rng(0)
@@ -404,7 +406,7 @@ def test_only_what_all_arms_have_is_averaged(tmp_path):
         for name in ("tdc_herg", "tdc_dili")
     ]
     assert means.loc["fine-tuned [toxcast]", 1.0] == pytest.approx(np.mean(of_set))
-    # a pair of split and seed without all the sets is no pair
+    # a pair of split and seed that lacks a set does not count
     assert summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0, "n"] == 2
 
 

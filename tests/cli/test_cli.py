@@ -213,6 +213,7 @@ class TestEmbed:
         assert "3 of 11 rows are not valid molecules: row 3 'not" in message
         assert "11 rows embedded" in message
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("suffix", [".smi", ".csv", ".parquet"])
     @pytest.mark.parametrize("out", ["z.parquet", "z.npy", "z.csv"])
     def test_batches_and_shards_add_up(self, model, expected, tmp_path, capsys, suffix, out):

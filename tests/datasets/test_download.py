@@ -123,7 +123,7 @@ def test_retries_end(server, remote, path):
     assert server.ranges("/x") != [None]
 
 
-def test_nobody_there(path):
+def test_no_server(path):
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1"):
         download(Remote("http://127.0.0.1:9/x"), path, Patience(1, 0.001))
 

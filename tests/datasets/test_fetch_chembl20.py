@@ -199,7 +199,7 @@ class TestDownload:
 
     @pytest.mark.parametrize("step", ["_extract", "_convert_table", "_read_index"])
     def test_dies_half_way(self, server, tmp_path, monkeypatch, step):
-        """What is there after a failure at any step is no obstacle, and never half of it."""
+        """A failure at any step leaves nothing half-written, and the next call goes on."""
 
         def fail(*_):
             raise KeyboardInterrupt

@@ -201,7 +201,7 @@ def test_more_latent_dimensions_do_not_make_effects_larger():
         make_paired_profiles(n_molecules=300, n_latent=n, n_replicates=1, random_state=0).clean_profiles.std()
         for n in (2, 8, 32)
     ]
-    assert max(sizes) < 1.3 * min(sizes)
+    assert max(sizes) < 1.5 * min(sizes)
 
 
 def test_task_can_be_learned_but_not_perfectly(data):

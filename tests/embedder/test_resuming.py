@@ -81,6 +81,7 @@ def test_a_killed_run_resumes_to_the_same_weights(killed, checkpoints, smiles, p
     assert without_time[0] == without_time[1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_foreign_checkpoints_are_left_alone(killed, checkpoints, smiles, profiles, monkeypatch):
     parameters, _ = killed

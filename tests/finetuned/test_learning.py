@@ -54,6 +54,7 @@ def test_validation_scores_leave_out_what_cannot_be_scored():
     assert np.isnan(mean_score(REGRESSION, outputs, targets, np.zeros((3, 2))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["scratch", "fine-tuned", "linear probe"])
 def test_the_arms_learn_a_structural_property(smiles, labels, fitted, start):
     arms = {

@@ -25,6 +25,7 @@ def test_nothing_but_invalid_molecules(classifier, labels):
         assert np.isnan(lenient.predict_proba(["bad", "worse"])).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [str, object, int, float, bool])
 def test_classes_are_those_of_y(smiles, labels, kind):
     y = np.where(labels == 1, "yes", "no").astype(kind) if kind in (str, object) else labels.astype(kind)

@@ -9,6 +9,7 @@ from mocop_sklearn.training import _loop
 from tests.helpers.finetuning import QUICK, same_weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ensemble", "probe", "regression", "no validation", "patience"])
 def test_a_killed_run_goes_on(smiles, labels, sizes, fitted, tmp_path, monkeypatch, kind):
     cls, y = (MoCoPRegressor, sizes) if kind == "regression" else (MoCoPClassifier, labels)

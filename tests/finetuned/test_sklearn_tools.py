@@ -28,6 +28,7 @@ def morgan(X):
     return np.array([generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(s)) for s in X])
 
 
+@pytest.mark.slow
 def test_searches_and_cross_validation(smiles, labels, tasks, model_file, fitted):
     tuned = MoCoPClassifier(pretrained=model_file, max_epochs=2, learning_rate=1e-3, random_state=0)
     search = GridSearchCV(tuned, {"freeze": ["encoder", 1], "layer_decay": [0.5, 1.0]}, cv=2, error_score="raise")
@@ -52,6 +53,7 @@ def test_calibration(smiles, labels):
     assert calibrated.score(smiles, labels) > 0.9
 
 
+@pytest.mark.slow
 def test_stacking_with_a_forest_on_fingerprints(smiles, labels):
     forest = make_pipeline(FunctionTransformer(morgan), RandomForestClassifier(20, random_state=0))
     stack = StackingClassifier(

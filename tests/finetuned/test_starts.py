@@ -107,6 +107,7 @@ def test_a_start_where_there_is_nothing_to_learn(smiles, labels, fitted):
     assert np.isfinite(tuned.score(smiles, np.stack([labels, np.full(40, 1), np.full(40, NAN)], axis=1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cls", "pretrained", "recipe"),
     [

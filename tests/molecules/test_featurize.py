@@ -462,6 +462,7 @@ def test_bytes(library, featurizer, per_atom, per_edge):
     assert graphs.nbytes == per_atom * n_atoms + per_edge * n_edges + 2 * 8 * (len(library) + 1)
 
 
+@pytest.mark.slow
 def test_serial_and_parallel_agree(library, monkeypatch):
     monkeypatch.setattr(featurize_module, "_CHUNK", 30)
     values = [*library[:50], "not a molecule", *library[50:100], None]

@@ -55,6 +55,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 def test_a_build_with_other_options_does_not_take_the_parts(killed, tmp_path):
     plates, log = killed()
     for name, value in CHANGES.items():

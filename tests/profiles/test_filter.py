@@ -109,6 +109,7 @@ def test_rows_without_any_value_do_not_count():
     assert selector.transform(emptied).shape == (52, selector.support_.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(
     ("operation", "rules"),

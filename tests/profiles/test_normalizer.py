@@ -264,6 +264,7 @@ def assert_same(ours, expected):
     assert np.max(np.abs(ours - expected) / np.maximum(np.abs(expected), 1.0), initial=0.0) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "name"), [("robust", "robustize"), ("mad", "mad_robustize"), (None, "standardize")])
 def test_normalizer_against_pycytominer(real_wells, pycytominer, method, name):
     frame, features = real_wells
