@@ -1,4 +1,4 @@
-"""What a fitted ``MoCoPEmbedder`` does: embed, compare with profiles, read and write files."""
+"""Methods of a fitted ``MoCoPEmbedder``: embed, compare with profiles, load and save."""
 
 from __future__ import annotations
 

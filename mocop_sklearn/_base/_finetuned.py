@@ -1,4 +1,4 @@
-"""What ``MoCoPClassifier`` and ``MoCoPRegressor`` share: parameters, molecules, networks, files."""
+"""Base class of ``MoCoPClassifier`` and ``MoCoPRegressor``: parameters, fitting, predicting, load and save."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", 
 
 
 class FineTuned(BaseEstimator):
-    """What the classifier and the regressor share: parameters, molecules, members, files."""
+    """Base class of the classifier and the regressor."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CONSTRAINTS,

@@ -48,7 +48,7 @@ class StreamedProfiles:
 
 
 class Batch(NamedTuple):
-    """What one process trains on in one step.
+    """The molecules and profiles of one process in one step.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ from ._loop import TrainingState, run_epochs
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained; the meaning of each is documented at ``MoCoPEmbedder``."""
+    """Settings of a contrastive training, documented at ``MoCoPEmbedder``."""
 
     loss: str | Loss
     temperature: float

@@ -23,7 +23,7 @@ from ._objectives import Objective, mean_loss, mean_score
 
 @dataclass(frozen=True)
 class SupervisedRecipe:
-    """How a network is trained on labels; the meaning of each is documented at ``MoCoPClassifier``."""
+    """Settings of a training on labels, documented at ``MoCoPClassifier``."""
 
     objective: Objective
     freeze: str | int
