@@ -1,4 +1,4 @@
-"""``MoCoPClassifier`` and ``MoCoPRegressor``: the molecule encoder trained end to end on labels."""
+"""``MoCoPClassifier``: the molecule encoder trained end to end on classes, one task or many."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.
     invalid : {"raise", "nan"}, default="raise"
-        What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``; NaN from
-        ``predict_proba``, ``decision_function`` and ``predict`` (None where the classes are strings), one warning.
+        What happens to rows that are not molecules. With ``"nan"``, ``fit`` and ``score`` leave them out, with one
+        warning. ``predict_proba``, ``decision_function`` and ``predict`` return NaN for them; ``predict`` returns None
+        if the classes are strings.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
     encoder : str or callable, default="ggnn"
     n_layers : int, default=3
@@ -47,24 +48,24 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     dropout : float, default=0.1
         In the encoder and before the last layer, also with ``pretrained``.
     freeze : {"none", "encoder"} or int, default="none"
-        What keeps its weights: nothing, the whole encoder (a linear probe, whose epochs cost next to nothing),
-        or the input and this many of the first convolutions.
+        The part of the encoder whose weights are not trained: nothing, the whole encoder (a linear probe, whose
+        epochs cost very little), or the input and this many of the first convolutions.
     layer_decay : float, default=1.0
         The learning rate of each layer is this factor times that of the layer above it; the last linear layer
         has ``learning_rate``, and the encoder's linear layer comes next.
     head_init : {"auto", "random", "linear"}, default="auto"
-        Where the last linear layer starts: at random, or at a ridge or logistic regression of what the encoder makes
-        of the training molecules, as in linear probing before fine-tuning [2]_. ``"auto"``: linear with
+        Where the last linear layer starts: at random, or at a ridge or logistic regression on the encoder's output for
+        the training molecules, as in linear probing before fine-tuning [2]_. ``"auto"``: linear with
         ``pretrained``, else random.
     loss : {"auto"} or callable, default="auto"
         ``"auto"`` is the cross-entropy. A callable maps logits and targets, tensors of shape (n, n_outputs), to the
         loss of each label, of the same shape, or (n, 1) for three classes and more. One task of two classes has one
         output.
     class_weight : {"balanced", None} or dict, default=None
-        As in scikit-learn: ``"balanced"`` makes the classes of each task weigh the same; a dict maps classes to
-        weights, 1 for those that it does not name. In batches of any size.
+        As in scikit-learn. ``"balanced"`` gives the classes of each task the same total weight. A dict maps classes to
+        weights; a class that it does not name has the weight 1. The size of the batches has no effect on it.
     missing : number, str or None, default=nan
-        The label of what was not measured, beside NaN and None, which always are.
+        A label that means "not measured". NaN and None always mean it.
     max_epochs : int or "auto", default="auto"
         An epoch is one pass over the distinct molecules. ``"auto"``: 30 for a classifier with ``pretrained``, else 60.
     batch_size : int, default=32
@@ -76,7 +77,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Share of the groups of molecules that chooses the best epoch. With 0, or where either part would hold
         fewer than two groups, all ``max_epochs`` are run and the last is kept.
     validation_groups : {"molecule", "scaffold"}, default="molecule"
-        What is never on both sides of that split: rows of one connectivity, or of one Bemis-Murcko scaffold.
+        The groups that the split keeps whole: rows of one connectivity, or of one Bemis-Murcko scaffold.
     patience : int or None, default=20
         Stop after this many epochs without a better validation score.
     n_estimators : int, default=1
@@ -101,8 +102,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     classes_ : ndarray, shape (n_classes,)
         For several tasks, their numbers, as scikit-learn has it for multilabel problems.
     unscorable_tasks_ : list of int
-        Tasks with fewer than two classes in ``fit``. They are not trained on: the one class there is is
-        predicted, or NaN where nothing was measured; with several tasks, ``score`` leaves them out.
+        Tasks with fewer than two classes in ``fit``. They are not trained. Their only class is always predicted, or NaN
+        if nothing was measured. With several tasks, ``score`` leaves them out.
     history_ : list of dict
         One row per network and epoch: estimator, epoch, loss, validation_loss, validation_score, seconds.
     n_iter_ : int
@@ -243,7 +244,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Raises
         ------
         ValueError
-            When rows are invalid, lengths differ, labels are no classes, or fewer than two distinct molecules
+            When rows are invalid, lengths differ, labels are not classes, or fewer than two distinct molecules
             with labels remain.
         """
         values, labels, measured, weight = self._check_fit(X, y, sample_weight)
@@ -275,7 +276,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         if len(self.unscorable_tasks_):
             warnings.warn(
                 f"{len(self.unscorable_tasks_)} of {len(scorable)} tasks have fewer than two classes among the "
-                f"measured labels (columns {some_columns(self.unscorable_tasks_)} of y). The one they have is always "
+                f"measured labels (columns {some_columns(self.unscorable_tasks_)} of y). Their only class is always "
                 f"predicted{', and score leaves them out' if labels.ndim == 2 else ''}.",
                 UserWarning,
                 stacklevel=2,
@@ -285,7 +286,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     def decision_function(self, X: Any) -> np.ndarray:
         """Log-odds of the positive class of each task, or logarithms of the probabilities of several classes.
 
-        Of the averaged probability, where there are several networks.
+        With several networks, they are those of the averaged probability.
 
         Parameters
         ----------
@@ -342,7 +343,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Raises
         ------
         ValueError
-            When there is one network only.
+            When there is only one network.
         """
         check_is_fitted(self)
         self._check_ensemble()
@@ -365,8 +366,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Returns
         -------
         ndarray, shape (n_samples,) or (n_samples, n_tasks)
-            Of ``classes_``, or 0 and 1 for several tasks. Floats with NaN, or objects with None, where a row is no
-            molecule or a task had no labels.
+            Of ``classes_``, or 0 and 1 for several tasks. Where a row is not a molecule or a task had no labels, the
+            array holds NaN (floats) or None (objects).
         """
         return self._classes(self.decision_function(X))
 
@@ -388,8 +389,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy for one task; the mean area under the ROC curve for several.
 
-        Labels that were not measured and rows that are no molecules are left out. So are tasks with one class in
-        ``fit`` or in y.
+        Labels that were not measured, rows that are not molecules, and tasks with one class in ``fit`` or in y are
+        left out.
 
         Parameters
         ----------

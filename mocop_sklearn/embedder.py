@@ -33,7 +33,7 @@ from .utils._sklearn import Hidden, Interval, StrOptions
 
 _SHAPE = (*ENCODER_SHAPE, "projection_dim", "profile_encoder", "profile_dims", "dropout")
 _COMPONENTS = (*COMPONENTS, "profile_encoder")
-# Parameters that change where and how loudly a fit runs, but not its result.
+# Parameters that change where a fit runs and what it prints, but not its result.
 _NO_EFFECT_ON_FIT = ("output", "n_jobs", "memory", "checkpoint_dir", "resume", "verbose")
 
 
@@ -52,8 +52,8 @@ class MoCoPEmbedder(FittedEmbedding):
         The shape of the network, the featuriser, the standardisation and the profile transformer
         then come from the model; giving another value than the default for one of them is an error.
     pairs : str, Path, PairedProfiles or (molecules, profiles), default=None
-        An external corpus to pretrain on, a path being a table of wells or a folder that ``mocop build``
-        made; ``X`` and ``y`` of ``fit`` are then only checked.
+        An external corpus to pretrain on. A path names a table of wells, or a folder that ``mocop build`` made. ``X``
+        and ``y`` of ``fit`` are then only checked.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
         to all. It sees arrays, without the names of their columns. None is
@@ -62,19 +62,19 @@ class MoCoPEmbedder(FittedEmbedding):
     standardize : {"parent", None} or callable, default="parent"
         ``"parent"``: largest fragment, neutralised, no tautomers. A callable maps Mol to Mol.
     invalid : {"raise", "nan"}, default="raise"
-        What happens to rows that are no molecules (and, in ``fit``, to profiles without any finite
-        value). ``"nan"``: rows of NaN from ``transform``, left out of training, one warning. In a pipeline, wrap
+        What happens to rows that are not molecules (and, in ``fit``, to profiles without any finite value). With
+        ``"nan"``, ``fit`` leaves them out and ``transform`` returns rows of NaN, with one warning. In a pipeline, wrap
         the next estimator in :class:`~mocop_sklearn.SkipInvalid`, so that such rows get no prediction.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
-        ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. Or fields of your
-        own choice, a :class:`~mocop_sklearn.molecules.Featurizer`.
+        ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. A
+        :class:`~mocop_sklearn.molecules.Featurizer` has fields of your own choice.
     encoder : {"ggnn", "gin", "gatv2", "pna", "attentivefp", "gps"} or callable, default="ggnn"
         The network of molecules. ``"ggnn"`` is the gated graph network of [1]_, the others are torch-geometric's. A
         callable maps the widths of atom and bond features to a module with ``out_features`` whose ``forward`` maps a
         :class:`~mocop_sklearn.nn.GraphBatch` to an array of shape (n_molecules, out_features), as does a
         ``functools.partial`` of :class:`~mocop_sklearn.nn.PyGEncoder`.
     n_layers : int, default=3
-        Convolutions; this, ``hidden_dim`` and ``embedding_dim`` are for encoders with a name.
+        Number of convolutions. ``n_layers``, ``hidden_dim`` and ``embedding_dim`` only apply to encoders with a name.
     hidden_dim : int, default=75
         Width of the atoms' states.
     embedding_dim : int, default=1024
@@ -95,20 +95,20 @@ class MoCoPEmbedder(FittedEmbedding):
     temperature : float or "learned", default=0.1
         Divides the cosines; "learned" starts at 0.1.
     replicates : {"sample", "source", "mean", "mix"} or int, default="sample"
-        Rows of X that are the same molecule are replicates. In each epoch one of them is drawn; one of a
-        source, every source being as likely (for ``pairs`` that name the source of each row); their mean; a
-        random mix of four; or the mean of so many, drawn anew.
+        Rows of X that are the same molecule are replicates. The profile of a molecule in an epoch is: one of them at
+        random; one of a random source, if ``pairs`` name the source of each row; the mean of all; a random mix of four;
+        or the mean of that many, drawn anew.
     max_epochs : int, default=100
         An epoch is one pass over the distinct molecules. With 0, the encoder stays untrained, a baseline.
     batch_size : int, default=128
-        Molecules per step, of all processes together; the last partial batch is dropped. Beyond 2,048 for a
-        process, memory does not grow: gradients are cached.
+        Molecules per step, of all processes together. The last partial batch is dropped. Beyond 2,048 molecules per
+        process, gradients are cached, so that memory does not grow.
     learning_rate : float, default=1e-3
         Peak of the schedule.
     weight_decay : float, default=0.01
-        Of AdamW.
+        Weight decay of AdamW.
     warmup_fraction : float, default=0.05
-        Share of all steps with a linear warm-up; a cosine to zero follows.
+        Share of all steps in which the rate rises linearly. Then it falls to zero along a cosine.
     validation_fraction : float, default=0.1
         Share of the molecules, split by the first block of the InChIKey, that chooses the best epoch.
         With 0, or where either part would hold fewer than two molecules, the last epoch is kept.
@@ -121,12 +121,13 @@ class MoCoPEmbedder(FittedEmbedding):
     precision : {"auto", "fp32", "bf16"}, default="auto"
         ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
     n_jobs : int, default=None
-        Processes that parse molecules and, on a CPU, embed them, each its share of the rows. They stay for a while:
-        the first embedding of some thousand molecules waits for them to start.
+        Number of processes that parse molecules and, on a CPU, embed them. Each has its share of the rows. They stay
+        for a while, so only the first embedding waits for them to start.
     memory : str, Path or joblib.Memory, default=None
-        Cache of fits and embeddings, shared among processes. With ``random_state=None`` too, a fit
-        with the same inputs is taken from the cache. A function among the parameters is known by its name, so
-        clear the cache after editing one.
+        Cache of fits and embeddings, shared among processes. A fit with the same
+        inputs is taken from the cache, also with ``random_state=None``. A function among the parameters is known by its
+        name, so clear the cache after you edit one. Entries are model files; a fit whose profile transformer cannot be
+        written to one is not cached, with a warning.
     checkpoint_dir : str or Path, default=None
         Where the state of training is written after every epoch.
     resume : bool, default=False
@@ -139,7 +140,7 @@ class MoCoPEmbedder(FittedEmbedding):
     Attributes
     ----------
     model_ : PretrainedModel
-        Weights and all else that a model file holds.
+        The weights and everything else that a model file holds.
     profile_transformer_ : transformer
     history_ : list of dict
         One row per epoch: epoch, loss, learning_rate, temperature, validation_loss, validation_score
@@ -149,7 +150,7 @@ class MoCoPEmbedder(FittedEmbedding):
     best_score_ : float
         Validation score of the kept weights; NaN without validation molecules.
     digest_ : str
-        SHA-256 of the weights and all else that decides an embedding.
+        SHA-256 of the weights and of everything else that determines an embedding.
     molecule_keys_ : ndarray of str
         Sorted connectivity keys (InChIKey, first block) of all molecules seen in pretraining.
 

@@ -1,4 +1,4 @@
-"""``MoCoPClassifier`` and ``MoCoPRegressor``: the molecule encoder trained end to end on labels."""
+"""``MoCoPRegressor``: the molecule encoder trained end to end on numbers, one target or many."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .utils._sklearn import check_sample_weight
 class MoCoPRegressor(RegressorMixin, FineTuned):
     """Regressor that fine-tunes the molecule encoder on measured numbers, one target or many at once.
 
-    As :class:`MoCoPClassifier` [1]_, with the squared error. Each target is scaled to mean 0 and variance 1 on the
-    training part, and predictions are scaled back. A target that is constant there is predicted as that constant, one
-    that was not measured as NaN.
+    It is trained like :class:`MoCoPClassifier` [1]_, but with the squared error. Each target is scaled to mean 0 and
+    variance 1 on the training part, and predictions are scaled back. A target that is constant in training is
+    predicted as that constant. A target that was not measured is predicted as NaN.
 
     Parameters
     ----------
     pretrained : str, Path, PretrainedModel or fitted estimator, default=None
-        Where the encoder starts; None is from random weights.
+        Where the encoder starts. None starts from random weights.
     standardize : {"parent", None} or callable, default="parent"
     invalid : {"raise", "nan"}, default="raise"
-        What happens to rows that are no molecules. ``"nan"``: left out of ``fit`` and ``score``, NaN from ``predict``,
-        one warning.
+        What happens to rows that are not molecules. With ``"nan"``, ``fit`` and ``score`` leave them out with one
+        warning, and ``predict`` returns NaN for them.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
     encoder : str or callable, default="ggnn"
     n_layers : int, default=3
@@ -44,7 +44,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         ``"auto"`` is the squared error of the scaled targets. A callable maps outputs and targets, tensors of shape
         (n, n_targets), to losses of that shape.
     missing : number or None, default=nan
-        The value of what was not measured, beside NaN and None, which always are.
+        A value that means "not measured". NaN and None always mean it.
     max_epochs : int or "auto", default="auto"
     batch_size : int, default=32
     learning_rate : float or "auto", default="auto"
@@ -61,7 +61,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     resume : bool, default=False
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
-        All these as in :class:`MoCoPClassifier`.
+        Parameters without a description are documented at :class:`MoCoPClassifier`.
 
     Attributes
     ----------
@@ -112,8 +112,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         ----------
         X : list, array, Series or one column of str or Mol, shape (n_samples,)
         y : array-like of float or sparse matrix, shape (n_samples,) or (n_samples, n_targets)
-            NaN, None and ``missing`` are not measured, nor is what a sparse matrix does not store. One column is one
-            target, as if it were one-dimensional.
+            NaN, None, ``missing`` and entries that a sparse matrix does not store mean "not measured". One
+            column is one target, as if it were one-dimensional.
         sample_weight : array-like of float, shape (n_samples,), default=None
             As in :class:`MoCoPClassifier`.
 
@@ -124,7 +124,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         Raises
         ------
         ValueError
-            When rows are invalid, lengths differ, targets are no numbers, or fewer than two distinct molecules with
+            When rows are invalid, lengths differ, targets are not numbers, or fewer than two distinct molecules with
             targets remain.
         """
         values, labels, measured, weight = self._check_fit(X, y, sample_weight)
@@ -161,7 +161,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         Raises
         ------
         ValueError
-            When ``return_std`` is asked of one network only.
+            When ``return_std`` is True and there is only one network.
         """
         check_is_fitted(self)
         if return_std:
@@ -173,7 +173,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R², the mean over the targets with two or more different values in y.
 
-        What was not measured and rows that are no molecules are left out.
+        Values that were not measured and rows that are not molecules are left out.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What a fitted ``MoCoPEmbedder`` does: embed, compare with profiles, read and write files."""
+"""Methods of a fitted ``MoCoPEmbedder``: embed, compare with profiles, load and save."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns
         -------
         ndarray of float32, shape (n_samples, embedding_dim or projection_dim)
-            Row i belongs to row i of X. Rows that are no molecules are NaN with ``invalid="nan"``.
+            Row i belongs to row i of X. With ``invalid="nan"``, rows that are not molecules are NaN.
 
         Raises
         ------
         ValueError
-            Naming the first ten rows that are no molecules, with ``invalid="raise"``.
+            With ``invalid="raise"``, when rows are not molecules. The message names the first ten.
         """
         check_is_fitted(self)
         return self._embed(check_molecules(X), self.output)
@@ -89,8 +89,8 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def score(self, X: Any, y: Any = None, *, profiles: Any = None) -> float:
         """Retrieval between molecules and profiles: 1 is perfect, 0 is chance.
 
-        One minus twice the normalised rank, the mean of both directions, among the distinct molecules
-        of X, each with the mean of its profiles; so folds of different size compare.
+        It is one minus twice the normalised rank, averaged over both directions. The candidates are the distinct
+        molecules of X, each with the mean of its profiles. Scores of folds of different size are comparable.
 
         Parameters
         ----------
@@ -186,7 +186,8 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         path : str or Path
             Written by ``save``.
         **parameters
-            Further parameters of the class, such as ``output`` or ``device``.
+            Further parameters of the class, such as ``output`` or ``device``. ``standardize``, ``encoder``,
+            ``profile_encoder`` and ``featurizer`` must be given again if they were not names.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What ``MoCoPClassifier`` and ``MoCoPRegressor`` share: parameters, molecules, networks, files."""
+"""Base class of ``MoCoPClassifier`` and ``MoCoPRegressor``: parameters, fitting, predicting, load and save."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from ..utils._sklearn import Interval, StrOptions, check_sample_weight
 from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, explicit_parameters
 
 _KIND = "fine-tuned model"
-# Parameters that change where and how loudly a fit runs, but not its result; the start has its own digest.
+# Parameters that change where a fit runs and what it prints, but not its result. The start has its own digest.
 _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
-# Where and how a model runs is for the one who loads it to say.
+# Parameters that depend on the machine are not stored: whoever loads the model sets them.
 _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
 
 
 class FineTuned(BaseEstimator):
-    """What the classifier and the regressor share: parameters, molecules, members, files."""
+    """Base class of the classifier and the regressor."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CONSTRAINTS,
@@ -169,7 +169,7 @@ class FineTuned(BaseEstimator):
         mass: np.ndarray,
         objective: Objective,
     ) -> None:
-        """Train ``n_estimators`` networks on rows, those of one molecule merged.
+        """Train ``n_estimators`` networks, after rows of one molecule are merged.
 
         ``mass`` is the weights without those of the classes.
         """
@@ -272,7 +272,7 @@ class FineTuned(BaseEstimator):
         paths = {member: self._state_path(key, member) for member in range(self.n_estimators if self.resume else 0)}
         found = {member: read_state(path) for member, path in paths.items() if path.exists()}
         seed = found[0][0] if 0 in found else base_seed(self.random_state)
-        # a state of another seed is of an earlier run, which a later one has replaced in part
+        # a state with another seed belongs to an earlier run, which a later one has partly replaced
         return seed, {member: state for member, (own_seed, state) in found.items() if own_seed == seed}
 
     @property
@@ -296,7 +296,7 @@ class FineTuned(BaseEstimator):
     # -- predicting ---------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are no molecules."""
+        """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are not molecules."""
         check_is_fitted(self)
         values = check_molecules(X)
         outputs, reasons = embed_molecules(
@@ -334,7 +334,7 @@ class FineTuned(BaseEstimator):
     # -- files --------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to a safetensors file, which holds no pickle.
+        """Write the fitted model to a safetensors file, without pickle.
 
         Parameters
         ----------
@@ -365,8 +365,9 @@ class FineTuned(BaseEstimator):
         path : str or Path
             Written by ``save``.
         **parameters
-            Parameters of the class that replace those of the file, such as ``device``; ``standardize`` must be
-            given again when it was a function. What is no plain value, as ``pretrained``, has its default.
+            Parameters of the class that replace those of the file, such as ``device``; ``standardize``,
+            ``encoder`` and ``featurizer`` must be given again if they were not names. Other values that are not plain,
+            such as ``pretrained`` or a ``loss``, have their defaults.
 
         Raises
         ------

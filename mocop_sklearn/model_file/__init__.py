@@ -1,4 +1,4 @@
-"""Model files: what a trained model is to the rest of the package, and how it is written."""
+"""Model files: trained models, and how they are written and read."""
 
 from typing import TYPE_CHECKING
 

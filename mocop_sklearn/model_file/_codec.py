@@ -61,7 +61,7 @@ class Encoder:
 
 @singledispatch
 def _encode(value: Any, to: Encoder, name: str) -> Any:
-    """Encode by type; here arrive the values of no known type."""
+    """Encode by type. This function handles values of all other types."""
     if not to.strict:
         return {"callable": described(value)} if callable(value) else public_path(type(value))
     raise TypeError(

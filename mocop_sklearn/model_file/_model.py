@@ -1,4 +1,4 @@
-"""``PretrainedModel``: what a model file means to the rest of the package."""
+"""``PretrainedModel``: a trained model in memory, and how it is loaded, checked and saved."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PretrainedModel:
         ``center`` and ``spread`` of each column of the training profiles, before the transformer: the median and the
         interquartile range. Empty in a model without profiles.
     digest : str
-        SHA-256 of all that decides an embedding: models that embed alike have equal digests.
+        SHA-256 of everything that determines an embedding. Models that embed alike have equal digests.
     """
 
     architecture: Architecture
@@ -115,7 +115,7 @@ class PretrainedModel:
         Raises
         ------
         ValueError
-            Naming the columns that are missing, or both widths when there are no names.
+            When columns are missing, which the message names, or when the widths differ and there are no names.
         """
         if names is not None and self.profile_features is not None:
             position = {name: i for i, name in enumerate(names)}
@@ -246,7 +246,7 @@ def load_pretrained(
     Raises
     ------
     FileNotFoundError, ValueError
-        When there is no model, the file cannot be read, or a parameter contradicts the model.
+        When the model does not exist, the file cannot be read, or a parameter contradicts the model.
     """
     if what is None or isinstance(what, PretrainedModel):
         model = what

@@ -1,4 +1,4 @@
-"""What a model file must look like: types, bounds, shapes and finite numbers, checked before anything is built."""
+"""Checks of model files before anything is built: types, bounds, shapes and finite numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Location and spread of the training profiles, by which profiles of another kind are recognised."""
+"""Median and spread of the training profiles, and a check for profiles of another kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks: what may be handed to the estimators, and what they are made of.
+"""Encoders by name and by class, and contrastive losses, for the parameters of the estimators.
 
 An encoder is a factory: a name, a class, a function or a ``functools.partial`` that maps the widths of atom and bond
 features to a module. Such a parameter survives ``clone`` and has one digest in every process.

@@ -1,4 +1,4 @@
-"""The encoders of molecules and of profiles that have names, and how a component of any kind is built."""
+"""Encoders by name (``ENCODERS``, ``PROFILE_ENCODERS``), and how encoders of users are built and checked."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Dropout(nn.Dropout):
 
 
 def _gated(m: Tensor, h: Tensor, cell: nn.GRUCell) -> Tensor:
-    """What the cell computes; its own code for CPUs multiplies slowly."""
+    """Compute a GRU cell on a CPU, where torch's own code for it multiplies slowly."""
     n = 2 * h.shape[1]
     weights = torch.cat([cell.weight_ih[:n], cell.weight_hh[:n]], dim=1)
     gates = linear(torch.cat([m, h], dim=1), weights, cell.bias_ih[:n] + cell.bias_hh[:n], "sigmoid")

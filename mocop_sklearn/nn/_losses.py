@@ -1,4 +1,4 @@
-"""Contrastive losses: unit vectors of two views → a number."""
+"""Contrastive losses by name (``LOSSES``): unit vectors of molecules and profiles → a number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders made of torch-geometric's networks; it is imported when the first of them is built."""
+"""``PyGEncoder`` and the named encoders of torch-geometric, which is imported when the first of them is built."""
 
 from __future__ import annotations
 

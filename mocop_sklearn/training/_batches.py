@@ -1,4 +1,4 @@
-"""What training draws from: molecules as graphs, and for each of them profiles among its replicates."""
+"""Batches for training: the graphs of molecules, and for each molecule a profile drawn from its replicates."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class StreamedProfiles:
 
 
 class Batch(NamedTuple):
-    """What one process trains on in one step.
+    """The molecules and profiles of one process in one step.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class Corpus:
 
     @property
     def device(self) -> torch.device:
-        """Where batches are made."""
+        """The device on which batches are made."""
         return self.graphs.atoms.device
 
     def to(self, device: torch.device) -> Corpus:

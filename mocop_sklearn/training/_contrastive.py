@@ -1,4 +1,4 @@
-"""Contrastive training: what is trained, one step of it, and how it is validated."""
+"""Contrastive training: the recipe, one step with gradient caching, and validation; losses are in ``nn``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ._loop import TrainingState, run_epochs
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained; the meaning of each is documented at ``MoCoPEmbedder``."""
+    """Settings of a contrastive training, documented at ``MoCoPEmbedder``."""
 
     loss: str | Loss
     temperature: float
@@ -70,7 +70,7 @@ def train(
     Parameters
     ----------
     training, validation : Corpus
-        Without ``validation``, the weights of the last epoch are the best.
+        Without it, the weights of the last epoch are kept.
     initial_weights : dict of Tensor, optional
         Start from these instead of random weights.
     resume_from : TrainingState, optional
@@ -180,7 +180,7 @@ def accumulate_gradients(
     ----------
     batch : Batch
     weights : Tensor of float32, shape (n,), or None
-        Of the rows of the whole batch.
+        Weights of the rows of the whole batch.
     loss_function : callable
         As :func:`mocop_sklearn.nn.infonce`.
 

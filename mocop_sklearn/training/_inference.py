@@ -22,8 +22,8 @@ from ..utils._parallel import ahead, results
 
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
 _ATOMS_PER_BATCH = 2048
-# Products of few rows are summed in another order, and the last bit would hang on what else is embedded: molecules
-# without atoms fill up.
+# Products of few rows are summed in another order, so the last bit would depend on the other rows. Molecules without
+# atoms fill such a batch up.
 _MOLECULES_MULTIPLE = 32
 _PROFILES_PER_BATCH = 4096
 _ROWS_PER_CHUNK = 1024
@@ -47,9 +47,9 @@ def embed_molecules(
     Returns
     -------
     embedding : ndarray of float32, shape (n_values, network.width)
-        NaN where a value is no molecule; with ``invalid="raise"``, also in later chunks.
+        NaN where a value is not a molecule; with ``invalid="raise"``, also in later chunks.
     reasons : dict of int to str
-        Index of each value that is no molecule, and why.
+        Index of each value that is not a molecule, and the reason.
     """
     embedding = np.full((len(values), network.width), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
@@ -65,7 +65,7 @@ def embed_molecules(
         for start in starts
     )
     done = results(jobs, n_jobs)
-    # a GPU leaves the interpreter to a thread that featurises; on a CPU the two would wait for each other
+    # beside a GPU, a thread can featurise; on a CPU the two would wait for each other
     for start, (found, z) in zip(starts, done if on_cpu else ahead(done), strict=True):
         reasons |= {start + row: reason for row, reason in found.reasons.items()}
         if is_in_vain():
@@ -91,7 +91,7 @@ def _work(
     if network is None or (found.reasons and invalid == "raise"):
         return found, None
     z = embed_graphs(network, found.graphs, torch.device("cpu"), precision)
-    return replace(found, graphs=found.graphs.take(torch.arange(0))), z  # the graphs have done their work
+    return replace(found, graphs=found.graphs.take(torch.arange(0))), z  # the graphs are not needed any more
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Labels, of which not all were measured."""
+"""Labels with missing values: which were measured, their weights and their moments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..utils._sklearn import is_pandas_na, is_scalar_nan
 def measured_labels(y: Any, missing: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return labels of shape (n,) or (n, tasks > 1) and, of the same shape, which of them were measured.
 
-    What a sparse matrix does not store, and what is masked, was not measured.
+    Entries that a sparse matrix does not store, and masked entries, were not measured.
     """
     mask = np.ma.getmaskarray(y) if isinstance(y, np.ma.MaskedArray) else None
     if sp.issparse(y):
@@ -114,12 +114,12 @@ def _number(value: Any, place: tuple[Any, ...]) -> float:
 
 
 def weighted_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of each column; 0 for a constant, NaN where there is nothing."""
+    """Weighted mean and standard deviation of each column; 0 for a constant, NaN without values."""
     total = weights.sum(axis=0)
     total = np.where(total > 0, total, np.nan)
     mean = (weights * targets).sum(axis=0) / total
     scale = np.sqrt((weights * (targets - mean) ** 2).sum(axis=0) / total)
-    # a constant leaves nothing but rounding
+    # the spread of a constant is only rounding error
     return mean, np.where(scale <= 1e-12 * np.abs(mean), 0.0, scale)
 
 

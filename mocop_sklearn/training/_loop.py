@@ -1,4 +1,4 @@
-"""The one loop of training: epochs, early stop, best weights, finiteness, progress, and the state that resumes."""
+"""The training loop: epochs, early stopping, best weights, and the state from which a run resumes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class TrainingState:
     Attributes
     ----------
     weights, optimizer
-        Of the last epoch.
+        Weights of the last epoch.
     best_weights : dict of Tensor
-        Of the epoch with the best validation; of the last epoch without one.
+        Weights of the epoch with the best validation, or of the last epoch without validation.
     best_score : float
-        Validation score of ``best_weights``; NaN without one.
+        Validation score of ``best_weights``; NaN without validation.
     best_epoch, epoch : int
         Counted from 1; 0 before the first.
     history : list of dict
@@ -60,7 +60,7 @@ class TrainingState:
             optimizer.load_state_dict({"state": self.optimizer, "param_groups": groups})
 
     def finish_epoch(self, model: nn.Module, optimizer: torch.optim.Optimizer, row: dict[str, float]) -> None:
-        """Take over what an epoch has changed; a tie goes to the earlier epoch."""
+        """Record an epoch. Of epochs with equal score and loss, the earlier one is the best."""
         best = self.history[self.best_epoch - 1] if self.best_epoch else None
         self.epoch += 1
         if best is None or "validation_score" not in row or _quality(row) > _quality(best):
@@ -123,9 +123,9 @@ def run_epochs(
     save : callable, optional
         Called with the state after every epoch.
     rank : int, default=0
-        Of this process, so that dropout differs between processes.
+        Rank of this process, so that dropout differs between processes.
     label : str
-        Of the progress bar, which ``verbose`` shows.
+        Label of the progress bar, which ``verbose`` shows.
     remedy : str
         What a user can do when the loss is not finite.
 
@@ -198,7 +198,10 @@ class _Waiting:
 
 
 def _check_finite(model: nn.Module, row: dict[str, float], remedy: str) -> None:
-    """Raise ``ValueError`` when training diverged; what the last step of an epoch does is seen in no loss."""
+    """Raise ``ValueError`` when training diverged.
+
+    The loss does not show the effect of an epoch's last step, so the weights are checked, too.
+    """
     if not math.isfinite(row["loss"]):
         raise ValueError(f"The loss became {row['loss']} in epoch {row['epoch']}. {remedy}")
     if not all(bool(p.isfinite().all()) for p in model.parameters()):
@@ -206,7 +209,7 @@ def _check_finite(model: nn.Module, row: dict[str, float], remedy: str) -> None:
 
 
 def _quality(row: dict[str, float]) -> tuple[float, float]:
-    """What makes an epoch the best: its validation score, then its loss. An undefined score is the lowest."""
+    """Return what epochs are compared by: the validation score, then the loss. An undefined score is the lowest."""
     score = row["validation_score"]
     return -math.inf if math.isnan(score) else score, -row["validation_loss"]
 

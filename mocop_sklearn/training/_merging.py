@@ -48,7 +48,7 @@ class MergedRows:
     def moments(self, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and the standard deviation of each target on the training part."""
         shift, scale = weighted_moments(self.targets[training], self.weights[training])
-        # what training cannot learn is predicted as the constant that is known of it
+        # a target that cannot be learned is predicted as its only known value
         shift = np.where(np.isnan(shift), weighted_moments(self.targets, self.weights)[0], shift)
         return shift, np.nan_to_num(scale)
 
@@ -80,7 +80,7 @@ def merge_rows(
         Rows with a label and a weight above 0.
     targets, weights : ndarray, shape (n_rows, n_outputs)
     mass : ndarray
-        The weights without those of the classes.
+        The weights without the class weights.
 
     Raises
     ------
@@ -89,7 +89,8 @@ def merge_rows(
     """
     graph_of_row = found.graph_of_value
     rows = np.flatnonzero((graph_of_row >= 0) & measured)
-    # Of several spellings of a molecule the first by alphabet gives the order of its atoms, whatever that of the rows.
+    # Of several spellings of a molecule, the alphabetically first one determines the order of its atoms, so that the
+    # order of the rows does not matter.
     rows = np.array(sorted(rows, key=lambda row: as_text(values[int(row)])), dtype=int)
     smiles = np.asarray(found.smiles, dtype=object)[graph_of_row[rows]]
     unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)

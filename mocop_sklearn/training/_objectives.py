@@ -1,4 +1,4 @@
-"""Objectives: what a network learns from labels, how it is scored, where its last layer starts, what it predicts."""
+"""Losses and scores of labels: binary, multiclass and regression, each an ``Objective``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from ._linear_start import logistic_classes, logistic_columns, ridge_columns
 
 @dataclass(frozen=True)
 class Objective:
-    """One way to learn from labels; a new one needs no other change.
+    """One kind of label: its loss, its score, where the last layer starts and what is predicted.
+
+    A new kind is one more object of this class.
 
     Attributes
     ----------

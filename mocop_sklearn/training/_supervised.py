@@ -23,7 +23,7 @@ from ._objectives import Objective, mean_loss, mean_score
 
 @dataclass(frozen=True)
 class SupervisedRecipe:
-    """How a network is trained on labels; the meaning of each is documented at ``MoCoPClassifier``."""
+    """Settings of a training on labels, documented at ``MoCoPClassifier``."""
 
     objective: Objective
     freeze: str | int
@@ -39,7 +39,7 @@ class SupervisedRecipe:
 
 @dataclass(frozen=True)
 class LabelledMolecules:
-    """Distinct molecules and what is known of them.
+    """Distinct molecules with their labels.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class LabelledMolecules:
     weights : Tensor of float32, shape (n_molecules, n_outputs), or (n_molecules, 1) for one softmax
         0 where nothing was measured.
     mass : Tensor of float32, of the shape of ``weights``
-        The weights without those of the classes.
+        The weights without the class weights.
     """
 
     graphs: MoleculeGraphs
@@ -137,7 +137,7 @@ def train_supervised(
 
 
 class _Run:
-    """One network and its molecules; what a frozen encoder makes of them is computed once for all epochs."""
+    """One network and its molecules; the output of a frozen encoder is computed once for all epochs."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class _Run:
 
     @torch.no_grad()
     def start_head(self) -> None:
-        """Set the last layer to a regularised linear model of what enters it."""
+        """Set the last layer to a regularised linear model of its inputs."""
         z = self._representations(self.training.graphs) if self.z is None else self.z
         features, targets, weights = (a.cpu().numpy() for a in (z, self.training.targets, self.training.weights))
         solution = linear_start(self.recipe.objective.start, np.tanh(features), targets, weights)
@@ -198,7 +198,7 @@ class _Run:
         head.bias[outputs] = torch.from_numpy(intercepts).to(head.bias)
 
     def _representations(self, graphs: MoleculeGraphs) -> Tensor:
-        """Return what the encoder makes of molecules, shape (n_molecules, embedding_dim)."""
+        """Return the representations of molecules, shape (n_molecules, embedding_dim)."""
         encoder = SideBySide([self.network.molecule_encoder], self.network.head.in_features)
         return torch.from_numpy(embed_graphs(encoder, graphs, self.device, self.recipe.precision)).to(self.device)
 

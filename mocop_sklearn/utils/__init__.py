@@ -1,3 +1,3 @@
-"""What the rooms share and no user calls: device, processes, files, cache."""
+"""Private helpers of all packages: devices, processes, files, cache, random numbers."""
 
 __all__: list[str] = []

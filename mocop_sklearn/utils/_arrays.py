@@ -1,4 +1,4 @@
-"""Arrays from what users hand in."""
+"""Arrays from the inputs of users."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ from ._files import atomic_write
 
 @dataclass(frozen=True)
 class Entry:
-    """How one kind of result is kept.
+    """How to write and read one kind of result.
 
     Attributes
     ----------
     suffix : str
-        Of the file's name.
+        Suffix of the file's name.
     write : callable
         Maps a result and a path to nothing; ``TypeError`` says that a result cannot be written.
     read : callable
@@ -73,7 +73,7 @@ def once(memory: Any, key: str, entry: Entry, function: Callable[..., Any], *arg
     if store is None:
         return function(*args)
     # Memory.cache also compares the source of functions, and evaluates again where another process left none. The
-    # key says it all, so results are files of their own, in the folder that Memory.clear empties.
+    # key determines the result, so results are separate files, in the folder that Memory.clear empties.
     path = Path(store.location) / "mocop_sklearn" / f"{key}{entry.suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     rank, world_size = process_group()

@@ -1,4 +1,4 @@
-"""Where and in which precision a network computes."""
+"""The device and the precision of a network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ._distributed import process_group
 
 
 def _use_one_thread() -> None:
-    """Let a forked process compute alone: it has none of the threads that torch started in its parent."""
+    """Let a forked process use one thread: the threads that torch started in its parent do not exist in it."""
     torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
-    # OpenMP of GCC waits for ever for the threads that did not come along.
+    # OpenMP of GCC would wait for ever for the threads that the fork did not copy.
     os.register_at_fork(after_in_child=_use_one_thread)
 
 
