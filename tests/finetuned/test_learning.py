@@ -60,7 +60,7 @@ def test_the_arms_learn_a_structural_property(smiles, labels, fitted, start):
     arms = {
         "scratch": LEARN,
         "fine-tuned": LEARN | {"pretrained": fitted},
-        "linear probe": LEARN | {"pretrained": fitted, "freeze": "encoder", "max_epochs": 200},
+        "linear probe": LEARN | {"pretrained": fitted, "freeze": "encoder", "max_epochs": 600},
     }
     parameters = arms[start]
     if "pretrained" in parameters:
