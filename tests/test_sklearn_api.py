@@ -185,7 +185,9 @@ def test_column_transformer(model_file, smiles, labels, column):
     table = columns.fit_transform(frame)
     assert table.columns.tolist() == [f"mocopembedder{i}" for i in range(32)] + ["dose"]
     assert table.index.equals(frame.index)
-    assert make_pipeline(columns, LogisticRegression(C=100, max_iter=1000)).fit(frame, labels).score(frame, labels) > 0.9
+    assert (
+        make_pipeline(columns, LogisticRegression(C=100, max_iter=1000)).fit(frame, labels).score(frame, labels) > 0.9
+    )
 
 
 def test_frozen_embedder(fitted, smiles, labels):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from ..molecules._text import split_name
 from ._columns import find_structure_column
 from ._formats import PARQUET_FILES, SMILES_FILES, TableError, TablePath, ending, reading
 from ._parquet import count_parquet_rows, parquet_names, parquet_texts
 from ._text import TextTable, open_text
 
-# SMILES, extensions of CXSMILES between bars, name
-_SMILES_LINE = re.compile(r"(\S*)(\s+\|[^|]*\|(?=\s|$))?\s*(.*?)\s*", re.DOTALL)
 _Columns = list[list[str | None]]
 
 
@@ -158,6 +156,4 @@ def split_line(line: str) -> tuple[str, str]:
 
     A line that begins with a space has no structure.
     """
-    found = _SMILES_LINE.fullmatch(line)
-    smiles, extension, name = found.groups() if found else (line, None, "")
-    return f"{smiles} {extension.strip()}" if extension else smiles, name
+    return ("", line.strip()) if line[:1].isspace() else split_name(line)
