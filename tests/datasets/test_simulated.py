@@ -219,13 +219,18 @@ def test_task_can_be_learned_but_not_perfectly(data):
 
 
 def test_planted_retrieval_is_near_perfect_with_little_noise():
-    data = make_paired_profiles(n_molecules=300, noise=0.1, position_effect=0.0, random_state=0)
-    _, first = np.unique(data.clean_profiles, axis=0, return_index=True)
-    report = planted_retrieval(data, first)
-    assert report["n_candidates"] == len(first)
-    assert report["top1"] > 0.99
+    """Over several draws of molecules and wells: a molecule whose wells hold outliers only cannot be found."""
+    distinct, whole = [], []
+    for seed in range(4):
+        data = make_paired_profiles(n_molecules=300, noise=0.1, position_effect=0.0, random_state=seed)
+        _, first = np.unique(data.clean_profiles, axis=0, return_index=True)
+        report = planted_retrieval(data, first)
+        assert report["n_candidates"] == len(first)
+        distinct.append(report["top1"])
+        whole.append(planted_retrieval(data)["top1"])
+    assert np.mean(distinct) > 0.99
     # with equal effects in the pool the best is no longer 1
-    assert planted_retrieval(data)["top1"] < report["top1"]
+    assert np.mean(whole) < np.mean(distinct)
 
 
 def test_planted_retrieval_is_at_chance_when_nothing_is_active():
