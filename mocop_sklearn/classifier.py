@@ -234,7 +234,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured, nor is
             what a sparse matrix does not store. One column is one task, as if it were one-dimensional.
         sample_weight : array-like of float, shape (n_samples,), default=None
-            A row of weight 0 is as good as absent, once it is checked. The loss of a batch is the weighted mean over
+            A row of weight 0 is checked and then left out. The loss of a batch is the weighted mean over
             its labels, as in scikit-learn's MLPClassifier, so weights of very different size call for large batches.
 
         Returns

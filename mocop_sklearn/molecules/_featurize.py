@@ -26,9 +26,9 @@ class FeaturizedMolecules:
     graphs : MoleculeGraphs
         The valid molecules, each text once.
     graph_of_value : ndarray of int, shape (n_values,)
-        Row of ``graphs`` for each value, -1 where the value is no molecule.
+        Row of ``graphs`` for each value, -1 where the value is not a molecule.
     reasons : dict of int to str
-        Index of each value that is no molecule, and why.
+        Index of each value that is not a molecule, and why.
     smiles, keys : list of str
         Canonical SMILES and connectivity key of each of ``graphs``; empty unless asked for.
     """

@@ -37,7 +37,7 @@ MAX_ATOMS = np.iinfo(np.int16).max
 
 
 class InvalidMolecule(ValueError):
-    """A value that is no molecule; the message is the reason, without the row."""
+    """A value that is not a molecule; the message is the reason, without the row."""
 
 
 def check_molecules(X: Any) -> list[Any]:
@@ -110,7 +110,7 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
 
     Every molecule passes through a SMILES string with canonically placed hydrogens, so that a
     ``Mol``, a Kekulé SMILES and a bracketed SMILES of one compound give identical graphs. Atom map
-    numbers are no part of a molecule and are left out.
+    numbers do not belong to a molecule and are left out.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ def unique_molecules(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
 
 
 def canonical_smiles(values: Sequence[Any], standardize: Standardize = "parent") -> list[str | None]:
-    """Return the canonical SMILES of each standardised molecule, None for what is no molecule."""
+    """Return the canonical SMILES of each standardised molecule, None for a value that is not a molecule."""
     unique, inverse = unique_molecules(values)
     smiles: list[str | None] = []
     for value in unique:
@@ -344,7 +344,7 @@ def _hypervalent_hydride() -> Chem.Mol:
 
 
 def _has_idle_stereo_bracket(mol: Chem.Mol) -> bool:
-    """Whether a bracket written for stereochemistry marks an atom that is no stereocentre."""
+    """Whether a bracket written for stereochemistry marks an atom that is not a stereocentre."""
     return any(
         atom.GetNoImplicit()
         and atom.GetChiralTag() == Chem.CHI_UNSPECIFIED
@@ -380,7 +380,7 @@ def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: s
     values : list
         All rows.
     reasons : mapping of int to str
-        Row index to the reason why it is no molecule.
+        Row index to the reason why it is not a molecule.
     invalid : {"raise", "nan"}
         ``"raise"`` names the first ten bad rows; ``"nan"`` warns once with their count.
     advice : str, default=""

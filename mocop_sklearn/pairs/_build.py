@@ -121,7 +121,7 @@ def build_pairs(
         As in ``MoCoPEmbedder``.
     dtype : {"float16", "float32"}, default="float16"
     clip : float or None, default=100.0
-        Limit of the stored values, in the unit of the normaliser. None is no limit, for float32 only.
+        Limit of the stored values, in the unit of the normaliser. None sets no limit, for float32 only.
     licence, notes : str, optional
         Licence of the data, and anything else that should stay with them in ``provenance``.
     restart : bool, default=False

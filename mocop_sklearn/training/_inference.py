@@ -105,10 +105,11 @@ def embed_graphs(
     ndarray of float32, shape (n_molecules, network.width)
     """
     network.eval()
+    fills_up = network.takes_empty_molecules
     parts = [torch.empty(0, network.width)]
     for rows in _batches_by_atoms(graphs):
         graph = graphs.take(rows).to(device).collate()
-        if network.takes_empty_molecules:
+        if fills_up:
             lengths = F.pad(graph.atoms_per_molecule, (0, -len(rows) % _MOLECULES_MULTIPLE))
             graph = replace(graph, atoms_per_molecule=lengths)
         with autocast(device, precision):
