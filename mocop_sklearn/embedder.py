@@ -12,10 +12,10 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_consistent_length
 
 from ._base._embedding import FittedEmbedding
-from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, explicit_parameters
+from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, load_start
 from ._version import __version__
 from .model_file._format import recorded
-from .model_file._model import PretrainedModel, load_pretrained
+from .model_file._model import PretrainedModel
 from .molecules._parse import check_molecules
 from .nn._encoders import PROFILE_ENCODERS
 from .nn._losses import LOSSES
@@ -369,12 +369,7 @@ class MoCoPEmbedder(FittedEmbedding):
 
     def _load_start(self) -> PretrainedModel | None:
         """Return the model of ``pretrained``, checked against the other parameters."""
-        model = load_pretrained(
-            self.pretrained,
-            standardize=self.standardize,
-            components={name: getattr(self, name) for name in _COMPONENTS},
-            expected=explicit_parameters(self, (*_SHAPE, "standardize")),
-        )
+        model = load_start(self, _SHAPE, _COMPONENTS)
         if model is not None and self.profile_transformer is not None:
             mine, theirs = _plain_repr(self.profile_transformer), repr(model.profile_transformer)
             if mine != theirs:

@@ -24,6 +24,7 @@ from ..training._inference import embed_molecules, embed_profiles
 from ..training._pretraining import apply_transformer
 from ..utils._cache import Entry, digest_of_pickle, once
 from ..utils._device import resolve_device
+from ._parameters import accept_molecules
 
 _SKIP_INVALID = (
     "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."
@@ -214,9 +215,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = self.invalid == "nan"
+        accept_molecules(tags, self.invalid)
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 

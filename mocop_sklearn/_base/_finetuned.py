@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._version import __version__
 from ..model_file._codec import Encoder, decode
 from ..model_file._format import library_versions, plain_value, read_file, write_or_save_elsewhere
-from ..model_file._model import PretrainedModel, as_tensors, load_pretrained, restore_architecture, restore_callable
+from ..model_file._model import PretrainedModel, as_tensors, restore_architecture, restore_callable
 from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
 from ..model_selection import scaffold_groups
 from ..molecules._featurize import featurize
@@ -38,7 +38,7 @@ from ..utils._device import resolve_device
 from ..utils._names import describe_callable, described
 from ..utils._random import Stream, base_seed, generator
 from ..utils._sklearn import Interval, StrOptions, check_sample_weight
-from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, explicit_parameters
+from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, accept_molecules, load_start
 
 _KIND = "fine-tuned model"
 # Parameters that change where a fit runs and what it prints, but not its result. The start has its own digest.
@@ -173,7 +173,7 @@ class FineTuned(BaseEstimator):
 
         ``mass`` is the weights without those of the classes.
         """
-        start = self._load_start()
+        start = load_start(self, ENCODER_SHAPE, COMPONENTS)
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)
         standardize = start.standardize if start else self.standardize
@@ -218,12 +218,6 @@ class FineTuned(BaseEstimator):
         self.n_iter_ = max(len(result.history) for result in results)
         self.best_score_ = float(np.mean([result.best_score for result in results]))
         self._module = self._build()
-
-    def _load_start(self) -> PretrainedModel | None:
-        """Return the model of ``pretrained``, checked against the other parameters."""
-        components = {name: getattr(self, name) for name in COMPONENTS}
-        explicit = explicit_parameters(self, (*ENCODER_SHAPE, "standardize"))
-        return load_pretrained(self.pretrained, standardize=self.standardize, components=components, expected=explicit)
 
     def _start_architecture(self, start: PretrainedModel | None) -> Architecture:
         dropout = float(self.dropout)
@@ -426,9 +420,7 @@ class FineTuned(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = self.invalid == "nan"
+        accept_molecules(tags, self.invalid)
         tags.target_tags.multi_output = True
         return tags
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from ..model_file._model import PretrainedModel
+from ..model_file._model import PretrainedModel, load_pretrained
 from ..molecules._fields import FEATURIZERS, Featurizer
 from ..nn._encoders import ENCODERS
 from ..utils._sklearn import Interval, StrOptions
@@ -42,8 +42,29 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-def explicit_parameters(estimator: BaseEstimator, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the parameters among ``names`` that do not have their defaults."""
+def load_start(estimator: Any, shape: tuple[str, ...], components: tuple[str, ...]) -> PretrainedModel | None:
+    """Return the model of the parameter ``pretrained``, checked against the parameters that are not at their defaults.
+
+    Parameters
+    ----------
+    estimator : estimator of this package
+    shape : tuple of str
+        Parameters that decide the shape of its network.
+    components : tuple of str
+        Those of them that a file cannot hold.
+    """
     defaults = type(estimator)().get_params(deep=False)
     values = estimator.get_params(deep=False)
-    return {name: values[name] for name in names if values[name] != defaults[name]}
+    return load_pretrained(
+        estimator.pretrained,
+        standardize=estimator.standardize,
+        components={name: values[name] for name in components},
+        expected={name: values[name] for name in (*shape, "standardize") if values[name] != defaults[name]},
+    )
+
+
+def accept_molecules(tags: Any, invalid: str) -> None:
+    """Say in an estimator's tags that X is one column of molecules."""
+    tags.input_tags.string = True
+    tags.input_tags.two_d_array = False
+    tags.input_tags.allow_nan = invalid == "nan"
