@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -22,7 +20,7 @@ from ..pairs._pairs import PairedProfiles
 from ..profiles._checks import check_profiles
 from ..training._inference import embed_molecules, embed_profiles
 from ..training._pretraining import apply_transformer
-from ..utils._cache import Entry, digest_of_pickle, once
+from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
 from ..utils._device import resolve_device
 from ._parameters import accept_molecules
 
@@ -150,7 +148,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             standardize = self.model_.standardize
             settings = [output, self.precision, self.invalid, standardize if callable(standardize) else None]
             key = digest_of_pickle([__version__, self.digest_, *settings, *map(_text_or_repr, unique)])
-            embedding, reasons = once(self.memory, f"embed-{key}", _EMBEDDING, embed, unique)
+            embedding, reasons = once(self.memory, f"embed-{key}", ROWS_WITH_REASONS, embed, unique)
             embedding = embedding[inverse]
             reasons = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
         report_invalid(values, reasons, self.invalid, _SKIP_INVALID)
@@ -233,20 +231,3 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 def _text_or_repr(value: Any) -> str:
     text = as_text(value)
     return text if isinstance(text, str) else f"{type(text).__name__}: {text!r}"
-
-
-def _write_embedding(found: tuple[np.ndarray, dict[int, str]], path: Path) -> None:
-    embedding, reasons = found
-    with open(path, "wb") as file:
-        np.savez(file, embedding=embedding, rows=np.array([*reasons], int), reasons=np.array([*reasons.values()], str))
-
-
-def _read_embedding(path: Path) -> tuple[np.ndarray, dict[int, str]]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["embedding"], dict(zip(arrays["rows"].tolist(), arrays["reasons"].tolist(), strict=True))
-    except (KeyError, EOFError, BadZipFile) as error:
-        raise ValueError(f"it is not a whole archive of arrays: {error}") from error
-
-
-_EMBEDDING = Entry(".npz", _write_embedding, _read_embedding)

@@ -5,17 +5,34 @@ from typing import TYPE_CHECKING
 from ..utils._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ._blocks import BlockScaler
     from ._fields import FEATURIZERS, Featurizer, Field
     from ._parse import canonical_smiles, check_molecules
     from ._pyg import to_pyg
+    from ._tables import MiniMol, MoleculeDescriptors, MorganCounts
 
-__all__ = ["FEATURIZERS", "Featurizer", "Field", "canonical_smiles", "check_molecules", "to_pyg"]
+__all__ = [
+    "FEATURIZERS",
+    "BlockScaler",
+    "Featurizer",
+    "Field",
+    "MiniMol",
+    "MoleculeDescriptors",
+    "MorganCounts",
+    "canonical_smiles",
+    "check_molecules",
+    "to_pyg",
+]
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "FEATURIZERS": "_fields",
+        "BlockScaler": "_blocks",
         "Featurizer": "_fields",
         "Field": "_fields",
+        "MiniMol": "_tables",
+        "MoleculeDescriptors": "_tables",
+        "MorganCounts": "_tables",
         "canonical_smiles": "_parse",
         "check_molecules": "_parse",
         "to_pyg": "_pyg",

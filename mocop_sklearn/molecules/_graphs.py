@@ -85,21 +85,11 @@ class MoleculeGraphs:
         n_edges_of_molecule = _to_device(self.edge_ptr.diff(), x.device)
         n_edges = len(self.neighbors)
         senders = self.neighbors + torch.repeat_interleave(first_atom, n_edges_of_molecule, output_size=n_edges)
-        receivers = torch.repeat_interleave(torch.arange(len(x), device=x.device), n_neighbors, output_size=n_edges)
-        inverse_root = n_neighbors.to(x.dtype).rsqrt()
-        weights = inverse_root[receivers] * inverse_root[senders]
-        bonds = None
-        if self.featurizer.bond_fields:
-            features = _bond_table(self.featurizer, x.device)[self.edges.long()]
-            bonds = x.new_zeros(len(x), self.featurizer.n_bond_features)
-            bonds = bonds.index_add(0, receivers, features * weights[:, None])
         return GraphBatch(
             x,
             senders,
-            weights,
             torch.cat([senders.new_zeros(1), n_neighbors.cumsum(0)]),
             _to_device(self.atom_ptr.diff(), x.device),
-            bonds,
             edges=self.edges,
             featurizer=self.featurizer,
             n_atoms=len(x),
@@ -110,21 +100,18 @@ class MoleculeGraphs:
 class GraphBatch:
     """Molecules joined into one graph with several components.
 
-    The fields are what the built-in encoder reads. ``edge_index``, ``edge_attr`` and ``batch`` are the same graph in
-    the layout of torch-geometric; they are computed when they are first asked for.
+    What follows from the fields is computed when it is first asked for: what the built-in encoders read, and the same
+    graph in the layout of torch-geometric (``edge_index``, ``edge_attr``, ``batch``).
 
     Attributes
     ----------
     x : Tensor of float32, shape (n_atoms, n_atom_features)
     senders : Tensor of int64, shape (n_edges + n_atoms,)
-    weights : Tensor of float32, shape (n_edges + n_atoms,)
-        Columns and values of D^-1/2 (A + I) D^-1/2, a symmetric sparse matrix stored by rows. It has an entry for each
-        edge and one for each atom itself.
+        Columns of A + I, a symmetric sparse matrix stored by rows. It has an entry for each edge and one for each atom
+        itself.
     edge_ptr : Tensor of int64, shape (n_atoms + 1,)
         Atom i has the entries ``edge_ptr[i]:edge_ptr[i + 1]``, from all senders.
     atoms_per_molecule : Tensor of int64, shape (n_molecules,)
-    bonds : Tensor of float32, shape (n_atoms, n_bond_features), or None
-        Bond features of each atom's bonds, summed with ``weights``.
     edges : Tensor of uint8 or int16, shape (n_edges + n_atoms,)
         Packed bond features: 0 for an atom itself, else 1 + the code of the bond. Empty without bond features.
     featurizer : Featurizer
@@ -135,10 +122,8 @@ class GraphBatch:
 
     x: Tensor
     senders: Tensor
-    weights: Tensor
     edge_ptr: Tensor
     atoms_per_molecule: Tensor
-    bonds: Tensor | None
     edges: Tensor
     featurizer: Featurizer
     n_atoms: int
@@ -149,11 +134,25 @@ class GraphBatch:
         return len(self.atoms_per_molecule)
 
     @cached_property
+    def weights(self) -> Tensor:
+        """Values of D^-1/2 (A + I) D^-1/2 in the order of ``senders``, float32 of shape (n_edges + n_atoms,)."""
+        inverse_root = self.edge_ptr.diff().to(self.x.dtype).rsqrt()
+        return inverse_root[self._receivers] * inverse_root[self.senders]
+
+    @cached_property
+    def bonds(self) -> Tensor | None:
+        """Bond features of each atom's bonds, summed with ``weights``: float32 of shape (n_atoms, n_bond_features)."""
+        return self._summed_bonds(self.weights)
+
+    @cached_property
+    def bond_sums(self) -> Tensor | None:
+        """Bond features of each atom's bonds, summed: float32 of shape (n_atoms, n_bond_features)."""
+        return self._summed_bonds(None)
+
+    @cached_property
     def edge_index(self) -> Tensor:
         """Sender and receiver of each edge, without self loops, int64 of shape (2, n_edges)."""
-        atoms = torch.arange(len(self.x), device=self.x.device)
-        receivers = torch.repeat_interleave(atoms, self.edge_ptr.diff(), output_size=len(self.senders))
-        return torch.stack([self._without_loops(self.senders), self._without_loops(receivers)])
+        return torch.stack([self._without_loops(self.senders), self._without_loops(self._receivers)])
 
     @cached_property
     def edge_attr(self) -> Tensor:
@@ -174,17 +173,32 @@ class GraphBatch:
         place = torch.where(self._is_loop, n_edges, (~self._is_loop).cumsum(0) - 1)
         return values.new_empty(n_edges + 1).scatter_(0, place, values)[:n_edges]
 
+    def _summed_bonds(self, weights: Tensor | None) -> Tensor | None:
+        if not self.featurizer.bond_fields:
+            return None
+        return F.embedding_bag(
+            self.edges.long(),
+            _bond_table(self.featurizer, self.x.device),
+            self.edge_ptr,
+            mode="sum",
+            per_sample_weights=weights,
+            include_last_offset=True,
+        )
+
+    @cached_property
+    def _receivers(self) -> Tensor:
+        atoms = torch.arange(len(self.x), device=self.x.device)
+        return torch.repeat_interleave(atoms, self.edge_ptr.diff(), output_size=len(self.senders))
+
     @cached_property
     def _is_loop(self) -> Tensor:
-        atoms = torch.arange(len(self.x), device=self.x.device)
-        return self.senders == torch.repeat_interleave(atoms, self.edge_ptr.diff(), output_size=len(self.senders))
+        return self.senders == self._receivers
 
     def padded(self, multiple: int) -> GraphBatch:
         """Return the graph with atoms that belong to no molecule and have no bonds: their number is a multiple."""
         n = -len(self.x) % multiple
         edge_ptr = torch.cat([self.edge_ptr, self.edge_ptr[-1:].expand(n)])
-        bonds = None if self.bonds is None else F.pad(self.bonds, (0, 0, 0, n))
-        return replace(self, x=F.pad(self.x, (0, 0, 0, n)), edge_ptr=edge_ptr, bonds=bonds)
+        return replace(self, x=F.pad(self.x, (0, 0, 0, n)), edge_ptr=edge_ptr)
 
 
 def _to_device(values: Tensor, device: torch.device) -> Tensor:

@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from ._encoders import GatedGraphEncoder, ProfileEncoder
     from ._losses import infonce, siglip
     from ._pyg import PyGEncoder
+    from ._residual import ResidualGraphEncoder
 
-__all__ = ["GatedGraphEncoder", "GraphBatch", "ProfileEncoder", "PyGEncoder", "infonce", "siglip"]
+__all__ = [
+    "GatedGraphEncoder",
+    "GraphBatch",
+    "ProfileEncoder",
+    "PyGEncoder",
+    "ResidualGraphEncoder",
+    "infonce",
+    "siglip",
+]
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
@@ -22,6 +31,7 @@ __getattr__, __dir__ = lazy_names(
         "GraphBatch": "_models",
         "ProfileEncoder": "_encoders",
         "PyGEncoder": "_pyg",
+        "ResidualGraphEncoder": "_residual",
         "infonce": "_losses",
         "siglip": "_losses",
     },

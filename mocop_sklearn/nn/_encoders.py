@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..molecules._graphs import GraphBatch
 from ._layers import ROWS_MULTIPLE, Dropout, GatedGraphConv, Linear, linear
 from ._pyg import attentive_fp, gatv2, gin, gps, pna
+from ._residual import ResidualGraphEncoder
 
 
 class GatedGraphEncoder(nn.Module):
@@ -107,6 +108,7 @@ class ProjectionHead(nn.Module):
 
 
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
+    "gine": ResidualGraphEncoder,
     "ggnn": GatedGraphEncoder,
     "gin": gin,
     "gatv2": gatv2,

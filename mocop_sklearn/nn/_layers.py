@@ -12,29 +12,34 @@ from torch import Tensor, nn
 from ..molecules._graphs import GraphBatch
 
 
-class _Propagate(torch.autograd.Function):
-    """Â H in float32. Â is symmetric and has no gradient, so the backward pass is the same product."""
+class _SparseProduct(torch.autograd.Function):
+    """S H in float32, with S = A + I, or its weighted form. S is symmetric and has no gradient: backward is alike."""
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, graph: GraphBatch) -> Tensor:
-        ctx.graph = graph
-        return _sparse_product(graph, h)
+    def forward(ctx: Any, h: Tensor, graph: GraphBatch, weights: Tensor | None) -> Tensor:
+        ctx.graph, ctx.weights = graph, weights
+        return _sparse_product(graph, h, weights)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return _sparse_product(ctx.graph, grad), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return _sparse_product(ctx.graph, grad, ctx.weights), None, None
 
 
-def _sparse_product(graph: GraphBatch, h: Tensor) -> Tensor:
+def _sparse_product(graph: GraphBatch, h: Tensor, weights: Tensor | None) -> Tensor:
     # a bag per atom: three times as fast on a CPU as torch's CSR product
     return F.embedding_bag(
         graph.senders,
         h.float().contiguous(),
         graph.edge_ptr,
         mode="sum",
-        per_sample_weights=graph.weights,
+        per_sample_weights=weights,
         include_last_offset=True,
     )
+
+
+def sum_of_neighbors(h: Tensor, graph: GraphBatch) -> Tensor:
+    """(A + I) H: the sum over each atom and its neighbours."""
+    return _SparseProduct.apply(h, graph, None)
 
 
 # On a CPU oneDNN multiplies matrices this narrow twice as fast as what torch takes by default, once it has made code
@@ -139,7 +144,7 @@ class GatedGraphConv(nn.Module):
         self.update = nn.GRUCell(width, width)
 
     def forward(self, h: Tensor, graph: GraphBatch) -> Tensor:
-        m, weight = _Propagate.apply(h, graph), self.message.weight
+        m, weight = _SparseProduct.apply(h, graph, graph.weights), self.message.weight
         if self.bond is not None:
             assert graph.bonds is not None
             m, weight = torch.cat([m, graph.bonds], dim=1), torch.cat([weight, self.bond.weight], dim=1)

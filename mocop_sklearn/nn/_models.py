@@ -124,7 +124,7 @@ class Architecture:
 
         A factory's module may hold more than weights, so that it is built in full.
         """
-        own = self.encoder == "ggnn" and self.profile_encoder == "mlp"
+        own = self.encoder in ("gine", "ggnn") and self.profile_encoder == "mlp"
         with torch.device("meta") if own else torch_seed(_CPU):
             yield
 

