@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,20 +17,21 @@ from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, load_star
 from ._version import __version__
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel
-from .molecules._parse import check_molecules
+from .molecules._parse import as_text, check_molecules
 from .nn._encoders import PROFILE_ENCODERS
 from .nn._losses import LOSSES
 from .nn._models import Architecture
 from .pairs._pairs import PairedProfiles
-from .pairs._sources import paired_profiles
+from .pairs._sources import molecules_of, paired_profiles
 from .profiles._scaler import ProfileScaler
 from .training._contrastive import Recipe
-from .training._pretraining import Interrupted, Job, pretrain
+from .training._job import Job
+from .training._pretraining import Interrupted, pretrain
 from .utils._cache import Entry, digest_of_pickle, once
 from .utils._device import resolve_device
 from .utils._distributed import of_first_rank
 from .utils._random import base_seed
-from .utils._sklearn import Hidden, Interval, StrOptions
+from .utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 
 _SHAPE = (*ENCODER_SHAPE, "projection_dim", "profile_encoder", "profile_dims", "dropout")
 _COMPONENTS = (*COMPONENTS, "profile_encoder")
@@ -54,6 +56,17 @@ class MoCoPEmbedder(FittedEmbedding):
     pairs : str, Path, PairedProfiles or (molecules, profiles), default=None
         An external corpus to pretrain on. A path names a table of wells, or a folder that ``mocop build`` made. ``X``
         and ``y`` of ``fit`` are then only checked.
+    unlabeled : list, array or column of str or Mol, str, Path or PairedProfiles, default=None
+        Molecules for the structure objective: ``structure_targets`` are regressed from them, and from the training
+        molecules, beside the contrastive loss. Each step takes 2 × ``batch_size`` of them. A path names a file of
+        molecules. Without any profiles, the structure objective is all that is trained; then ``pretrained`` of a second
+        embedder takes its model to the profiles.
+    structure_targets : "descriptors" or scikit-learn transformer, default="descriptors"
+        Columns that are regressed, winsorised and standardised: RDKit's descriptors
+        (:class:`~mocop_sklearn.molecules.MoleculeDescriptors`), or those of a transformer that takes a list of SMILES,
+        such as a teacher (:class:`~mocop_sklearn.molecules.MiniMol`).
+    structure_weight : float, default=3.0
+        Weight of the mean squared error of the structure objective beside the contrastive loss.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
         to all. It sees arrays, without the names of their columns. None is
@@ -143,8 +156,9 @@ class MoCoPEmbedder(FittedEmbedding):
         The weights and everything else that a model file holds.
     profile_transformer_ : transformer
     history_ : list of dict
-        One row per epoch: epoch, loss, learning_rate, temperature, validation_loss, validation_score
-        (as ``score``), validation_top1, validation_top10, seconds, seconds_waiting (for data).
+        One row per epoch: epoch, loss, structure_loss, learning_rate, temperature, validation_loss, validation_score
+        (as ``score``), validation_top1, validation_top10, seconds, seconds_waiting (for data). Without profiles,
+        validation_score is the share of the variance of the structure targets that is explained.
     n_iter_ : int
         Epochs run.
     best_score_ : float
@@ -152,7 +166,9 @@ class MoCoPEmbedder(FittedEmbedding):
     digest_ : str
         SHA-256 of the weights and of everything else that determines an embedding.
     molecule_keys_ : ndarray of str
-        Sorted connectivity keys (InChIKey, first block) of all molecules seen in pretraining.
+        Sorted connectivity keys (InChIKey, first block) of all molecules whose profiles pretraining has seen.
+    structure_keys_ : ndarray of str
+        The same of molecules that pretraining has seen as structures only.
 
     See Also
     --------
@@ -177,6 +193,9 @@ class MoCoPEmbedder(FittedEmbedding):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CONSTRAINTS,
         "pairs": [str, os.PathLike, PairedProfiles, tuple, None],
+        "unlabeled": [Hidden(object), str, os.PathLike, PairedProfiles, "array-like", None],
+        "structure_targets": [StrOptions({"descriptors"}), HasMethods(["fit_transform"])],
+        "structure_weight": [Interval(Real, 0, None, closed="neither")],
         "profile_transformer": [BaseEstimator, None],
         "projection_dim": [Interval(Integral, 1, None, closed="left")],
         "profile_encoder": [StrOptions(set(PROFILE_ENCODERS)), callable],
@@ -199,6 +218,9 @@ class MoCoPEmbedder(FittedEmbedding):
         *,
         pretrained: Any = None,
         pairs: Any = None,
+        unlabeled: Any = None,
+        structure_targets: Any = "descriptors",
+        structure_weight: float = 3.0,
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
@@ -234,6 +256,9 @@ class MoCoPEmbedder(FittedEmbedding):
     ):
         self.pretrained = pretrained
         self.pairs = pairs
+        self.unlabeled = unlabeled
+        self.structure_targets = structure_targets
+        self.structure_weight = structure_weight
         self.profile_transformer = profile_transformer
         self.standardize = standardize
         self.invalid = invalid
@@ -307,10 +332,11 @@ class MoCoPEmbedder(FittedEmbedding):
     # -- fitting ------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, *, profiles: Any = None) -> Self:
-        """Pretrain on molecules and their profiles, or load a pretrained model.
+        """Pretrain on molecules and their profiles, on bare molecules, or load a pretrained model.
 
         The profiles are the first of these that is given: ``profiles``, the parameter ``pairs``, a
-        two-dimensional float ``y``. Without any, ``pretrained`` is loaded.
+        two-dimensional float ``y``. Without any, the molecules of ``unlabeled`` are trained on, and without these
+        ``pretrained`` is loaded.
 
         Parameters
         ----------
@@ -330,7 +356,7 @@ class MoCoPEmbedder(FittedEmbedding):
         Raises
         ------
         ValueError
-            When there is neither a profile nor a pretrained model, when rows are invalid, when lengths
+            When there is no profile, no bare molecule and no pretrained model, when rows are invalid, when lengths
             differ, or when fewer than two distinct molecules remain.
         """
         self._check_parameters()
@@ -338,17 +364,18 @@ class MoCoPEmbedder(FittedEmbedding):
         if y is not None:
             check_consistent_length(values, y)
         start = self._load_start()
-        source = paired_profiles(values, y, profiles, self.pairs, has_model=start is not None)
-        if source is None:
+        unlabeled = None if self.unlabeled is None else molecules_of(self.unlabeled)
+        has_other = start is not None or unlabeled is not None
+        source = paired_profiles(values, y, profiles, self.pairs, has_other=has_other)
+        if source is None and unlabeled is None:
             assert start is not None
             self._adopt(start)
             return self
-        if start is not None:
-            start.require_profile_network()
+        if start is not None and source is not None and start.architecture.has_profile_network:
             order = start.profile_columns(source.n_features, source.feature_names, "The profile matrix")
             source = source if order is None else source.select_features(order)
-        key = self._fit_key(source, start)
-        job = self._job(source, start, key)
+        key = self._fit_key(source, unlabeled, start)
+        job = self._job(source, unlabeled, start, key)
         try:
             model = once(self.memory, f"fit-{key}", self._model_entry(job), pretrain, job)
         except Interrupted as interruption:
@@ -370,7 +397,7 @@ class MoCoPEmbedder(FittedEmbedding):
     def _load_start(self) -> PretrainedModel | None:
         """Return the model of ``pretrained``, checked against the other parameters."""
         model = load_start(self, _SHAPE, _COMPONENTS)
-        if model is not None and self.profile_transformer is not None:
+        if model is not None and model.architecture.has_profile_network and self.profile_transformer is not None:
             mine, theirs = _plain_repr(self.profile_transformer), repr(model.profile_transformer)
             if mine != theirs:
                 raise ValueError(
@@ -379,14 +406,15 @@ class MoCoPEmbedder(FittedEmbedding):
                 )
         return model
 
-    def _job(self, source: PairedProfiles, start: PretrainedModel | None, key: str) -> Job:
-        shape = {name: getattr(self, name) for name in _SHAPE} | {"profile_dims": tuple(self.profile_dims)}
-        numbers = {name: recorded(value) for name, value in shape.items() if name not in _COMPONENTS}
-        architecture = Architecture(**(shape | numbers | {"profile_dims": tuple(numbers["profile_dims"])}))
+    def _job(
+        self, source: PairedProfiles | None, unlabeled: list[Any] | None, start: PretrainedModel | None, key: str
+    ) -> Job:
         return Job(
             source=source,
+            unlabeled=unlabeled,
+            structure_targets=self.structure_targets,
             start=start,
-            architecture=start.architecture if start else architecture.completed(),
+            architecture=self._architecture(source is not None, start),
             recipe=self._recipe(),
             profile_transformer=self.profile_transformer,
             standardize=start.standardize if start else self.standardize,
@@ -396,9 +424,24 @@ class MoCoPEmbedder(FittedEmbedding):
             n_jobs=self.n_jobs,
             checkpoint=None if self.checkpoint_dir is None else Path(self.checkpoint_dir) / f"{key}.safetensors",
             resume=self.resume,
+            memory=self.memory,
             parameters={name: recorded(value) for name, value in self.get_params(deep=False).items()},
             verbose=bool(self.verbose),
         )
+
+    def _architecture(self, has_profiles: bool, start: PretrainedModel | None) -> Architecture:
+        """Return the shape of the network, as far as it is known before the profiles are transformed."""
+        if start is not None and start.architecture.has_profile_network:
+            return start.architecture
+        shape = {name: getattr(self, name) for name in _SHAPE} | {"profile_dims": tuple(self.profile_dims)}
+        numbers = {name: recorded(value) for name, value in shape.items() if name not in _COMPONENTS}
+        architecture = Architecture(**(shape | numbers | {"profile_dims": tuple(numbers["profile_dims"])}))
+        if start is None:
+            architecture = architecture.completed()
+        else:
+            kept = {name: getattr(start.architecture, name) for name in (*ENCODER_SHAPE, "n_structure_targets")}
+            architecture = replace(architecture, **kept)
+        return architecture if has_profiles else architecture.without_profile_network()
 
     def _recipe(self) -> Recipe:
         learned = isinstance(self.temperature, str)
@@ -416,19 +459,23 @@ class MoCoPEmbedder(FittedEmbedding):
             train_heads=self.train_heads,
             precision=self.precision,
             seed=of_first_rank(base_seed(self.random_state)),
+            structure_weight=float(self.structure_weight),
         )
 
-    def _fit_key(self, source: PairedProfiles, start: PretrainedModel | None) -> str:
+    def _fit_key(
+        self, source: PairedProfiles | None, unlabeled: list[Any] | None, start: PretrainedModel | None
+    ) -> str:
         """Return a digest of all that decides a fit; empty unless ``memory`` or ``checkpoint_dir`` is set."""
         if self.memory is None and self.checkpoint_dir is None:
             return ""
-        skipped = (*_NO_EFFECT_ON_FIT, "pairs", "pretrained")
+        skipped = (*_NO_EFFECT_ON_FIT, "pairs", "unlabeled", "pretrained")
         parameters = {
             name: value
             for name, value in self.get_params(deep=True).items()
             if name not in skipped and not name.startswith("pretrained__")
         }
-        return digest_of_pickle([__version__, source.digest, start and start.digest, parameters])
+        bare = None if unlabeled is None else [as_text(value) for value in unlabeled]
+        return digest_of_pickle([__version__, source and source.digest, bare, start and start.digest, parameters])
 
     def _model_entry(self, job: Job) -> Entry:
         components = {name: getattr(job.architecture, name) for name in _COMPONENTS}

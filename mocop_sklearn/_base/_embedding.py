@@ -19,7 +19,7 @@ from ..pairs._grouping import average_by_group
 from ..pairs._pairs import PairedProfiles
 from ..profiles._checks import check_profiles
 from ..training._inference import embed_molecules, embed_profiles
-from ..training._pretraining import apply_transformer
+from ..training._profiled import apply_transformer
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
 from ..utils._device import resolve_device
 from ._parameters import accept_molecules
@@ -40,6 +40,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.best_score_ = model.best_score
         self.digest_ = model.digest
         self.molecule_keys_ = np.array(model.molecule_keys, dtype=str)
+        self.structure_keys_ = np.array(model.structure_keys, dtype=str)
         self._module = model.module()
 
     # -- embedding ----------------------------------------------------------------------------

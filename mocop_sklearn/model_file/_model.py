@@ -17,10 +17,13 @@ from ..nn._models import Architecture, TwoTower
 from ..utils._names import describe_callable
 from ._codec import Encoder, decode
 from ._format import content_digest, library_versions, read_file, write_or_save_elsewhere
-from ._schema import check_header, check_transformer, check_vocabulary, check_weights
+from ._schema import Section, check_header, check_transformer, check_vocabulary, check_weights
 from ._statistics import FOREIGN, foreign_share, restore_statistics
+from ._structure import StructureTargets
 
 KIND = "model"
+# What a model without a profile network leaves open.
+_OF_PROFILES = ("projection_dim", "profile_encoder", "profile_dims", "dropout")
 
 
 @dataclass
@@ -38,7 +41,7 @@ class PretrainedModel:
     n_profile_columns : int
         Width of a profile before the transformer.
     molecule_keys : list of str
-        Sorted connectivity keys of all molecules that took part in training or validation.
+        Sorted connectivity keys of all molecules with a profile that took part in training or validation.
     history : list of dict
     n_iter : int
         Epochs run.
@@ -51,6 +54,10 @@ class PretrainedModel:
     profile_statistics : dict of ndarray
         ``center`` and ``spread`` of each column of the training profiles, before the transformer: the median and the
         interquartile range. Empty in a model without profiles.
+    structure_keys : list of str
+        Sorted connectivity keys of the molecules that took part in training without a profile.
+    structure_targets : StructureTargets or None
+        What was regressed from structures.
     digest : str
         SHA-256 of everything that determines an embedding. Models that embed alike have equal digests.
     """
@@ -68,6 +75,8 @@ class PretrainedModel:
     parameters: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     profile_statistics: dict[str, np.ndarray] = field(default_factory=dict)
+    structure_keys: list[str] = field(default_factory=list)
+    structure_targets: StructureTargets | None = None
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,9 +160,9 @@ class PretrainedModel:
         """Raise ``ValueError`` when the model cannot embed profiles."""
         if not self.architecture.has_profile_network:
             raise ValueError(
-                "This model was trained on labels and has no profile network, so there is nothing to contrast with "
-                'and no shared space: only transform with output="encoder" is possible. Pretrain an embedder for the '
-                "rest."
+                "This model was trained on labels or on structures and has no profile network, so there is no shared "
+                'space: only transform with output="encoder" is possible. For the rest, fit an embedder on profiles, '
+                "with this model as pretrained."
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -174,6 +183,8 @@ class PretrainedModel:
             "n_iter": self.n_iter,
             "best_score": self.best_score,
             "molecule_keys": self.molecule_keys,
+            "structure_keys": self.structure_keys,
+            "structure_targets": self.structure_targets and self.structure_targets.as_dict(),
             "provenance": self.provenance,
         }
         arrays |= {f"statistics.{name}": a for name, a in self.profile_statistics.items()}
@@ -215,6 +226,8 @@ class PretrainedModel:
             profile_features=model["profile_features"],
             n_profile_columns=model["n_profile_columns"],
             molecule_keys=record["molecule_keys"],
+            structure_keys=record["structure_keys"],
+            structure_targets=StructureTargets.from_section(Section(path, record)),
             history=record["history"],
             n_iter=record["n_iter"],
             best_score=record["best_score"],
@@ -268,6 +281,8 @@ def load_pretrained(
 def _check_expected(model: PretrainedModel, expected: Mapping[str, Any]) -> None:
     stored = model.architecture.as_dict() | {"standardize": describe_callable(model.standardize)}
     for name, value in expected.items():
+        if name in _OF_PROFILES and not model.architecture.has_profile_network:
+            continue
         mine = list(value) if isinstance(value, tuple) else describe_callable(value)
         if isinstance(value, Featurizer):
             mine = {"callable": value.name}

@@ -92,6 +92,7 @@ def check_architecture(section: Section) -> None:
     for name in ("hidden_dim", "embedding_dim"):
         section.number(name, 1, _WIDEST)
     n_features = section.number("n_profile_features", 0, _WIDEST)
+    section.number("n_structure_targets", 0, _WIDEST)
     dims = section.items("profile_dims", int)
     if len(dims) > _DEEPEST or not all(1 <= d <= _WIDEST for d in dims):
         raise section.error(f"profile_dims is {str(dims)[:80]}")
@@ -114,6 +115,7 @@ def check_record(record: Section) -> None:
     record.number("n_iter", 0, 2**31)
     record.entry("best_score", int, float)
     record.items("molecule_keys", str)
+    record.items("structure_keys", str)
     record.section("provenance")
 
 
@@ -130,7 +132,8 @@ def check_weights(path: Any, architecture: Architecture, weights: Mapping[str, n
     """Raise ``ValueError`` unless the weights are those of the architecture, in single precision and finite."""
     n_numbers = sum(a.size for a in weights.values())
     widths = [architecture.hidden_dim, architecture.embedding_dim, architecture.projection_dim]
-    if max(*widths, *architecture.profile_dims, architecture.n_profile_features) > n_numbers:
+    inputs = architecture.n_profile_features, architecture.n_structure_targets
+    if max(*widths, *architecture.profile_dims, *inputs) > n_numbers:
         raise ValueError(f"{str(path)!r} describes a larger network than it has weights for.")
     with architecture.without_initial_weights():
         module = TwoTower(architecture)

@@ -19,6 +19,7 @@ def overlap(
     X: Any,
     *,
     level: Literal["connectivity", "exact"] = "connectivity",
+    seen: Literal["profile", "structure"] = "profile",
     standardize: Standardize = "parent",
     invalid: Literal["raise", "nan"] = "raise",
     n_jobs: int | None = None,
@@ -34,6 +35,9 @@ def overlap(
     level : {"connectivity", "exact"}, default="connectivity"
         ``"connectivity"`` ignores stereochemistry and isotopes, as :func:`molecule_groups` does;
         ``"exact"`` compares canonical SMILES, for which the pretraining molecules are needed.
+    seen : {"profile", "structure"}, default="profile"
+        With a model: whether the molecule was seen with a profile, or at all, which includes the molecules of
+        ``unlabeled``. Their structures, and what was regressed from them, took part in pretraining.
     standardize : {"parent", None} or callable, default="parent"
         As in :func:`molecule_groups`. With a model, the model's own takes its place.
     invalid : {"raise", "nan"}, default="raise"
@@ -66,11 +70,14 @@ def overlap(
     array([False, False])
     """
     check_choice("level", level, ("connectivity", "exact"))
+    check_choice("seen", seen, ("profile", "structure"))
     identity = connectivity_key if level == "connectivity" else Chem.MolToSmiles
     if hasattr(pretraining, "molecule_keys_"):
         if level == "exact":
             raise ValueError('A model keeps only connectivity keys: pass the molecules themselves for level="exact".')
-        seen = set(pretraining.molecule_keys_)
+        known_keys = set(pretraining.molecule_keys_)
+        if seen == "structure":
+            known_keys |= set(getattr(pretraining, "structure_keys_", ()))
         standardize = getattr(getattr(pretraining, "model_", pretraining), "standardize", standardize)
     elif hasattr(pretraining, "fit"):
         raise NotFittedError(
@@ -86,11 +93,11 @@ def overlap(
         known = check_molecules(pretraining)
         found, reasons = describe_rows(known, identity, standardize, invalid, n_jobs)
         _report_pretraining(reasons, len(known), invalid)
-        seen = set(found) - {None}
+        known_keys = set(found) - {None}
     values = check_molecules(X)
     identities, reasons = describe_rows(values, identity, standardize, invalid, n_jobs)
     report_invalid(values, reasons, invalid)
-    return np.array([name in seen for name in identities], dtype=bool)
+    return np.array([name in known_keys for name in identities], dtype=bool)
 
 
 def _report_pretraining(reasons: dict[int, str], n: int, invalid: str) -> None:

@@ -372,7 +372,9 @@ def connectivity_key(mol: Chem.Mol) -> str:
     return key[:14] if key else Chem.MolToSmiles(mol, isomericSmiles=False)
 
 
-def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: str, advice: str = "") -> None:
+def report_invalid(
+    values: Sequence[Any], reasons: Mapping[int, str], invalid: str, advice: str = "", name: str = "X"
+) -> None:
     """Raise or warn about bad rows, by the policy ``invalid``.
 
     Parameters
@@ -385,6 +387,8 @@ def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: s
         ``"raise"`` names the first ten bad rows; ``"nan"`` warns once with their count.
     advice : str, default=""
         The last line of the warning.
+    name : str, default="X"
+        What holds the rows.
     """
     if not reasons:
         return
@@ -393,11 +397,11 @@ def report_invalid(values: Sequence[Any], reasons: Mapping[int, str], invalid: s
     more = f"\n  ... and {n_bad - 10} more" if n_bad > 10 else ""
     if invalid == "raise":
         raise ValueError(
-            f"{n_bad} of {n} rows of X are not valid molecules:\n{lines}{more}\n"
+            f"{n_bad} of {n} rows of {name} are not valid molecules:\n{lines}{more}\n"
             'Remove or mend these rows, or set invalid="nan" to get NaN rows for them.'
         )
     warnings.warn(
-        f"{n_bad} of {n} rows of X are not valid molecules and are treated as missing:\n{lines}{more}"
+        f"{n_bad} of {n} rows of {name} are not valid molecules and are treated as missing:\n{lines}{more}"
         + f"\n{advice}" * bool(advice),
         UserWarning,
         stacklevel=3,

@@ -41,7 +41,9 @@ class Architecture:
     profile_dims : tuple of int
         Widths of the profile encoder "mlp".
     n_profile_features : int
-        Width of a transformed profile; 0 for a model without a profile network, which was trained on labels.
+        Width of a transformed profile; 0 for a model without a profile network.
+    n_structure_targets : int
+        Numbers that are regressed from the molecule alone; 0 without a structure objective.
     """
 
     featurizer: Any
@@ -54,6 +56,7 @@ class Architecture:
     profile_dims: tuple[int, ...] = ()
     projection_dim: int = 0
     n_profile_features: int = 0
+    n_structure_targets: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as written into model files; a factory is recorded by name."""
@@ -101,7 +104,8 @@ class Architecture:
 
     def without_profile_network(self) -> Architecture:
         """Return the architecture of the molecule encoder alone."""
-        return replace(self, profile_encoder="mlp", profile_dims=(), projection_dim=0, n_profile_features=0)
+        absent = {"projection_dim": 0, "n_profile_features": 0, "n_structure_targets": 0}
+        return replace(self, profile_encoder="mlp", profile_dims=(), **absent)
 
     def build_encoder(self) -> Any:
         """Return the molecule encoder with random weights."""
@@ -132,13 +136,15 @@ class Architecture:
 class TwoTower(nn.Module):
     """The two encoders with their heads and the logit scale, the whole of what pretraining trains.
 
-    ``log_scale`` is the logarithm of 1 / temperature. Without profile features there is the molecule encoder only:
-    what remains of a network that was trained on labels.
+    ``log_scale`` is the logarithm of 1 / temperature. Without profile features there is no profile encoder and no head
+    that projects: a model that was trained on labels, or by the structure objective alone.
     """
 
     def __init__(self, architecture: Architecture, temperature: float = 0.1):
         super().__init__()
         self.molecule_encoder = architecture.build_encoder()
+        if architecture.n_structure_targets:
+            self.structure_head = nn.Linear(self.molecule_encoder.out_features, architecture.n_structure_targets)
         if not architecture.has_profile_network:
             return
         self.molecule_head = ProjectionHead(self.molecule_encoder.out_features, architecture.projection_dim)
@@ -157,6 +163,10 @@ class TwoTower(nn.Module):
     def project_profiles(self, profiles: Tensor) -> Tensor:
         """Return unit vectors of profiles, shape (n_profiles, projection_dim)."""
         return self.profile_head(self.profile_encoder(profiles))
+
+    def structure_network(self) -> nn.Sequential:
+        """Return the part that regresses the structure targets, graph → (n_molecules, n_structure_targets)."""
+        return nn.Sequential(self.molecule_encoder, nn.ReLU(), self.structure_head)
 
     def tower(self, output: str) -> SideBySide:
         """Return the part that embeds molecules, up to ``output``: "encoder" or "projection"."""

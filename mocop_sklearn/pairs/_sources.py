@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..molecules._parse import check_molecules
 from ..tables._columns import is_metadata
 from ..tables._frames import as_frame
+from ..tables._molecules import MoleculeFile
 from ._pairs import PairedProfiles
 from ._reading import open_pairs
 
 _NARROW = 16
 
 
-def paired_profiles(values: list[Any], y: Any, profiles: Any, pairs: Any, *, has_model: bool) -> PairedProfiles | None:
-    """Return the first source of profiles that is given, or None when there is a model alone.
+def paired_profiles(values: list[Any], y: Any, profiles: Any, pairs: Any, *, has_other: bool) -> PairedProfiles | None:
+    """Return the first source of profiles that is given, or None when there is something else to fit.
 
     Parameters
     ----------
@@ -24,13 +28,13 @@ def paired_profiles(values: list[Any], y: Any, profiles: Any, pairs: Any, *, has
         Molecules, one per row.
     y, profiles, pairs
         As ``MoCoPEmbedder`` documents them.
-    has_model : bool
-        Whether the embedder has a pretrained model.
+    has_other : bool
+        Whether the embedder has a pretrained model, or molecules without profiles.
 
     Raises
     ------
     ValueError
-        When there is neither a source nor a model.
+        When there is nothing to fit.
     """
     if profiles is not None:
         return PairedProfiles(values, profiles)
@@ -50,7 +54,7 @@ def paired_profiles(values: list[Any], y: Any, profiles: Any, pairs: Any, *, has
                 stacklevel=3,
             )
         return PairedProfiles(values, y)
-    if has_model:
+    if has_other:
         return None
     given = "nothing" if y is None else f"y of shape {tuple(shape)}, which looks like labels"
     raise ValueError(
@@ -59,6 +63,23 @@ def paired_profiles(values: list[Any], y: Any, profiles: Any, pairs: Any, *, has
         "PairedProfiles; (3) fit(X, P) with a two-dimensional float P; (4) MoCoPEmbedder(pretrained=...). "
         "An already fitted embedder goes into a pipeline as sklearn.frozen.FrozenEstimator(embedder)."
     )
+
+
+def molecules_of(unlabeled: Any) -> list[Any]:
+    """Return the molecules of a collection, of a file of molecules, or of paired profiles.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is none of these, or the file cannot be read.
+    """
+    if isinstance(unlabeled, PairedProfiles):
+        return unlabeled.distinct_molecules()[0]
+    if isinstance(unlabeled, (str, os.PathLike)):
+        if Path(unlabeled).is_dir():
+            return open_pairs(unlabeled).distinct_molecules()[0]
+        return [text for batch in MoleculeFile(unlabeled).batches(2**16) for text in batch.structures]
+    return check_molecules(unlabeled)
 
 
 def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:

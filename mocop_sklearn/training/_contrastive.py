@@ -1,13 +1,14 @@
-"""Contrastive training: the recipe, one step with gradient caching, and validation; losses are in ``nn``."""
+"""Pretraining: the recipe, one step with gradient caching, and validation; losses are in ``nn``."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,12 @@ from ..utils._warnings import TrainingInterrupted
 from ._batches import Batch, Corpus
 from ._inference import embed_graphs, embed_profiles
 from ._loop import TrainingState, run_epochs
+from ._structure import StructureBatch, StructureCorpus, structure_gradients, validate_structure
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a contrastive training, documented at ``MoCoPEmbedder``."""
+    """Settings of a pretraining, documented at ``MoCoPEmbedder``."""
 
     loss: str | Loss
     temperature: float
@@ -43,6 +45,12 @@ class Recipe:
     train_heads: bool
     precision: str
     seed: int
+    structure_weight: float = 1.0
+
+    @property
+    def structure_batch_size(self) -> int:
+        """Molecules of the structure objective in each step."""
+        return 2 * self.batch_size
 
     @property
     def loss_function(self) -> Loss:
@@ -53,26 +61,32 @@ class Recipe:
 def train(
     architecture: Architecture,
     recipe: Recipe,
-    training: Corpus,
+    training: Corpus | None,
     validation: Corpus | None,
     *,
     device: torch.device,
+    structure: StructureCorpus | None = None,
+    structure_validation: StructureCorpus | None = None,
     initial_weights: dict[str, Tensor] | None = None,
     resume_from: TrainingState | None = None,
     save: Callable[[TrainingState], None] | None = None,
     verbose: bool = False,
 ) -> TrainingState:
-    """Pretrain a two-tower model by contrasting molecules with their profiles.
+    """Pretrain a model by contrasting molecules with their profiles, by the structure objective, or by both.
 
     In a process group (torch.distributed) all processes call it with the same arguments. Each computes its share of
     every batch, the first validates and saves, and all return the same state.
 
     Parameters
     ----------
-    training, validation : Corpus
-        Without it, the weights of the last epoch are kept.
+    training, validation : Corpus or None
+        Molecules with profiles. Without ``validation``, the weights of the last epoch are kept.
+    structure : StructureCorpus, optional
+        Molecules for the structure objective, some of which are in every step.
+    structure_validation : StructureCorpus, optional
+        What chooses the best epoch where there are no profiles.
     initial_weights : dict of Tensor, optional
-        Start from these instead of random weights.
+        Start from these instead of random weights; what is not among them is random.
     resume_from : TrainingState, optional
         Continue this run; the result is bit-equal to the run without a break, on a CPU.
     save : callable, optional
@@ -89,10 +103,7 @@ def train(
         model = _initial_model(architecture, recipe, initial_weights).to(device)
         optimizer = _optimizer(model, recipe)
         state = TrainingState.of(model) if resume_from is None else resume_from
-        training, replicates = training.to(device), recipe.replicates
-        if replicates == "mean":
-            training, replicates = training.averaged(), "sample"
-        n_batches, _ = training.n_batches(recipe.batch_size)
+        run = _Run(model, recipe, training, structure, device)
         try:
             run_epochs(
                 model,
@@ -100,16 +111,13 @@ def train(
                 state,
                 seed=recipe.seed,
                 max_epochs=recipe.max_epochs,
-                batches=lambda rng: training.batches(rng, recipe.batch_size, replicates),
-                step=partial(_step, model, training.weights, recipe, device),
+                batches=run.batches,
+                step=run.step,
                 schedule=lambda epoch, i: _schedule(
-                    epoch * n_batches + i, recipe.max_epochs * n_batches, recipe.warmup_fraction
+                    epoch * run.n_batches + i, recipe.max_epochs * run.n_batches, recipe.warmup_fraction
                 ),
-                validate=_validation(model, validation, device, recipe),
-                describe=lambda: {
-                    "learning_rate": float(optimizer.param_groups[0]["lr"]),
-                    "temperature": float((-model.log_scale.detach()).exp()),
-                },
+                validate=_validation(model, validation, structure_validation, device, recipe),
+                describe=lambda: {"learning_rate": float(optimizer.param_groups[0]["lr"]), **run.describe()},
                 patience=recipe.patience,
                 save=save if rank == 0 else None,
                 rank=rank,
@@ -122,12 +130,80 @@ def train(
     return state
 
 
+class _Run:
+    """What every step draws: a batch of molecules with profiles, one of the structure objective, or both."""
+
+    def __init__(
+        self,
+        model: TwoTower,
+        recipe: Recipe,
+        training: Corpus | None,
+        structure: StructureCorpus | None,
+        device: torch.device,
+    ):
+        self.model, self.recipe, self.device = model, recipe, device
+        self.training = None if training is None else training.to(device)
+        self.structure = None if structure is None else structure.to(device)
+        self.replicates = recipe.replicates
+        if self.training is not None and self.replicates == "mean":
+            self.training, self.replicates = self.training.averaged(), "sample"
+        if self.training is not None:
+            self.n_batches = self.training.n_batches(recipe.batch_size)[0]
+        else:
+            assert self.structure is not None
+            self.n_batches = -(-len(self.structure) // recipe.structure_batch_size)
+        self._structure_losses: list[Tensor] = []
+
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Batch | None, StructureBatch | None]]:
+        """Draw the batches of an epoch."""
+        contrasted: Iterable[Batch | None] = repeat(None, self.n_batches)
+        bare: Iterable[StructureBatch | None] = repeat(None, self.n_batches)
+        if self.training is not None:
+            contrasted = self.training.batches(rng, self.recipe.batch_size, self.replicates)
+        if self.structure is not None:
+            size = min(self.recipe.structure_batch_size, len(self.structure))
+            # a generator of its own, so that the draws of profiles do not depend on the structures
+            own = np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0])  # type: ignore[attr-defined]
+            bare = self.structure.batches(own, self.n_batches, size)
+        return zip(contrasted, bare, strict=True)
+
+    def step(self, drawn: tuple[Batch | None, StructureBatch | None]) -> Tensor:
+        """Compute the loss of what was drawn and leave its gradients in the parameters."""
+        batch, bare = drawn
+        loss = torch.zeros((), device=self.device)
+        if bare is not None:
+            weight = self.recipe.structure_weight
+            error = structure_gradients(self.model, bare, weight, self.device, self.recipe.precision)
+            self._structure_losses.append(error)
+            loss = loss + weight * error
+        if batch is None:
+            average_over_processes(self.model)
+            return loss
+        weights = None if self.training is None or self.training.weights is None else self.training.weights
+        own = None if weights is None else weights[batch.molecules]
+        recipe = self.recipe
+        return loss + accumulate_gradients(self.model, batch, own, self.device, recipe.precision, recipe.loss_function)
+
+    def describe(self) -> dict[str, float]:
+        """Return entries of the history of an epoch."""
+        row = {}
+        if self.training is not None:
+            row["temperature"] = float((-self.model.log_scale.detach()).exp())
+        if self._structure_losses:
+            row["structure_loss"] = float(torch.stack(self._structure_losses).mean())
+            self._structure_losses = []
+        return row
+
+
 def _initial_model(architecture: Architecture, recipe: Recipe, initial_weights: dict[str, Tensor] | None) -> TwoTower:
     model = TwoTower(architecture, recipe.temperature)
     if initial_weights is not None:
-        model.load_state_dict(initial_weights)
-        if not recipe.learn_temperature:
-            model.log_scale.data.fill_(-math.log(recipe.temperature))
+        known = model.state_dict().keys()
+        model.load_state_dict({name: w for name, w in initial_weights.items() if name in known}, strict=False)
+    if not architecture.has_profile_network:
+        return model
+    if initial_weights is not None and not recipe.learn_temperature:
+        model.log_scale.data.fill_(-math.log(recipe.temperature))
     model.log_scale.requires_grad_(recipe.learn_temperature)
     model.molecule_head.requires_grad_(recipe.train_heads)
     model.profile_head.requires_grad_(recipe.train_heads)
@@ -137,10 +213,9 @@ def _initial_model(architecture: Architecture, recipe: Recipe, initial_weights: 
 def _optimizer(model: TwoTower, recipe: Recipe) -> torch.optim.Optimizer:
     """Do not decay the logit scale: its magnitude is meaningful."""
     decayed = [p for name, p in model.named_parameters() if name != "log_scale"]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": [model.log_scale], "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": recipe.weight_decay}]
+    if hasattr(model, "log_scale"):
+        groups.append({"params": [model.log_scale], "weight_decay": 0.0})
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
 
 
@@ -164,15 +239,10 @@ def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:
 # ---------------------------------------------------------------------------------------------
 
 
-def _step(model: TwoTower, weights: Tensor | None, recipe: Recipe, device: torch.device, batch: Batch) -> Tensor:
-    own = None if weights is None else weights[batch.molecules]
-    return accumulate_gradients(model, batch, own, device, recipe.precision, recipe.loss_function)
-
-
 def accumulate_gradients(
     model: TwoTower, batch: Batch, weights: Tensor | None, device: torch.device, precision: str, loss_function: Loss
 ) -> Tensor:
-    """Compute the loss of a batch and leave its gradients in the parameters.
+    """Compute the loss of a batch and add its gradients to those in the parameters.
 
     The loss sees all rows of the batch, those of other processes too.
 
@@ -210,9 +280,14 @@ def accumulate_gradients(
         loss.backward()
     else:
         loss = _cached_gradients(model, batch, device, precision, loss_of)
+    average_over_processes(model)
+    return loss.detach()
+
+
+def average_over_processes(model: nn.Module) -> None:
+    """Replace gradients, and statistics that layers keep, by their means over the processes of a group."""
     average_gradients(model.parameters())
     average_buffers(model.buffers())
-    return loss.detach()
 
 
 def _cached_gradients(
@@ -263,13 +338,21 @@ def _kept_buffers(model: nn.Module) -> Iterator[None]:
 
 
 def _validation(
-    model: TwoTower, validation: Corpus | None, device: torch.device, recipe: Recipe
+    model: TwoTower,
+    validation: Corpus | None,
+    structure: StructureCorpus | None,
+    device: torch.device,
+    recipe: Recipe,
 ) -> Callable[[], dict[str, float]] | None:
-    if validation is None:
+    """Return what validates an epoch: retrieval among molecules with profiles, else the structure objective."""
+    if validation is not None:
+        validate = partial(_validate, model, validation.averaged(), device, recipe)
+    elif structure is not None:
+        validate = partial(validate_structure, model, structure, device, recipe.precision)
+    else:
         return None
-    averaged = validation.averaged()
     rank, _ = process_group()
-    return lambda: of_first_rank(_validate(model, averaged, device, recipe) if rank == 0 else None)
+    return lambda: of_first_rank(validate() if rank == 0 else None)
 
 
 def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe: Recipe) -> dict[str, float]:

@@ -1,53 +1,19 @@
-"""From paired rows to a trained model: featurise, split, scale, train, keep."""
+"""From paired rows, bare molecules, or both to a trained model."""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
 import torch
-from sklearn.base import clone
 
 from ..model_file._model import PretrainedModel, as_tensors
-from ..model_file._statistics import statistics_of
-from ..molecules._featurize import FeaturizedMolecules, featurize
-from ..molecules._graphs import MoleculeGraphs
-from ..molecules._parse import report_invalid
+from ..model_file._structure import StructureTargets
 from ..nn._models import Architecture
-from ..pairs._grouping import split_molecules
-from ..pairs._pairs import PairedProfiles
-from ..profiles._moments import blocks
-from ..profiles._scaler import ProfileScaler
-from ..utils._random import Stream, generator
-from ._batches import Corpus, StreamedProfiles
-from ._contrastive import Recipe, train
+from ._contrastive import train
+from ._job import Job
 from ._loop import TrainingState, read_state, state_saver
-
-_FIT_BYTES = 2**29  # of profiles that a transformer is fitted on
-_RESIDENT_BYTES = 2**30  # of transformed profiles that are held in memory
-
-
-@dataclass(frozen=True)
-class Job:
-    """All inputs of one pretraining."""
-
-    source: PairedProfiles
-    start: PretrainedModel | None
-    architecture: Architecture  # without the width of the profiles, which the transformer decides
-    recipe: Recipe
-    profile_transformer: Any
-    standardize: Any
-    invalid: str
-    validation_fraction: float
-    device: torch.device
-    n_jobs: int | None
-    checkpoint: Path | None
-    resume: bool
-    parameters: dict[str, Any]
-    verbose: bool
+from ._profiled import ProfiledMolecules, profiled_molecules
+from ._unlabeled import StructureMolecules, structure_molecules
 
 
 class Interrupted(Exception):
@@ -69,181 +35,70 @@ def pretrain(job: Job) -> PretrainedModel:
         When training ended before its time.
     """
     job, resumed = _resume(job)
-    molecules = _distinct_molecules(job)
-    training, validation = split_molecules(molecules.keys.tolist(), job.validation_fraction, job.recipe.seed)
-    training_rows = np.flatnonzero(np.isin(molecules.of_row, training))
-    transformer, statistics = _fit_transformer(job, training_rows)
-    profiles = _transformed(job.source, transformer, molecules.of_row >= 0)
-    architecture = (
-        job.start.architecture if job.start else replace(job.architecture, n_profile_features=profiles.shape[1])
-    )
+    profiled = None if job.source is None else profiled_molecules(job, job.source)
+    structure = None if job.unlabeled is None else structure_molecules(job, profiled)
+    architecture = job.architecture
+    if profiled is not None:
+        architecture = replace(architecture, n_profile_features=profiled.n_features)
+    if structure is not None:
+        architecture = replace(architecture, n_structure_targets=len(structure.targets.names))
     state = train(
         architecture,
         job.recipe,
-        _corpus(job.source, molecules, training, profiles),
-        _corpus(job.source, molecules, validation, profiles) if len(validation) else None,
+        profiled.training if profiled else None,
+        profiled.validation if profiled else None,
         device=job.device,
-        initial_weights=as_tensors(job.start.weights) if job.start else None,
+        structure=structure.training if structure else None,
+        structure_validation=structure.validation if structure else None,
+        initial_weights=_initial_weights(job, structure.targets if structure else None),
         resume_from=resumed,
         save=state_saver(job.checkpoint, job.recipe.seed) if job.checkpoint else None,
         verbose=job.verbose,
     )
-    model = PretrainedModel(
-        architecture=architecture,
-        weights={name: w.numpy() for name, w in state.best_weights.items()},
-        standardize=job.standardize,
-        profile_transformer=transformer,
-        profile_features=job.source.feature_names,
-        n_profile_columns=job.source.n_features,
-        molecule_keys=sorted({*molecules.keys.tolist(), *(job.start.molecule_keys if job.start else ())}),
-        history=state.history,
-        n_iter=state.epoch,
-        best_score=state.best_score,
-        parameters=job.parameters,
-        provenance=job.start.provenance if job.start else job.source.provenance,
-        profile_statistics=statistics,
-    )
+    model = _model(job, architecture, state, profiled, structure)
     if state.epoch < job.recipe.max_epochs and not state.is_out_of_patience(job.recipe.patience):
         raise Interrupted(model)
     return model
 
 
-# ---------------------------------------------------------------------------------------------
-# Molecules
-# ---------------------------------------------------------------------------------------------
+def _initial_weights(job: Job, targets: StructureTargets | None) -> dict[str, torch.Tensor] | None:
+    """Return the weights to start from; a head for other structure targets than ours begins at random."""
+    if job.start is None:
+        return None
+    known = job.start.structure_targets
+    keeps_head = targets is not None and known is not None and known.names == targets.names
+    weights = as_tensors(job.start.weights)
+    return weights if keeps_head else {n: w for n, w in weights.items() if not n.startswith("structure_head.")}
 
 
-@dataclass(frozen=True)
-class _Molecules:
-    """The distinct molecules of a source that can be trained on.
-
-    Attributes
-    ----------
-    graphs : MoleculeGraphs
-    keys : ndarray of str, shape (n_molecules,)
-        Connectivity keys.
-    of_row : ndarray of int, shape (n_rows,)
-        The molecule of each row; -1 for a row that cannot be used.
-    """
-
-    graphs: MoleculeGraphs
-    keys: np.ndarray
-    of_row: np.ndarray
-
-
-def _distinct_molecules(job: Job) -> _Molecules:
-    """Featurise the molecules of all rows; the replicates of a molecule are the rows of one canonical SMILES."""
-    source = job.source
-    if job.recipe.replicates == "source" and source.source_codes is None:
-        raise ValueError('replicates="source" needs pairs that name the source of each row (Metadata_Source).')
-    texts, text_of_row = source.distinct_molecules()
-    found = featurize(texts, job.architecture.featurizer, job.standardize, identify=True, n_jobs=job.n_jobs)
-    graph_of_row = found.graph_of_value[text_of_row]
-    usable = _usable_rows(job, found, text_of_row)
-    smiles = np.asarray(found.smiles, dtype=object)
-    _, first, molecule_of_graph = np.unique(smiles, return_index=True, return_inverse=True)
-    of_row = np.full(len(source), -1)
-    used, of_row[usable] = np.unique(molecule_of_graph[graph_of_row[usable]], return_inverse=True)
-    if len(used) < 2:
-        raise ValueError(
-            f"Contrastive training needs at least two different molecules, but X holds {len(used)} "
-            f"(n_samples={len(source)}, of which {usable.sum()} can be used)."
-        )
-    keys = np.asarray(found.keys, dtype=str)[first[used]]
-    return _Molecules(found.graphs.take(torch.from_numpy(first[used])), keys, of_row)
-
-
-def _usable_rows(job: Job, found: FeaturizedMolecules, text_of_row: np.ndarray) -> np.ndarray:
-    """Mark the rows with a molecule, a profile and a weight above 0; the others are reported."""
-    source = job.source
-    valid = found.graph_of_value[text_of_row] >= 0
-    reasons = {row: found.reasons[text_of_row[row]] for row in np.flatnonzero(~valid).tolist()}
-    report_invalid(source.molecules if reasons else [], reasons, job.invalid)
-    usable = valid & _has_values(source, job.invalid)
-    return usable if source.sample_weight is None else usable & (source.sample_weight > 0)
-
-
-def _has_values(source: PairedProfiles, invalid: str) -> np.ndarray:
-    """Mark the rows with at least one finite value; the others are reported like bad molecules."""
-    has_values = source.has_values()
-    if not has_values.all():
-        bad = np.flatnonzero(~has_values)
-        message = f"{len(bad)} of {len(source)} profiles hold no finite value: rows {bad[:10].tolist()}"
-        if invalid == "raise":
-            raise ValueError(f'{message}. Remove these rows, or set invalid="nan" to leave them out of training.')
-        warnings.warn(f"{message}; they are left out of training.", UserWarning, stacklevel=2)
-    return has_values
-
-
-def _corpus(
-    source: PairedProfiles, molecules: _Molecules, part: np.ndarray, profiles: torch.Tensor | StreamedProfiles
-) -> Corpus:
-    """Return the molecules of one part, training or validation, with the rows that are theirs."""
-    position = np.full(len(molecules.keys) + 1, -1)  # within the part; the last, for rows left out, stays -1
-    position[part] = np.arange(len(part))
-    return Corpus.from_rows(
-        molecules.graphs.take(torch.from_numpy(part)),
-        profiles,
-        position[molecules.of_row],
-        source_of_row=source.source_codes,
-        weight_of_row=source.sample_weight,
+def _model(
+    job: Job,
+    architecture: Architecture,
+    state: TrainingState,
+    profiled: ProfiledMolecules | None,
+    structure: StructureMolecules | None,
+) -> PretrainedModel:
+    start, source = job.start, job.source
+    keys = {*(profiled.keys if profiled else ()), *(start.molecule_keys if start else ())}
+    bare = {*(structure.keys if structure else ()), *(start.structure_keys if start else ())}
+    provenance = source.provenance if source and not job.start_with_profiles else start.provenance if start else {}
+    return PretrainedModel(
+        architecture=architecture,
+        weights={name: w.numpy() for name, w in state.best_weights.items()},
+        standardize=job.standardize,
+        profile_transformer=profiled.transformer if profiled else None,
+        profile_features=source.feature_names if source else None,
+        n_profile_columns=source.n_features if source else 0,
+        molecule_keys=sorted(keys),
+        structure_keys=sorted(bare - keys),
+        history=state.history,
+        n_iter=state.epoch,
+        best_score=state.best_score,
+        parameters=job.parameters,
+        provenance=provenance,
+        profile_statistics=profiled.statistics if profiled else {},
+        structure_targets=structure.targets if structure else start.structure_targets if start else None,
     )
-
-
-# ---------------------------------------------------------------------------------------------
-# Profiles
-# ---------------------------------------------------------------------------------------------
-
-
-def _fit_transformer(job: Job, training_rows: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
-    """Fit the profile transformer on training rows only, a random part of them where all are too many for memory.
-
-    The statistics of these rows, before the transformer, come with it.
-    """
-    if job.start is not None:
-        return job.start.profile_transformer, job.start.profile_statistics
-    default = job.profile_transformer is None
-    transformer = ProfileScaler(n_components=64) if default else clone(job.profile_transformer)
-    most = max(1, _FIT_BYTES // (4 * job.source.n_features))
-    rng = generator(job.recipe.seed, Stream.TRANSFORMER_ROWS)
-    if len(training_rows) > most:
-        training_rows = training_rows[np.sort(rng.choice(len(training_rows), most, replace=False))]
-    profiles = job.source.read(training_rows)
-    return transformer.fit(profiles), statistics_of(profiles, rng)
-
-
-def _transformed(source: PairedProfiles, transformer: Any, usable: np.ndarray) -> torch.Tensor | StreamedProfiles:
-    """Return the transformed profiles: in memory, or where that would be too large, as they are drawn."""
-
-    def read(rows: np.ndarray) -> np.ndarray:
-        return apply_transformer(transformer, source.read(rows))
-
-    rows = np.flatnonzero(usable)
-    shape = len(source), read(rows[:2]).shape[1]
-    if 4 * shape[0] * shape[1] > _RESIDENT_BYTES:
-        return StreamedProfiles(read, shape, torch.device("cpu"))
-    profiles = np.empty(shape, dtype=np.float32)
-    for part in blocks(len(rows), source.n_features):
-        profiles[rows[part]] = read(rows[part])
-    return torch.from_numpy(profiles)
-
-
-def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
-    """Transform profiles and check that the result can be trained on."""
-    scaled = transformer.transform(profiles)
-    scaled = np.require(scaled.toarray() if hasattr(scaled, "toarray") else scaled, np.float32, ["C", "W"])
-    if scaled.ndim != 2 or len(scaled) != len(profiles) or not np.isfinite(scaled).all():
-        raise ValueError(
-            f"profile_transformer={transformer!r} returned missing or infinite values, or another number of rows "
-            f"({scaled.shape} from {profiles.shape}). Put an imputer and a clipping scaler into it, or use the "
-            "default."
-        )
-    return scaled
-
-
-# ---------------------------------------------------------------------------------------------
-# Resuming
-# ---------------------------------------------------------------------------------------------
 
 
 def _resume(job: Job) -> tuple[Job, TrainingState | None]:

@@ -1,0 +1,181 @@
+"""The structure objective: what is regressed from bare molecules, alone and beside profiles."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import FunctionTransformer
+
+from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, PairedProfiles
+from mocop_sklearn.model_selection import overlap
+from mocop_sklearn.molecules import MoleculeDescriptors, MorganCounts
+from mocop_sklearn.molecules._featurize import featurize
+from mocop_sklearn.molecules._parse import connectivity_key, parse_molecule
+from mocop_sklearn.pairs._grouping import split_molecules
+from mocop_sklearn.training._structure import StructureCorpus, squared_error
+
+
+@pytest.fixture(scope="module")
+def small(tiny):
+    return {"encoder": "gine", **tiny, "learning_rate": 3e-3}
+
+
+def size_and_rings(smiles):
+    return np.array([[len(s), s.count("1")] for s in smiles], dtype=float)
+
+
+def test_structure_alone_learns_what_it_regresses(smiles, small):
+    settings = small | {"max_epochs": 60, "validation_fraction": 0.0}
+    embedder = MoCoPEmbedder(unlabeled=smiles, structure_targets=MorganCounts(fp_size=16), **settings).fit(smiles)
+    losses = [row["structure_loss"] for row in embedder.history_]
+    assert losses[-1] < 0.35 * losses[0]
+    assert "temperature" not in embedder.history_[0]
+    assert embedder.transform(smiles).shape == (40, 32)
+    with pytest.raises(ValueError, match="trained on labels or on structures and has no profile network"):
+        embedder.set_params(output="projection").transform(smiles)
+
+
+def test_score_of_structure_alone_is_the_explained_variance(smiles, small):
+    settings = small | {"max_epochs": 1, "validation_fraction": 0.3}
+    model = MoCoPEmbedder(unlabeled=smiles, **settings).fit(smiles).model_
+    held = held_out(smiles, settings)
+    network = model.module().structure_network().eval()
+    with torch.no_grad():
+        outputs = network(featurize(held, "rich").graphs.collate()).numpy()
+    targets = model.structure_targets.scaled(MoleculeDescriptors().fit(held).transform(held))
+    explained = 1 - ((outputs - targets) ** 2).sum() / ((targets - targets.mean(axis=0)) ** 2).sum()
+    assert model.best_score == pytest.approx(explained, rel=1e-3)
+
+
+def test_targets_are_part_of_the_model(smiles, small, tmp_path):
+    embedder = MoCoPEmbedder(unlabeled=smiles, **small).fit(smiles)
+    targets = embedder.model_.structure_targets
+    assert targets.transformer == "descriptors"
+    assert targets.names == MoleculeDescriptors().get_feature_names_out().tolist()
+    embedder.save(tmp_path / "model.safetensors")
+    loaded = MoCoPEmbedder.load(tmp_path / "model.safetensors")
+    assert loaded.model_.structure_targets.names == targets.names
+    np.testing.assert_array_equal(loaded.model_.structure_targets.scale, targets.scale)
+    assert loaded.digest_ == embedder.digest_
+    np.testing.assert_array_equal(loaded.structure_keys_, embedder.structure_keys_)
+
+
+def test_seen_as_structure_is_apart_from_seen_with_a_profile(smiles, profiles, small):
+    embedder = MoCoPEmbedder(unlabeled=smiles, **small).fit(smiles[:20], profiles=profiles[:20])
+    assert len(embedder.molecule_keys_) == 20
+    assert len(embedder.structure_keys_) == 20
+    assert overlap(embedder, smiles).tolist() == [True] * 20 + [False] * 20
+    assert overlap(embedder, smiles, seen="structure").all()
+    assert not overlap(embedder, ["CCCCCCCCCCCO"], seen="structure").any()
+
+
+def test_structure_first_then_profiles(smiles, profiles, small):
+    first = MoCoPEmbedder(unlabeled=smiles, **small).fit(smiles)
+    start = MoCoPEmbedder(pretrained=first.model_, **small | {"max_epochs": 0}).fit(smiles, profiles=profiles)
+    np.testing.assert_array_equal(start.transform(smiles), first.transform(smiles))
+    joint = MoCoPEmbedder(pretrained=first, unlabeled=smiles, **small).fit(smiles, profiles=profiles)
+    assert {"structure_loss", "temperature"} <= set(joint.history_[0])
+    assert joint.history_[0]["structure_loss"] < first.history_[0]["structure_loss"]  # the head is kept
+    assert -1 <= joint.score(smiles, profiles=profiles) <= 1
+    np.testing.assert_array_equal(joint.model_.structure_targets.mean, first.model_.structure_targets.mean)
+
+
+def test_a_model_of_labels_is_a_start_for_profiles(smiles, profiles, labels, small):
+    shape = {name: small[name] for name in ("encoder", "n_layers", "hidden_dim", "embedding_dim", "random_state")}
+    classifier = MoCoPClassifier(max_epochs=1, **shape).fit(smiles, labels)
+    start = MoCoPEmbedder(pretrained=classifier, **small | {"max_epochs": 0}).fit(smiles, profiles=profiles)
+    assert start.model_.architecture.has_profile_network
+    plain = MoCoPEmbedder(pretrained=classifier).fit(smiles)
+    np.testing.assert_array_equal(start.transform(smiles), plain.transform(smiles))
+
+
+def test_profiles_are_drawn_alike_with_and_without_structures(smiles, profiles, small):
+    """A weight that is next to nothing changes next to nothing."""
+    settings = small | {"dropout": 0.0, "encoder": "ggnn"}
+    plain = MoCoPEmbedder(**settings).fit(smiles, profiles=profiles)
+    beside = MoCoPEmbedder(
+        pretrained=MoCoPEmbedder(**settings | {"max_epochs": 0}).fit(smiles, profiles=profiles),
+        unlabeled=smiles,
+        structure_weight=1e-12,
+        **settings,
+    ).fit(smiles, profiles=profiles)
+    for row, other in zip(plain.history_, beside.history_, strict=True):
+        assert other["loss"] == pytest.approx(row["loss"], rel=1e-4)
+
+
+def test_validation_molecules_are_not_trained_on(smiles, profiles, small):
+    """What is regressed for the validation part does not matter."""
+    settings = small | {"validation_fraction": 0.25}
+    held = set(held_out(smiles, settings))
+
+    def spoiled(texts):
+        return np.where(np.isin(texts, list(held))[:, None], 1e3, size_and_rings(texts))
+
+    plain, other = (
+        MoCoPEmbedder(unlabeled=smiles, structure_targets=FunctionTransformer(table), **settings).fit(
+            smiles, profiles=profiles
+        )
+        for table in (size_and_rings, spoiled)
+    )
+    for name, weight in plain.model_.weights.items():
+        np.testing.assert_array_equal(weight, other.model_.weights[name])
+
+
+def held_out(smiles, settings):
+    """Molecules of the validation part."""
+    keys = [connectivity_key(parse_molecule(s)) for s in smiles]
+    _, validation = split_molecules(keys, settings["validation_fraction"], settings["random_state"])
+    return [smiles[i] for i in validation]
+
+
+def test_unlabeled_takes_files_pairs_and_columns(smiles, profiles, small, tmp_path):
+    (tmp_path / "bare.smi").write_text("\n".join(smiles) + "\n")
+    digests = {
+        MoCoPEmbedder(unlabeled=bare, **small).fit(smiles).digest_
+        for bare in (smiles, np.array(smiles), tmp_path / "bare.smi", PairedProfiles(smiles, profiles))
+    }
+    assert len(digests) == 1
+
+
+def test_bad_rows_are_named_or_left_out(smiles, small):
+    bare = [*smiles, "not a molecule"]
+    with pytest.raises(ValueError, match=r"1 of 41 rows of unlabeled are not valid molecules:\n  row 40"):
+        MoCoPEmbedder(unlabeled=bare, **small).fit(smiles)
+    with pytest.warns(UserWarning, match="1 of 41 rows of unlabeled"):
+        skipped = MoCoPEmbedder(unlabeled=bare, invalid="nan", **small).fit(smiles)
+    assert skipped.digest_ == MoCoPEmbedder(unlabeled=smiles, **small).fit(smiles).digest_
+    with pytest.raises(ValueError, match="needs at least two molecules"):
+        MoCoPEmbedder(unlabeled=["CCO", "OCC"], **small).fit(smiles)
+    targets = FunctionTransformer(lambda texts: np.ones((3, 2)))
+    with pytest.raises(ValueError, match="must return one row for each of 40 molecules"):
+        MoCoPEmbedder(unlabeled=smiles, structure_targets=targets, **small).fit(smiles)
+
+
+def test_missing_targets_are_left_out_of_the_loss():
+    outputs = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    targets = torch.tensor([[0.0, float("nan")], [float("nan"), 6.0]])
+    assert float(squared_error(outputs, targets)) == pytest.approx((1 + 4) / 2)
+
+
+def test_resuming_is_bit_equal(smiles, profiles, small, tmp_path):
+    settings = {"unlabeled": smiles, **small, "max_epochs": 4}
+    whole = MoCoPEmbedder(**settings).fit(smiles, profiles=profiles)
+    folder = tmp_path / "states"
+    MoCoPEmbedder(**settings, checkpoint_dir=folder).fit(smiles, profiles=profiles)
+    resumed = MoCoPEmbedder(**settings, checkpoint_dir=folder, resume=True).fit(smiles, profiles=profiles)
+    assert resumed.digest_ == whole.digest_
+
+
+def test_the_cache_tells_structures_apart(smiles, profiles, small, tmp_path):
+    settings = {**small, "memory": tmp_path}
+    with_all = MoCoPEmbedder(unlabeled=smiles, **settings).fit(smiles, profiles=profiles)
+    with_half = MoCoPEmbedder(unlabeled=smiles[:20], **settings).fit(smiles, profiles=profiles)
+    again = MoCoPEmbedder(unlabeled=smiles, **settings).fit(smiles, profiles=profiles)
+    assert again.digest_ == with_all.digest_ != with_half.digest_
+
+
+def test_every_molecule_is_drawn_before_one_is_drawn_again(smiles):
+    graphs = featurize(smiles, "rich").graphs
+    corpus = StructureCorpus(graphs, torch.arange(40.0)[:, None])
+    drawn = [t[:, 0].tolist() for parts in corpus.batches(np.random.default_rng(0), 5, 16) for _, t in parts]
+    assert sorted(np.concatenate(drawn)[:40]) == list(range(40))
+    assert all(len(part) == 16 for part in drawn)
