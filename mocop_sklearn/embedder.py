@@ -8,15 +8,15 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length
 
 from ._base._embedding import FittedEmbedding
-from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, load_start
+from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, list_of_features, load_start
 from ._version import __version__
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel
+from .model_file._side import FEATURES
 from .molecules._parse import as_text, check_molecules
 from .nn._encoders import PROFILE_ENCODERS
 from .nn._losses import LOSSES
@@ -30,6 +30,7 @@ from .training._pretraining import Interrupted, pretrain
 from .utils._cache import Entry, digest_of_pickle, once
 from .utils._device import resolve_device
 from .utils._distributed import of_first_rank
+from .utils._names import plain_repr
 from .utils._random import base_seed
 from .utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 
@@ -67,6 +68,10 @@ class MoCoPEmbedder(FittedEmbedding):
         such as a teacher (:class:`~mocop_sklearn.molecules.MiniMol`).
     structure_weight : float, default=3.0
         Weight of the mean squared error of the structure objective beside the contrastive loss.
+    side_features : {"descriptors", "ecfp"}, transformer, list of these or None, default=None
+        Features of molecules that stand beside the network in the shared space: a kernel ridge
+        (:class:`~mocop_sklearn.model_file.SideTower`) maps them to profiles, and a cosine is the mean of that of the
+        network and that of the ridge. They do not change ``output="encoder"``. A transformer takes a list of SMILES.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
         to all. It sees arrays, without the names of their columns. None is
@@ -195,6 +200,7 @@ class MoCoPEmbedder(FittedEmbedding):
         "pairs": [str, os.PathLike, PairedProfiles, tuple, None],
         "unlabeled": [Hidden(object), str, os.PathLike, PairedProfiles, "array-like", None],
         "structure_targets": [StrOptions({"descriptors"}), HasMethods(["fit_transform"])],
+        "side_features": [StrOptions(set(FEATURES)), HasMethods(["fit", "transform"]), list, tuple, None],
         "structure_weight": [Interval(Real, 0, None, closed="neither")],
         "profile_transformer": [BaseEstimator, None],
         "projection_dim": [Interval(Integral, 1, None, closed="left")],
@@ -221,6 +227,7 @@ class MoCoPEmbedder(FittedEmbedding):
         unlabeled: Any = None,
         structure_targets: Any = "descriptors",
         structure_weight: float = 3.0,
+        side_features: Any = None,
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
@@ -259,6 +266,7 @@ class MoCoPEmbedder(FittedEmbedding):
         self.unlabeled = unlabeled
         self.structure_targets = structure_targets
         self.structure_weight = structure_weight
+        self.side_features = side_features
         self.profile_transformer = profile_transformer
         self.standardize = standardize
         self.invalid = invalid
@@ -398,7 +406,7 @@ class MoCoPEmbedder(FittedEmbedding):
         """Return the model of ``pretrained``, checked against the other parameters."""
         model = load_start(self, _SHAPE, _COMPONENTS)
         if model is not None and model.architecture.has_profile_network and self.profile_transformer is not None:
-            mine, theirs = _plain_repr(self.profile_transformer), repr(model.profile_transformer)
+            mine, theirs = plain_repr(self.profile_transformer), repr(model.profile_transformer)
             if mine != theirs:
                 raise ValueError(
                     f"profile_transformer={mine} contradicts the pretrained model, which has {theirs}. Leave "
@@ -413,6 +421,7 @@ class MoCoPEmbedder(FittedEmbedding):
             source=source,
             unlabeled=unlabeled,
             structure_targets=self.structure_targets,
+            side_features=list_of_features(self.side_features),
             start=start,
             architecture=self._architecture(source is not None, start),
             recipe=self._recipe(),
@@ -484,11 +493,3 @@ class MoCoPEmbedder(FittedEmbedding):
             lambda model, path: model.save(path),
             lambda path: PretrainedModel.load(path, job.standardize, components),
         )
-
-
-def _plain_repr(transformer: Any) -> str:
-    """Return the representation, with numpy scalars among the parameters as plain numbers."""
-    if not hasattr(transformer, "get_params") or isinstance(transformer, type):
-        return repr(transformer)
-    numbers = {n: v.item() for n, v in transformer.get_params().items() if isinstance(v, np.generic)}
-    return repr(clone(transformer).set_params(**numbers) if numbers else transformer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._version import __version__
 from ..metrics import retrieval_score
 from ..model_file._model import PretrainedModel
+from ..model_file._side import beside
 from ..molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from ..nn._models import TwoTower
 from ..pairs._grouping import average_by_group
@@ -127,7 +129,9 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return apply_transformer(self.profile_transformer_, matrix)
 
     def _project(self, scaled: np.ndarray) -> np.ndarray:
-        return embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)
+        vectors = embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)
+        side = self.model_.side
+        return vectors if side is None else beside(vectors, side.project_profiles(scaled))
 
     def _embed(self, values: list[Any], output: str) -> np.ndarray:
         if output == "projection":
@@ -142,6 +146,8 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             precision=self.precision,
             n_jobs=self.n_jobs,
         )
+        if output == "projection" and self.model_.side is not None:
+            embed = partial(self._beside, embed)
         if self.memory is None:
             embedding, reasons = embed(values)
         else:
@@ -154,6 +160,19 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             reasons = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
         report_invalid(values, reasons, self.invalid, _SKIP_INVALID)
         return embedding
+
+    def _beside(
+        self, embed: Callable[[list[Any]], tuple[np.ndarray, dict[int, str]]], values: list[Any]
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        """Put the vectors of the side tower beside those of the network."""
+        vectors, reasons = embed(values)
+        assert self.model_.side is not None
+        full = np.full((len(values), self.model_.n_shared), np.nan, dtype=np.float32)
+        valid = [row for row in range(len(values)) if row not in reasons]
+        if valid and not (reasons and self.invalid == "raise"):
+            smiles = [str(s) for s in canonical_smiles([values[row] for row in valid], self.model_.standardize)]
+            full[valid] = beside(vectors[valid], self.model_.side.project_molecules(smiles, self.n_jobs))
+        return full, reasons
 
     def _torch_module(self) -> TwoTower:
         if not hasattr(self, "_module"):
@@ -207,7 +226,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _n_features_out(self) -> int:
         """Number of columns of ``transform``, for ``get_feature_names_out``."""
         architecture = self.model_.architecture
-        return architecture.embedding_dim if self.output == "encoder" else architecture.projection_dim
+        return architecture.embedding_dim if self.output == "encoder" else self.model_.n_shared
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

@@ -9,6 +9,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from ..model_file._model import PretrainedModel, load_pretrained
+from ..model_file._side import FEATURES
 from ..molecules._fields import FEATURIZERS, Featurizer
 from ..nn._encoders import ENCODERS
 from ..utils._sklearn import Interval, StrOptions
@@ -61,6 +62,23 @@ def load_start(estimator: Any, shape: tuple[str, ...], components: tuple[str, ..
         components={name: values[name] for name in components},
         expected={name: values[name] for name in (*shape, "standardize") if values[name] != defaults[name]},
     )
+
+
+def list_of_features(given: Any) -> list[Any]:
+    """Return the features of the parameter ``side_features`` as a list.
+
+    Raises
+    ------
+    ValueError
+        When one is neither a known name nor a transformer.
+    """
+    features = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    for feature in features:
+        if not (feature in FEATURES if isinstance(feature, str) else hasattr(feature, "transform")):
+            raise ValueError(
+                f"side_features holds {feature!r}, but it takes {sorted(FEATURES)} and transformers of SMILES."
+            )
+    return features
 
 
 def accept_molecules(tags: Any, invalid: str) -> None:

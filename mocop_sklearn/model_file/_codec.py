@@ -30,6 +30,8 @@ _PACKAGES = {
         "StandardScaler",
     ),
     "sklearn.random_projection": ("GaussianRandomProjection",),
+    "mocop_sklearn.model_file": ("SideTower",),
+    "mocop_sklearn.molecules": ("BlockScaler", "MiniMol", "MoleculeDescriptors", "MorganCounts"),
     "mocop_sklearn.profiles": ("ProfileFilter", "ProfileNormalizer", "ProfileScaler"),
 }
 # A file can name no other class, and no other module is imported for it.

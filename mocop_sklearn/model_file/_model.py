@@ -17,7 +17,8 @@ from ..nn._models import Architecture, TwoTower
 from ..utils._names import describe_callable
 from ._codec import Encoder, decode
 from ._format import content_digest, library_versions, read_file, write_or_save_elsewhere
-from ._schema import Section, check_header, check_transformer, check_vocabulary, check_weights
+from ._schema import Section, check_header, check_side, check_transformer, check_vocabulary, check_weights
+from ._side import SideTower
 from ._statistics import FOREIGN, foreign_share, restore_statistics
 from ._structure import StructureTargets
 
@@ -58,6 +59,8 @@ class PretrainedModel:
         Sorted connectivity keys of the molecules that took part in training without a profile.
     structure_targets : StructureTargets or None
         What was regressed from structures.
+    side : SideTower or None
+        What stands beside the network in the shared space.
     digest : str
         SHA-256 of everything that determines an embedding. Models that embed alike have equal digests.
     """
@@ -77,6 +80,7 @@ class PretrainedModel:
     profile_statistics: dict[str, np.ndarray] = field(default_factory=dict)
     structure_keys: list[str] = field(default_factory=list)
     structure_targets: StructureTargets | None = None
+    side: SideTower | None = None
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,6 +96,7 @@ class PretrainedModel:
             "profile_transformer": encoder.encode(self.profile_transformer, "profile_transformer"),
             "profile_features": self.profile_features,
             "n_profile_columns": self.n_profile_columns,
+            "side": encoder.encode(self.side, "side"),
         }
         return header, encoder.arrays | {f"weights.{name}": w for name, w in self.weights.items()}
 
@@ -156,6 +161,12 @@ class PretrainedModel:
                 stacklevel=4,
             )
 
+    @property
+    def n_shared(self) -> int:
+        """Width of the shared space: that of the network, and of what stands beside it."""
+        architecture = self.architecture
+        return architecture.projection_dim + (0 if self.side is None else architecture.n_profile_features)
+
     def require_profile_network(self) -> None:
         """Raise ``ValueError`` when the model cannot embed profiles."""
         if not self.architecture.has_profile_network:
@@ -218,9 +229,12 @@ class PretrainedModel:
         check_weights(path, architecture, weights)
         transformer = decode(model["profile_transformer"], arrays)
         check_transformer(path, transformer, model["n_profile_columns"], architecture.n_profile_features)
+        side = decode(model["side"], arrays)
+        check_side(path, side, architecture.n_profile_features)
         return cls(
             architecture=architecture,
             weights=weights,
+            side=side,
             standardize=restore_callable(path, "standardize", model["standardize"], standardize),
             profile_transformer=transformer,
             profile_features=model["profile_features"],

@@ -69,6 +69,7 @@ def check_header(path: Any, header: Mapping[str, Any]) -> None:
     model = Section(path, header).section("model")
     check_architecture(model.section("architecture"))
     model.section("vocabulary")
+    model.entry("side", dict, type(None))
     if "profile_transformer" not in model.data:
         raise model.error("profile_transformer is missing")
     model.component("standardize", ("parent", None))
@@ -173,3 +174,19 @@ def check_transformer(path: Any, transformer: Any, n_columns: int, n_features: i
             f"{str(path)!r} holds a profile transformer that returns the shape {scaled.shape} for one profile, or "
             f"numbers that are not finite; the network takes {n_features} features."
         )
+
+
+def check_side(path: Any, side: Any, n_features: int) -> None:
+    """Raise ``ValueError`` unless what stands beside the network maps a molecule to as many finite numbers."""
+    if side is None:
+        return
+    try:
+        molecules, profiles = side.project_molecules(["CCO"]), side.project_profiles(np.zeros((1, n_features)))
+    except Exception as error:
+        raise ValueError(f"{str(path)!r} holds a side tower that cannot be used: {error}") from error
+    for vectors in (molecules, profiles):
+        if vectors.shape != (1, n_features) or not np.isfinite(vectors).all():
+            raise ValueError(
+                f"{str(path)!r} holds a side tower that returns the shape {vectors.shape} for one row, or numbers that "
+                f"are not finite; the profiles have {n_features} features."
+            )

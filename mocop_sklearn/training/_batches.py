@@ -151,6 +151,13 @@ class Corpus:
 
     def averaged(self) -> Corpus:
         """Return the corpus with one profile for each molecule, the mean of its replicates, in memory."""
+        each = np.arange(len(self) + 1)
+        return replace(
+            self, profiles=self.mean_profiles(), rows=each[:-1], ptr=each, source_ptr=each, source_start=each
+        )
+
+    def mean_profiles(self) -> Tensor:
+        """Return the mean of the replicates of each molecule, float32 of shape (n_molecules, n_features)."""
         means = torch.empty(len(self), self.profiles.shape[1], device=self.device)
         first = 0
         while first < len(self):  # some thousand rows at a time, but at least one molecule
@@ -159,8 +166,7 @@ class Corpus:
             lengths = self._on_device(np.diff(self.ptr[first : last + 1]))
             means[first:last] = torch.segment_reduce(profiles, "mean", lengths=lengths)
             first = last
-        each = np.arange(len(self) + 1)
-        return replace(self, profiles=means, rows=each[:-1], ptr=each, source_ptr=each, source_start=each)
+        return means
 
     def draw(self, molecules: np.ndarray, rng: np.random.Generator, replicates: str | int = "sample") -> Batch:
         """Return the graphs of ``molecules`` and a profile of each at random.

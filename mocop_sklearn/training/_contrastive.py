@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..metrics import retrieval_report
+from ..model_file._side import beside
 from ..nn._losses import LOSSES, Loss
 from ..nn._models import Architecture, TwoTower
 from ..utils._device import autocast
@@ -65,6 +66,7 @@ def train(
     validation: Corpus | None,
     *,
     device: torch.device,
+    validation_side: tuple[np.ndarray, np.ndarray] | None = None,
     structure: StructureCorpus | None = None,
     structure_validation: StructureCorpus | None = None,
     initial_weights: dict[str, Tensor] | None = None,
@@ -81,6 +83,8 @@ def train(
     ----------
     training, validation : Corpus or None
         Molecules with profiles. Without ``validation``, the weights of the last epoch are kept.
+    validation_side : (ndarray, ndarray), optional
+        Unit vectors of the validation molecules and of their profiles that stand beside those of the network.
     structure : StructureCorpus, optional
         Molecules for the structure objective, some of which are in every step.
     structure_validation : StructureCorpus, optional
@@ -116,7 +120,7 @@ def train(
                 schedule=lambda epoch, i: _schedule(
                     epoch * run.n_batches + i, recipe.max_epochs * run.n_batches, recipe.warmup_fraction
                 ),
-                validate=_validation(model, validation, structure_validation, device, recipe),
+                validate=_validation(model, validation, validation_side, structure_validation, device, recipe),
                 describe=lambda: {"learning_rate": float(optimizer.param_groups[0]["lr"]), **run.describe()},
                 patience=recipe.patience,
                 save=save if rank == 0 else None,
@@ -340,13 +344,14 @@ def _kept_buffers(model: nn.Module) -> Iterator[None]:
 def _validation(
     model: TwoTower,
     validation: Corpus | None,
+    side: tuple[np.ndarray, np.ndarray] | None,
     structure: StructureCorpus | None,
     device: torch.device,
     recipe: Recipe,
 ) -> Callable[[], dict[str, float]] | None:
     """Return what validates an epoch: retrieval among molecules with profiles, else the structure objective."""
     if validation is not None:
-        validate = partial(_validate, model, validation.averaged(), device, recipe)
+        validate = partial(_validate, model, validation.averaged(), side, device, recipe)
     elif structure is not None:
         validate = partial(validate_structure, model, structure, device, recipe.precision)
     else:
@@ -355,12 +360,21 @@ def _validation(
     return lambda: of_first_rank(validate() if rank == 0 else None)
 
 
-def _validate(model: TwoTower, validation: Corpus, device: torch.device, recipe: Recipe) -> dict[str, float]:
+def _validate(
+    model: TwoTower,
+    validation: Corpus,
+    side: tuple[np.ndarray, np.ndarray] | None,
+    device: torch.device,
+    recipe: Recipe,
+) -> dict[str, float]:
     """Retrieval among the validation molecules, one averaged profile each, and the loss in batches as in training."""
     molecules = embed_graphs(model.tower("projection"), validation.graphs, device, recipe.precision)
     assert isinstance(validation.profiles, Tensor)  # they are averaged
     profiles = embed_profiles(model, validation.profiles, device, recipe.precision)
-    report = retrieval_report(molecules, profiles, ks=(1, 10))
+    if side is None:
+        report = retrieval_report(molecules, profiles, ks=(1, 10))
+    else:
+        report = retrieval_report(beside(molecules, side[0]), beside(profiles, side[1]), ks=(1, 10))
     scale = model.log_scale.detach().exp().cpu()
     losses = []
     n_batches = max(1, len(molecules) // recipe.batch_size)

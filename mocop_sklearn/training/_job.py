@@ -21,6 +21,7 @@ class Job:
     source: PairedProfiles | None
     unlabeled: list[Any] | None
     structure_targets: Any
+    side_features: list[Any]
     start: PretrainedModel | None
     architecture: Architecture  # without the width of the profiles, which the transformer decides
     recipe: Recipe

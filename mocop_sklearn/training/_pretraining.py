@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from ..model_file._model import PretrainedModel, as_tensors
+from ..model_file._side import SideTower
 from ..model_file._structure import StructureTargets
 from ..nn._models import Architecture
+from ._batches import Corpus
 from ._contrastive import train
 from ._job import Job
 from ._loop import TrainingState, read_state, state_saver
@@ -42,12 +45,14 @@ def pretrain(job: Job) -> PretrainedModel:
         architecture = replace(architecture, n_profile_features=profiled.n_features)
     if structure is not None:
         architecture = replace(architecture, n_structure_targets=len(structure.targets.names))
+    side = _side_tower(job, profiled, profiled.training) if profiled and job.side_features else None
     state = train(
         architecture,
         job.recipe,
         profiled.training if profiled else None,
         profiled.validation if profiled else None,
         device=job.device,
+        validation_side=_side_vectors(job, side, profiled) if side and profiled else None,
         structure=structure.training if structure else None,
         structure_validation=structure.validation if structure else None,
         initial_weights=_initial_weights(job, structure.targets if structure else None),
@@ -55,7 +60,9 @@ def pretrain(job: Job) -> PretrainedModel:
         save=state_saver(job.checkpoint, job.recipe.seed) if job.checkpoint else None,
         verbose=job.verbose,
     )
-    model = _model(job, architecture, state, profiled, structure)
+    if side is not None and profiled is not None and profiled.validation is not None:
+        side = _side_tower(job, profiled, profiled.training, profiled.validation)  # the best epoch is chosen by now
+    model = _model(job, architecture, state, profiled, structure, side)
     if state.epoch < job.recipe.max_epochs and not state.is_out_of_patience(job.recipe.patience):
         raise Interrupted(model)
     return model
@@ -77,6 +84,7 @@ def _model(
     state: TrainingState,
     profiled: ProfiledMolecules | None,
     structure: StructureMolecules | None,
+    side: SideTower | None,
 ) -> PretrainedModel:
     start, source = job.start, job.source
     keys = {*(profiled.keys if profiled else ()), *(start.molecule_keys if start else ())}
@@ -86,6 +94,7 @@ def _model(
         architecture=architecture,
         weights={name: w.numpy() for name, w in state.best_weights.items()},
         standardize=job.standardize,
+        side=side,
         profile_transformer=profiled.transformer if profiled else None,
         profile_features=source.feature_names if source else None,
         n_profile_columns=source.n_features if source else 0,
@@ -99,6 +108,21 @@ def _model(
         profile_statistics=profiled.statistics if profiled else {},
         structure_targets=structure.targets if structure else start.structure_targets if start else None,
     )
+
+
+def _side_tower(job: Job, profiled: ProfiledMolecules, *parts: Corpus) -> SideTower:
+    """Fit what stands beside the network on the molecules of some parts, one averaged profile each."""
+    n = sum(map(len, parts))
+    profiles = torch.cat([part.mean_profiles() for part in parts]).numpy()
+    return SideTower(job.side_features).fit(profiled.smiles[:n], profiles, seed=job.recipe.seed, n_jobs=job.n_jobs)
+
+
+def _side_vectors(job: Job, side: SideTower, profiled: ProfiledMolecules) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the vectors of the validation molecules and of their profiles."""
+    if profiled.validation is None:
+        return None
+    smiles, profiles = profiled.smiles[len(profiled.training) :], profiled.validation.mean_profiles()
+    return side.project_molecules(smiles, job.n_jobs), side.project_profiles(profiles.numpy())
 
 
 def _resume(job: Job) -> tuple[Job, TrainingState | None]:

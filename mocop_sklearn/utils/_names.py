@@ -8,6 +8,9 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
+import numpy as np
+from sklearn.base import clone
+
 
 def public_path(value: Any) -> str:
     """Return the dotted path of a class or function, by its public package where that exports it.
@@ -36,3 +39,11 @@ def described(value: Any) -> str:
 def describe_callable(value: Any) -> Any:
     """Return plain data for a parameter that may be a function: the value itself, or the name of the function."""
     return {"callable": described(value)} if callable(value) else value
+
+
+def plain_repr(transformer: Any) -> str:
+    """Return the representation, with numpy scalars among the parameters as plain numbers."""
+    if not hasattr(transformer, "get_params") or isinstance(transformer, type):
+        return repr(transformer)
+    numbers = {n: v.item() for n, v in transformer.get_params().items() if isinstance(v, np.generic)}
+    return repr(clone(transformer).set_params(**numbers) if numbers else transformer)

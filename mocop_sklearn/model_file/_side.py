@@ -1,0 +1,133 @@
+"""``SideTower``: a kernel ridge from features of molecules to profiles, which stands beside the network of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.pipeline import FeatureUnion, make_pipeline
+
+from ..molecules._blocks import BlockScaler
+from ..molecules._tables import MoleculeDescriptors, MorganCounts
+from ..profiles._moments import blocks
+
+FEATURES = {"descriptors": MoleculeDescriptors, "ecfp": MorganCounts}
+N_LANDMARKS = 2048
+_ALPHA = 1.0
+_ROWS = 64  # of each product, always, so that the last bit of a vector does not depend on the other rows
+
+
+class SideTower(BaseEstimator):
+    """Molecules and profiles → unit vectors that agree where a kernel ridge predicts the profile well.
+
+    Features of molecules, such as descriptors and Morgan counts, are scaled in balanced blocks. A ridge regression with
+    an RBF kernel (gamma = 1 / number of blocks, alpha = 1) maps them to transformed profiles. The vector of a molecule
+    is the direction of its prediction, that of a profile its own direction, both less the mean of training. With more
+    than 2,048 training molecules, the kernel is computed to that many of them only, drawn at random (subset of
+    regressors; Rasmussen and Williams, *Gaussian Processes for Machine Learning*, section 8.3.1).
+
+    Parameters
+    ----------
+    features : list of {"descriptors", "ecfp"} or transformer
+        A transformer takes a list of canonical SMILES. Where it has no number, the mean stands in.
+
+    Attributes
+    ----------
+    union_ : FeatureUnion
+        The fitted transformers, a scaler of blocks after each.
+    landmarks_ : ndarray of float32, shape (n_landmarks, n_features)
+        Scaled features of the molecules to which others are compared.
+    coef_ : ndarray of float64, shape (n_landmarks, n_profile_features)
+    mean_ : ndarray of float32, shape (n_profile_features,)
+    """
+
+    def __init__(self, features: Sequence[Any]):
+        self.features = features
+
+    def fit(self, smiles: Sequence[str], profiles: np.ndarray, *, seed: int = 0, n_jobs: int | None = None) -> Self:
+        """Fit the transformers and the ridge.
+
+        Parameters
+        ----------
+        smiles : sequence of str
+            Canonical SMILES of distinct molecules.
+        profiles : ndarray of float32, shape (n_molecules, n_profile_features)
+            Transformed.
+        seed : int, default=0
+            Draws the landmarks.
+        n_jobs : int, default=None
+            Processes of the transformers that have such a parameter.
+        """
+        steps = [(f"block{i}", make_pipeline(_transformer(f), BlockScaler())) for i, f in enumerate(self.features)]
+        self.union_ = _with_jobs(FeatureUnion(steps), n_jobs).fit(list(smiles))
+        columns = self._columns(smiles)
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(columns))[:N_LANDMARKS])
+        self.landmarks_ = columns[chosen]
+        self.mean_ = profiles.mean(axis=0).astype(np.float32)
+        centered = profiles.astype(np.float64) - self.mean_
+        between = self._kernel(self.landmarks_)
+        if len(chosen) == len(columns):
+            self.coef_ = _solve(between + _ALPHA * np.eye(len(between)), centered[chosen])
+        else:
+            gram, right = _ALPHA * between, np.zeros((len(between), centered.shape[1]))
+            for part in blocks(len(columns), len(between)):
+                kernel = self._kernel(columns[part])
+                gram += kernel.T @ kernel
+                right += kernel.T @ centered[part]
+            self.coef_ = _solve(gram + 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram)), right)
+        _with_jobs(self.union_, None)
+        return self
+
+    def project_molecules(self, smiles: Sequence[str], n_jobs: int | None = None) -> np.ndarray:
+        """Return unit vectors of molecules, float32 of shape (n_molecules, n_profile_features)."""
+        _with_jobs(self.union_, n_jobs)
+        columns = self._columns(smiles)
+        n = len(columns)
+        columns = np.pad(columns, ((0, -n % _ROWS), (0, 0)))
+        parts = [self._kernel(columns[i : i + _ROWS]) @ self.coef_ for i in range(0, len(columns), _ROWS)]
+        return unit_rows(np.concatenate(parts)[:n])
+
+    def project_profiles(self, profiles: np.ndarray) -> np.ndarray:
+        """Return unit vectors of transformed profiles, float32 of shape (n_profiles, n_profile_features)."""
+        return unit_rows(profiles - self.mean_)
+
+    def _columns(self, smiles: Sequence[str]) -> np.ndarray:
+        return np.nan_to_num(self.union_.transform(list(smiles)).astype(np.float32))
+
+    def _kernel(self, columns: np.ndarray) -> np.ndarray:
+        kernel: np.ndarray = rbf_kernel(columns, self.landmarks_, gamma=1 / len(self.features)).astype(np.float64)
+        return kernel
+
+
+def _transformer(given: Any) -> Any:
+    if isinstance(given, str):
+        return FEATURES[given](standardize=None, invalid="nan")
+    return clone(given)
+
+
+def _with_jobs(union: FeatureUnion, n_jobs: int | None) -> FeatureUnion:
+    """Set the number of processes of transformers that have such a parameter: it does not belong to a model."""
+    for _, pipeline in union.transformer_list:
+        if "n_jobs" in pipeline[0].get_params(deep=False):
+            pipeline[0].set_params(n_jobs=n_jobs)
+    return union
+
+
+def _solve(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
+    solution: np.ndarray = cho_solve(cho_factor(gram, lower=True), right)
+    return solution
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Divide each row by its length; a row of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+
+
+def beside(network: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Put unit vectors of both towers side by side, so that a cosine is the mean of theirs."""
+    return np.hstack([network, side]) * np.float32(np.sqrt(0.5))
