@@ -8,6 +8,7 @@ from .utils._lazy import lazy_names
 if TYPE_CHECKING:
     from .classifier import MoCoPClassifier
     from .embedder import MoCoPEmbedder
+    from .model_file import list_models
     from .pairs import PairedProfiles, build_pairs
     from .pipeline import SkipInvalid
     from .regressor import MoCoPRegressor
@@ -20,6 +21,7 @@ __all__ = [
     "SkipInvalid",
     "__version__",
     "build_pairs",
+    "list_models",
 ]
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -30,5 +32,6 @@ __getattr__, __dir__ = lazy_names(
         "PairedProfiles": "pairs",
         "SkipInvalid": "pipeline",
         "build_pairs": "pairs",
+        "list_models": "model_file",
     },
 )

@@ -20,6 +20,7 @@ from ..utils._warnings import TrainingInterrupted
 from ._build import build, build_arguments
 from ._fetch import fetch, fetch_arguments
 from ._info import info, info_arguments
+from ._models import models, models_arguments
 from ._molecules import embed, embed_arguments
 from ._pretrain import pretrain, pretrain_arguments
 from ._retrieve import retrieve, retrieve_arguments
@@ -113,5 +114,6 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     pretrain_arguments(command(pretrain, "train a model on wells"), with_parameters="pretrain" in argv[:1])
     embed_arguments(command(embed, "turn molecules into embeddings"))
     retrieve_arguments(command(retrieve, "find the molecules nearest to profiles"))
+    models_arguments(command(models, "list the models that come with the package"))
     info_arguments(command(info, "describe a model file or a stored corpus"))
     return parser

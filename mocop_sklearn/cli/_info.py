@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from ..model_file._shipped import path_of
 from ._shared import epochs_text, megabytes, print_report, print_table, provenance_text
 
 
@@ -40,9 +41,9 @@ def _describe_model(args: argparse.Namespace) -> None:
     names = summary["features"] or ["without names"]
     parameters = (f"{name}={value!r}" for name, value in summary["parameters"].items() if value is not None)
     print_table(
-        file=f"{args.file} (format version {summary['format_version']}, {megabytes(args.file)})",
+        file=f"{args.file} (format version {summary['format_version']}, {megabytes(path_of(args.file))})",
         digest=summary["digest"],
-        molecules=f"{summary['n_molecules']:,} seen in pretraining",
+        molecules=f"{summary['n_molecules']:,} seen with a profile, {summary['n_structures']:,} as structures only",
         epochs=epochs_text(summary["n_iter"], summary["best_score"]),
         features=f"{summary['n_features']:,}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}",
         standardize=str(summary["standardize"]),
@@ -54,18 +55,21 @@ def _describe_model(args: argparse.Namespace) -> None:
 
 
 def _summary(path: str) -> dict[str, Any]:
+    from ..model_file._compact import KEYS, unpack_keys, unpacked
     from ..model_file._format import content_digest, read_file
     from ..model_file._schema import check_header
 
-    header, arrays = read_file(path, "model")
+    header, arrays = read_file(path_of(path), "model")
     check_header(path, header)
-    arrays = {name: array for name, array in arrays.items() if not name.startswith("statistics.")}
     model, record = header["model"], header["record"]
+    keys = {name: unpack_keys(name, record, arrays) for name in KEYS}
+    arrays = {name: array for name, array in unpacked(arrays).items() if not name.startswith("statistics.")}
     return {
         "file": path,
         "format_version": header["format_version"],
         "digest": content_digest(model, arrays),
-        "n_molecules": len(record["molecule_keys"]),
+        "n_molecules": len(keys["molecule_keys"]),
+        "n_structures": len(keys["structure_keys"]),
         "n_iter": record["n_iter"],
         "best_score": record["best_score"],
         "n_features": model["n_profile_columns"],

@@ -6,9 +6,17 @@ from ..utils._lazy import lazy_names
 
 if TYPE_CHECKING:
     from ._model import PretrainedModel, load_pretrained
+    from ._shipped import ShippedModel, list_models
     from ._side import SideTower
 
-__all__ = ["PretrainedModel", "SideTower", "load_pretrained"]
+__all__ = ["PretrainedModel", "ShippedModel", "SideTower", "list_models", "load_pretrained"]
 __getattr__, __dir__ = lazy_names(
-    __name__, {"PretrainedModel": "_model", "SideTower": "_side", "load_pretrained": "_model"}
+    __name__,
+    {
+        "PretrainedModel": "_model",
+        "ShippedModel": "_shipped",
+        "SideTower": "_side",
+        "list_models": "_shipped",
+        "load_pretrained": "_model",
+    },
 )

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
+from ..model_selection._keys import hashed_key
 from ..molecules._fields import Featurizer
 from ..nn._models import Architecture, TwoTower
 from ..utils._names import describe_callable
 from ._codec import Encoder, decode
+from ._compact import KEYS, pack_keys, packed, rounded, unpack_keys, unpacked
 from ._format import content_digest, library_versions, read_file, write_or_save_elsewhere
 from ._schema import Section, check_header, check_side, check_transformer, check_vocabulary, check_weights
+from ._shipped import path_of
 from ._side import SideTower
 from ._statistics import FOREIGN, foreign_share, restore_statistics
 from ._structure import StructureTargets
@@ -42,7 +45,8 @@ class PretrainedModel:
     n_profile_columns : int
         Width of a profile before the transformer.
     molecule_keys : list of str
-        Sorted connectivity keys of all molecules with a profile that took part in training or validation.
+        Sorted connectivity keys of all molecules with a profile that took part in training or validation, or hashes of
+        them: "#" and 16 digits.
     history : list of dict
     n_iter : int
         Epochs run.
@@ -176,6 +180,23 @@ class PretrainedModel:
                 "with this model as pretrained."
             )
 
+    def compact(self) -> PretrainedModel:
+        """Return the model with weights rounded to half precision and hashed keys, whose file is a third as large.
+
+        Its embeddings are close to those of this model, but it is another model with a digest of its own.
+
+        Raises
+        ------
+        ValueError
+            When a weight is beyond the range of half precision.
+        """
+        return replace(
+            self,
+            weights=rounded(self.weights),
+            molecule_keys=sorted(map(hashed_key, self.molecule_keys)),
+            structure_keys=sorted(map(hashed_key, self.structure_keys)),
+        )
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to ``path``.
 
@@ -198,7 +219,8 @@ class PretrainedModel:
             "structure_targets": self.structure_targets and self.structure_targets.as_dict(),
             "provenance": self.provenance,
         }
-        arrays |= {f"statistics.{name}": a for name, a in self.profile_statistics.items()}
+        arrays |= {f"weights.{name}": w for name, w in packed(self.weights).items()}
+        arrays |= {f"statistics.{name}": a for name, a in self.profile_statistics.items()} | pack_keys(record)
         write_or_save_elsewhere(path, KIND, {"model": model, "record": record}, arrays)
 
     @classmethod
@@ -222,6 +244,8 @@ class PretrainedModel:
         """
         header, arrays = read_file(path, KIND)
         check_header(path, header)
+        keys = {name: unpack_keys(name, header["record"], arrays) for name in KEYS}
+        arrays = unpacked(arrays)
         model, record = header["model"], header["record"]
         architecture = restore_architecture(path, model["architecture"], components or {})
         check_vocabulary(path, architecture, model["vocabulary"], record["versions"])
@@ -239,8 +263,8 @@ class PretrainedModel:
             profile_transformer=transformer,
             profile_features=model["profile_features"],
             n_profile_columns=model["n_profile_columns"],
-            molecule_keys=record["molecule_keys"],
-            structure_keys=record["structure_keys"],
+            molecule_keys=keys["molecule_keys"],
+            structure_keys=keys["structure_keys"],
             structure_targets=StructureTargets.from_section(Section(path, record)),
             history=record["history"],
             n_iter=record["n_iter"],
@@ -263,6 +287,7 @@ def load_pretrained(
     Parameters
     ----------
     what : None, PretrainedModel, fitted estimator of this package, str or Path
+        A str is the name of a model that comes with the package, or a path.
     standardize : {"parent", None} or callable
         Needed again by a file whose model was trained with a function.
     components : mapping of str to callable, optional
@@ -286,7 +311,7 @@ def load_pretrained(
                 "FrozenEstimator(embedder)."
             )
     else:
-        model = PretrainedModel.load(what, standardize, components)
+        model = PretrainedModel.load(path_of(what), standardize, components)
     if model is not None:
         _check_expected(model, expected or {})
     return model

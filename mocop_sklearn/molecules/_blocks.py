@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..utils._sklearn import Interval
 
+_MOST_ROWS = 20_000  # evenly spaced ones, which are enough for quantiles
 _SMALLEST = 1e-6  # spread of a column, beside the size of its values, below which it counts as constant
 
 
@@ -70,7 +71,8 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         BlockScaler
         """
         self._validate_params()
-        X = _finite(validate_data(self, X, dtype=np.float64, ensure_all_finite=False))
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        X = _finite(X[:: -(-len(X) // _MOST_ROWS)]).astype(np.float64)
         self.mean_ = np.zeros(X.shape[1])
         self.scale_ = np.ones(X.shape[1])
         known = ~np.isnan(X).all(axis=0)

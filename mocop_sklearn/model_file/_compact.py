@@ -1,0 +1,74 @@
+"""What makes a model file small without a loss: half precision where it is exact, and hashed keys as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_PREFIX = "keys."
+KEYS = ("molecule_keys", "structure_keys")
+
+
+def rounded(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return weights that half precision holds exactly.
+
+    Raises
+    ------
+    ValueError
+        When a weight is beyond its range.
+    """
+    found = {}
+    for name, w in weights.items():
+        if w.dtype == np.float32:
+            with np.errstate(over="ignore"):
+                w = w.astype(np.float16).astype(np.float32)
+            if not np.isfinite(w).all():
+                raise ValueError(f"The weights {name!r} hold numbers beyond half precision (65,504).")
+        found[name] = w
+    return found
+
+
+def packed(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights in half precision if nothing is lost by it, else as they are."""
+    with np.errstate(over="ignore"):
+        halves = {name: w.astype(np.float16) if w.dtype == np.float32 else w for name, w in weights.items()}
+    exact = all(np.array_equal(half, weights[name]) for name, half in halves.items())
+    return halves if exact else dict(weights)
+
+
+def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of a file with weights in single precision, and without those that are keys."""
+    return {
+        name: a.astype(np.float32) if name.startswith("weights.") and a.dtype == np.float16 else a
+        for name, a in arrays.items()
+        if not name.startswith(_PREFIX)
+    }
+
+
+def pack_keys(record: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Move the hashed keys of a record to arrays, which are returned."""
+    arrays = {}
+    for name in KEYS:
+        keys = record[name]
+        if keys and all(key.startswith("#") for key in keys):
+            arrays[_PREFIX + name] = np.array([int(key[1:], 16) for key in keys], dtype=np.uint64)
+            record[name] = []
+    return arrays
+
+
+def unpack_keys(name: str, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the keys of a record, also those that are in an array.
+
+    Raises
+    ------
+    ValueError
+        When the array does not hold hashed keys.
+    """
+    stored = arrays.get(_PREFIX + name)
+    if stored is None:
+        return list(record[name])
+    if stored.dtype != np.uint64 or stored.ndim != 1:
+        raise ValueError(f"{name} are not hashed keys but {stored.dtype} of shape {stored.shape}.")
+    return [f"#{number:016x}" for number in stored.tolist()]
