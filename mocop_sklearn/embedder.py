@@ -58,20 +58,21 @@ class MoCoPEmbedder(FittedEmbedding):
         An external corpus to pretrain on. A path names a table of wells, or a folder that ``mocop build`` made. ``X``
         and ``y`` of ``fit`` are then only checked.
     unlabeled : list, array or column of str or Mol, str, Path or PairedProfiles, default=None
-        Molecules for the structure objective: ``structure_targets`` are regressed from them, and from the training
-        molecules, beside the contrastive loss. Each step takes 2 × ``batch_size`` of them. A path names a file of
-        molecules. Without any profiles, the structure objective is all that is trained; then ``pretrained`` of a second
-        embedder takes its model to the profiles.
+        Molecules without profiles for the structure objective; each step takes 2 × ``batch_size`` of them. A path names
+        a file of molecules. Without any profiles, the structure objective is all that is trained; a second embedder can
+        then take the model to profiles, by ``pretrained``.
     structure_targets : "descriptors" or scikit-learn transformer, default="descriptors"
-        Columns that are regressed, winsorised and standardised: RDKit's descriptors
-        (:class:`~mocop_sklearn.molecules.MoleculeDescriptors`), or those of a transformer that takes a list of SMILES,
-        such as a teacher (:class:`~mocop_sklearn.molecules.MiniMol`).
-    structure_weight : float, default=3.0
-        Weight of the mean squared error of the structure objective beside the contrastive loss.
+        What the structure objective regresses from a molecule alone, beside the contrastive loss: columns, winsorised
+        and standardised. RDKit's descriptors (:class:`~mocop_sklearn.molecules.MoleculeDescriptors`), or those of a
+        transformer that takes a list of SMILES, such as a teacher (:class:`~mocop_sklearn.molecules.MiniMol`).
+    structure_weight : float, default=1.0
+        Weight of the mean squared error of the structure objective, on molecules with and without profiles, beside the
+        contrastive loss. 0 leaves it out.
     side_features : {"descriptors", "ecfp"}, transformer, list of these or None, default=None
         Features of molecules that stand beside the network in the shared space: a kernel ridge
         (:class:`~mocop_sklearn.model_file.SideTower`) maps them to profiles, and a cosine is the mean of that of the
-        network and that of the ridge. They do not change ``output="encoder"``. A transformer takes a list of SMILES.
+        network and that of the ridge. They change neither ``output="encoder"`` nor the validation, which is that of the
+        network. A transformer takes a list of SMILES.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
         to all. It sees arrays, without the names of their columns. None is
@@ -161,9 +162,9 @@ class MoCoPEmbedder(FittedEmbedding):
         The weights and everything else that a model file holds.
     profile_transformer_ : transformer
     history_ : list of dict
-        One row per epoch: epoch, loss, structure_loss, learning_rate, temperature, validation_loss, validation_score
-        (as ``score``), validation_top1, validation_top10, seconds, seconds_waiting (for data). Without profiles,
-        validation_score is the share of the variance of the structure targets that is explained.
+        One row per epoch: epoch, loss, structure_loss (of ``unlabeled``), learning_rate, temperature, validation_loss,
+        validation_score (as ``score``), validation_top1, validation_top10, seconds, seconds_waiting (for data). Without
+        profiles, validation_score is the share of the variance of the structure targets that is explained.
     n_iter_ : int
         Epochs run.
     best_score_ : float
@@ -201,7 +202,7 @@ class MoCoPEmbedder(FittedEmbedding):
         "unlabeled": [Hidden(object), str, os.PathLike, PairedProfiles, "array-like", None],
         "structure_targets": [StrOptions({"descriptors"}), HasMethods(["fit_transform"])],
         "side_features": [StrOptions(set(FEATURES)), HasMethods(["fit", "transform"]), list, tuple, None],
-        "structure_weight": [Interval(Real, 0, None, closed="neither")],
+        "structure_weight": [Interval(Real, 0, None, closed="left")],
         "profile_transformer": [BaseEstimator, None],
         "projection_dim": [Interval(Integral, 1, None, closed="left")],
         "profile_encoder": [StrOptions(set(PROFILE_ENCODERS)), callable],
@@ -226,7 +227,7 @@ class MoCoPEmbedder(FittedEmbedding):
         pairs: Any = None,
         unlabeled: Any = None,
         structure_targets: Any = "descriptors",
-        structure_weight: float = 3.0,
+        structure_weight: float = 1.0,
         side_features: Any = None,
         profile_transformer: Any = None,
         standardize: Any = "parent",
@@ -400,6 +401,8 @@ class MoCoPEmbedder(FittedEmbedding):
             raise ValueError(f"profile_dims must be a tuple of positive integers, got {self.profile_dims!r}.")
         if self.resume and self.checkpoint_dir is None:
             raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
+        if self.unlabeled is not None and self.structure_weight == 0:
+            raise ValueError("unlabeled needs a structure_weight above 0: nothing else is learned from bare molecules.")
         resolve_device(self.device)
 
     def _load_start(self) -> PretrainedModel | None:

@@ -57,10 +57,13 @@ class Batch(NamedTuple):
         the share of this process.
     molecules : Tensor of int64, shape (n,)
         Identity of every row of the whole batch, of all processes.
+    targets : list of Tensor or None
+        Structure targets of the molecules of each part; None without a structure objective.
     """
 
     passes: list[tuple[GraphBatch, Tensor]]
     molecules: Tensor
+    targets: list[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Corpus:
         Replicates from a molecule's source j are ``rows[source_start[j]:source_start[j + 1]]``.
     weights : Tensor of float32, shape (n_molecules,), or None
         Share of each molecule in the loss; None: all alike.
+    targets : Tensor of float32, shape (n_molecules, n_targets), or None
+        Scaled structure targets, NaN where there is no number; None without a structure objective.
     """
 
     graphs: MoleculeGraphs
@@ -92,6 +97,7 @@ class Corpus:
     source_ptr: np.ndarray
     source_start: np.ndarray
     weights: Tensor | None = None
+    targets: Tensor | None = None
 
     @classmethod
     def from_rows(
@@ -146,8 +152,9 @@ class Corpus:
 
     def to(self, device: torch.device) -> Corpus:
         """Return this corpus with the molecules, and profiles that are in memory, on ``device``."""
-        weights = None if self.weights is None else self.weights.to(device)
-        return replace(self, graphs=self.graphs.to(device), profiles=self.profiles.to(device), weights=weights)
+        weights, targets = (None if t is None else t.to(device) for t in (self.weights, self.targets))
+        graphs, profiles = self.graphs.to(device), self.profiles.to(device)
+        return replace(self, graphs=graphs, profiles=profiles, weights=weights, targets=targets)
 
     def averaged(self) -> Corpus:
         """Return the corpus with one profile for each molecule, the mean of its replicates, in memory."""
@@ -189,12 +196,14 @@ class Corpus:
             weights = rng.dirichlet(np.ones(k), n) if replicates == "mix" else np.full((n, k), 1 / k)
         rank, world_size = process_group()
         share = range(n * rank // world_size, n * (rank + 1) // world_size)
-        passes = []
+        passes, targets = [], []
         for first in share[::MOLECULES_PER_PASS]:
             own = slice(first, min(first + MOLECULES_PER_PASS, share.stop))
             graph = self.graphs.take(torch.from_numpy(molecules[own])).collate()
             passes.append((graph, self._profiles(rows[own], None if weights is None else weights[own])))
-        return Batch(passes, self._on_device(molecules))
+            if self.targets is not None:
+                targets.append(self.targets[self._on_device(molecules[own])])
+        return Batch(passes, self._on_device(molecules), targets or None)
 
     def _profiles(self, rows: np.ndarray, weights: np.ndarray | None) -> Tensor:
         """Profiles of some rows, shape (n,), or means with ``weights``, both of shape (n, k)."""

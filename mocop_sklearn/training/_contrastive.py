@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from ..metrics import retrieval_report
-from ..model_file._side import beside
 from ..nn._losses import LOSSES, Loss
 from ..nn._models import Architecture, TwoTower
 from ..utils._device import autocast
@@ -26,7 +25,7 @@ from ..utils._warnings import TrainingInterrupted
 from ._batches import Batch, Corpus
 from ._inference import embed_graphs, embed_profiles
 from ._loop import TrainingState, run_epochs
-from ._structure import StructureBatch, StructureCorpus, structure_gradients, validate_structure
+from ._structure import StructureBatch, StructureCorpus, squared_error, structure_gradients, validate_structure
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,6 @@ def train(
     validation: Corpus | None,
     *,
     device: torch.device,
-    validation_side: tuple[np.ndarray, np.ndarray] | None = None,
     structure: StructureCorpus | None = None,
     structure_validation: StructureCorpus | None = None,
     initial_weights: dict[str, Tensor] | None = None,
@@ -83,8 +81,6 @@ def train(
     ----------
     training, validation : Corpus or None
         Molecules with profiles. Without ``validation``, the weights of the last epoch are kept.
-    validation_side : (ndarray, ndarray), optional
-        Unit vectors of the validation molecules and of their profiles that stand beside those of the network.
     structure : StructureCorpus, optional
         Molecules for the structure objective, some of which are in every step.
     structure_validation : StructureCorpus, optional
@@ -120,7 +116,7 @@ def train(
                 schedule=lambda epoch, i: _schedule(
                     epoch * run.n_batches + i, recipe.max_epochs * run.n_batches, recipe.warmup_fraction
                 ),
-                validate=_validation(model, validation, validation_side, structure_validation, device, recipe),
+                validate=_validation(model, validation, structure_validation, device, recipe),
                 describe=lambda: {"learning_rate": float(optimizer.param_groups[0]["lr"]), **run.describe()},
                 patience=recipe.patience,
                 save=save if rank == 0 else None,
@@ -186,7 +182,9 @@ class _Run:
         weights = None if self.training is None or self.training.weights is None else self.training.weights
         own = None if weights is None else weights[batch.molecules]
         recipe = self.recipe
-        return loss + accumulate_gradients(self.model, batch, own, self.device, recipe.precision, recipe.loss_function)
+        return loss + accumulate_gradients(
+            self.model, batch, own, self.device, recipe.precision, recipe.loss_function, recipe.structure_weight
+        )
 
     def describe(self) -> dict[str, float]:
         """Return entries of the history of an epoch."""
@@ -244,7 +242,13 @@ def _schedule(step: int, n_steps: int, warmup_fraction: float) -> float:
 
 
 def accumulate_gradients(
-    model: TwoTower, batch: Batch, weights: Tensor | None, device: torch.device, precision: str, loss_function: Loss
+    model: TwoTower,
+    batch: Batch,
+    weights: Tensor | None,
+    device: torch.device,
+    precision: str,
+    loss_function: Loss,
+    structure_weight: float = 0.0,
 ) -> Tensor:
     """Compute the loss of a batch and add its gradients to those in the parameters.
 
@@ -257,6 +261,8 @@ def accumulate_gradients(
         Weights of the rows of the whole batch.
     loss_function : callable
         As :func:`mocop_sklearn.nn.infonce`.
+    structure_weight : float
+        Weight of the structure objective, where the batch has targets.
 
     Returns
     -------
@@ -277,13 +283,23 @@ def accumulate_gradients(
             raise ValueError(f"loss must return one number, a Tensor of shape (), but it returned the {shape}.")
         return loss
 
-    if len(batch.passes) == 1:
+    def vectors_of(i: int) -> tuple[Tensor, Tensor, Tensor]:
+        graph, profiles = batch.passes[i]
         with autocast(device, precision):
-            molecules, profiles = model(*batch.passes[0])
-        loss = loss_of(molecules, profiles)
+            z = model.molecule_encoder(graph)
+            molecules, profiles = model.molecule_head(z), model.project_profiles(profiles)
+            if batch.targets is None:
+                return molecules, profiles, molecules.new_zeros(())
+            outputs = model.structure_head(z.relu())
+        share = len(batch.targets[i]) / sum(map(len, batch.targets))
+        return molecules, profiles, squared_error(outputs.float(), batch.targets[i]) * share
+
+    if len(batch.passes) == 1:
+        molecules, profiles, error = vectors_of(0)
+        loss = loss_of(molecules, profiles) + structure_weight * error
         loss.backward()
     else:
-        loss = _cached_gradients(model, batch, device, precision, loss_of)
+        loss = _cached_gradients(model, len(batch.passes), device, vectors_of, loss_of, structure_weight)
     average_over_processes(model)
     return loss.detach()
 
@@ -296,26 +312,28 @@ def average_over_processes(model: nn.Module) -> None:
 
 def _cached_gradients(
     model: TwoTower,
-    batch: Batch,
+    n_passes: int,
     device: torch.device,
-    precision: str,
+    vectors_of: Callable[[int], tuple[Tensor, Tensor, Tensor]],
     loss_of: Callable[[Tensor, Tensor], Tensor],
+    structure_weight: float,
 ) -> Tensor:
     """Send a batch through the network twice, so that the backward pass holds one part of it at a time.
 
     Gradient caching, Gao et al. (arXiv 2101.06983), section 3.2. Statistics that layers keep, as BatchNorm does, are
     updated in the second pass only.
     """
-    seeds = torch.randint(2**62, (len(batch.passes),)).tolist()
+    seeds = torch.randint(2**62, (n_passes,)).tolist()
 
-    def vectors_of(i: int) -> tuple[Tensor, Tensor]:
-        with torch_seed(device), autocast(device, precision):  # dropout must be alike both times
+    def seeded(i: int) -> tuple[Tensor, Tensor, Tensor]:
+        with torch_seed(device):  # dropout must be alike both times
             torch.manual_seed(seeds[i])
-            return model(*batch.passes[i])
+            return vectors_of(i)
 
     with torch.no_grad(), _kept_buffers(model):
-        parts = [vectors_of(i) for i in range(len(seeds))]
-    molecules, profiles = (torch.cat(vectors).requires_grad_() for vectors in zip(*parts, strict=True))
+        parts = [seeded(i) for i in range(n_passes)]
+    *vectors, errors = zip(*parts, strict=True)
+    molecules, profiles = (torch.cat(part).requires_grad_() for part in vectors)
     loss = loss_of(molecules, profiles)
     loss.backward()
     sizes = [len(part[0]) for part in parts]
@@ -323,8 +341,12 @@ def _cached_gradients(
     assert profiles.grad is not None
     gradients = zip(molecules.grad.split(sizes), profiles.grad.split(sizes), strict=True)
     for i, of_pass in enumerate(gradients):
-        torch.autograd.backward(vectors_of(i), of_pass)
-    return loss
+        *of_vectors, error = seeded(i)
+        if error.requires_grad:
+            torch.autograd.backward([*of_vectors, structure_weight * error], [*of_pass, None])
+        else:
+            torch.autograd.backward(of_vectors, of_pass)
+    return loss + structure_weight * torch.stack(errors).sum()
 
 
 @contextlib.contextmanager
@@ -344,14 +366,13 @@ def _kept_buffers(model: nn.Module) -> Iterator[None]:
 def _validation(
     model: TwoTower,
     validation: Corpus | None,
-    side: tuple[np.ndarray, np.ndarray] | None,
     structure: StructureCorpus | None,
     device: torch.device,
     recipe: Recipe,
 ) -> Callable[[], dict[str, float]] | None:
     """Return what validates an epoch: retrieval among molecules with profiles, else the structure objective."""
     if validation is not None:
-        validate = partial(_validate, model, validation.averaged(), side, device, recipe)
+        validate = partial(_validate, model, validation.averaged(), device, recipe)
     elif structure is not None:
         validate = partial(validate_structure, model, structure, device, recipe.precision)
     else:
@@ -363,7 +384,6 @@ def _validation(
 def _validate(
     model: TwoTower,
     validation: Corpus,
-    side: tuple[np.ndarray, np.ndarray] | None,
     device: torch.device,
     recipe: Recipe,
 ) -> dict[str, float]:
@@ -371,10 +391,7 @@ def _validate(
     molecules = embed_graphs(model.tower("projection"), validation.graphs, device, recipe.precision)
     assert isinstance(validation.profiles, Tensor)  # they are averaged
     profiles = embed_profiles(model, validation.profiles, device, recipe.precision)
-    if side is None:
-        report = retrieval_report(molecules, profiles, ks=(1, 10))
-    else:
-        report = retrieval_report(beside(molecules, side[0]), beside(profiles, side[1]), ks=(1, 10))
+    report = retrieval_report(molecules, profiles, ks=(1, 10))
     scale = model.log_scale.detach().exp().cpu()
     losses = []
     n_batches = max(1, len(molecules) // recipe.batch_size)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from ..model_file._model import PretrainedModel, as_tensors
 from ..model_file._side import SideTower
 from ..model_file._structure import StructureTargets
 from ..nn._models import Architecture
-from ._batches import Corpus
 from ._contrastive import train
 from ._job import Job
 from ._loop import TrainingState, read_state, state_saver
@@ -39,20 +37,18 @@ def pretrain(job: Job) -> PretrainedModel:
     """
     job, resumed = _resume(job)
     profiled = None if job.source is None else profiled_molecules(job, job.source)
-    structure = None if job.unlabeled is None else structure_molecules(job, profiled)
+    structure = structure_molecules(job, profiled) if job.recipe.structure_weight > 0 else None
     architecture = job.architecture
     if profiled is not None:
         architecture = replace(architecture, n_profile_features=profiled.n_features)
     if structure is not None:
         architecture = replace(architecture, n_structure_targets=len(structure.targets.names))
-    side = _side_tower(job, profiled, profiled.training) if profiled and job.side_features else None
     state = train(
         architecture,
         job.recipe,
-        profiled.training if profiled else None,
+        replace(profiled.training, targets=structure.of_profiled if structure else None) if profiled else None,
         profiled.validation if profiled else None,
         device=job.device,
-        validation_side=_side_vectors(job, side, profiled) if side and profiled else None,
         structure=structure.training if structure else None,
         structure_validation=structure.validation if structure else None,
         initial_weights=_initial_weights(job, structure.targets if structure else None),
@@ -60,8 +56,7 @@ def pretrain(job: Job) -> PretrainedModel:
         save=state_saver(job.checkpoint, job.recipe.seed) if job.checkpoint else None,
         verbose=job.verbose,
     )
-    if side is not None and profiled is not None and profiled.validation is not None:
-        side = _side_tower(job, profiled, profiled.training, profiled.validation)  # the best epoch is chosen by now
+    side = _side_tower(job, profiled) if profiled and job.side_features else None
     model = _model(job, architecture, state, profiled, structure, side)
     if state.epoch < job.recipe.max_epochs and not state.is_out_of_patience(job.recipe.patience):
         raise Interrupted(model)
@@ -110,19 +105,11 @@ def _model(
     )
 
 
-def _side_tower(job: Job, profiled: ProfiledMolecules, *parts: Corpus) -> SideTower:
-    """Fit what stands beside the network on the molecules of some parts, one averaged profile each."""
-    n = sum(map(len, parts))
+def _side_tower(job: Job, profiled: ProfiledMolecules) -> SideTower:
+    """Fit what stands beside the network on all molecules, one averaged profile each."""
+    parts = [part for part in (profiled.training, profiled.validation) if part is not None]
     profiles = torch.cat([part.mean_profiles() for part in parts]).numpy()
-    return SideTower(job.side_features).fit(profiled.smiles[:n], profiles, seed=job.recipe.seed, n_jobs=job.n_jobs)
-
-
-def _side_vectors(job: Job, side: SideTower, profiled: ProfiledMolecules) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the vectors of the validation molecules and of their profiles."""
-    if profiled.validation is None:
-        return None
-    smiles, profiles = profiled.smiles[len(profiled.training) :], profiled.validation.mean_profiles()
-    return side.project_molecules(smiles, job.n_jobs), side.project_profiles(profiles.numpy())
+    return SideTower(job.side_features).fit(profiled.smiles, profiles, seed=job.recipe.seed, n_jobs=job.n_jobs)
 
 
 def _resume(job: Job) -> tuple[Job, TrainingState | None]:

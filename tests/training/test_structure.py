@@ -88,16 +88,11 @@ def test_a_model_of_labels_is_a_start_for_profiles(smiles, profiles, labels, sma
     np.testing.assert_array_equal(start.transform(smiles), plain.transform(smiles))
 
 
-def test_profiles_are_drawn_alike_with_and_without_structures(smiles, profiles, small):
+def test_structures_do_not_change_which_profiles_are_drawn(smiles, profiles, small):
     """A weight that is next to nothing changes next to nothing."""
-    settings = small | {"dropout": 0.0, "encoder": "ggnn"}
+    settings = small | {"dropout": 0.0, "encoder": "ggnn", "structure_weight": 1e-12}
     plain = MoCoPEmbedder(**settings).fit(smiles, profiles=profiles)
-    beside = MoCoPEmbedder(
-        pretrained=MoCoPEmbedder(**settings | {"max_epochs": 0}).fit(smiles, profiles=profiles),
-        unlabeled=smiles,
-        structure_weight=1e-12,
-        **settings,
-    ).fit(smiles, profiles=profiles)
+    beside = MoCoPEmbedder(**settings, unlabeled=smiles).fit(smiles, profiles=profiles)
     for row, other in zip(plain.history_, beside.history_, strict=True):
         assert other["loss"] == pytest.approx(row["loss"], rel=1e-4)
 
@@ -179,3 +174,21 @@ def test_every_molecule_is_drawn_before_one_is_drawn_again(smiles):
     drawn = [t[:, 0].tolist() for parts in corpus.batches(np.random.default_rng(0), 5, 16) for _, t in parts]
     assert sorted(np.concatenate(drawn)[:40]) == list(range(40))
     assert all(len(part) == 16 for part in drawn)
+
+
+def test_cached_gradients_are_those_of_one_pass(smiles, profiles, small, monkeypatch):
+    settings = {**small, "dropout": 0.0, "encoder": "ggnn", "batch_size": 32, "max_epochs": 1, "structure_weight": 2.0}
+    whole = MoCoPEmbedder(**settings).fit(smiles, profiles=profiles)
+    monkeypatch.setattr("mocop_sklearn.training._batches.MOLECULES_PER_PASS", 12)
+    parts = MoCoPEmbedder(**settings).fit(smiles, profiles=profiles)
+    assert parts.history_[0]["loss"] == pytest.approx(whole.history_[0]["loss"], rel=1e-5)
+    for name, weight in whole.model_.weights.items():
+        np.testing.assert_allclose(parts.model_.weights[name], weight, atol=2e-4, err_msg=name)
+
+
+def test_weight_zero_leaves_the_objective_out(smiles, profiles, small):
+    model = MoCoPEmbedder(**small, structure_weight=0).fit(smiles, profiles=profiles).model_
+    assert model.structure_targets is None
+    assert not [name for name in model.weights if name.startswith("structure_head")]
+    with pytest.raises(ValueError, match="unlabeled needs a structure_weight above 0"):
+        MoCoPEmbedder(**small, structure_weight=0, unlabeled=smiles).fit(smiles, profiles=profiles)
