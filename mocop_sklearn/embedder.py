@@ -21,7 +21,7 @@ from .nn._encoders import PROFILE_ENCODERS
 from .nn._losses import LOSSES
 from .nn._models import Architecture
 from .pairs._pairs import PairedProfiles
-from .pairs._sources import paired_profiles
+from .pairs._sources import leave_out_large, paired_profiles
 from .profiles._scaler import ProfileScaler
 from .training._contrastive import Recipe
 from .training._pretraining import Interrupted, Job, pretrain
@@ -65,6 +65,10 @@ class MoCoPEmbedder(FittedEmbedding):
         What happens to rows that are not molecules (and, in ``fit``, to profiles without any finite value). With
         ``"nan"``, ``fit`` leaves them out and ``transform`` returns rows of NaN, with one warning. In a pipeline, wrap
         the next estimator in :class:`~mocop_sklearn.SkipInvalid`, so that such rows get no prediction.
+    max_atoms : int, default=32767
+        Rows with more atoms, all fragments together and hydrogens left out, are not accepted as molecules. They are
+        refused before they are parsed, which is slow for large molecules: 10,000 atoms may take 3 seconds, and 32,000
+        take more than a minute.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
         ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. A
         :class:`~mocop_sklearn.molecules.Featurizer` has fields of your own choice.
@@ -122,7 +126,9 @@ class MoCoPEmbedder(FittedEmbedding):
         ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
     n_jobs : int, default=None
         Number of processes that parse molecules and, on a CPU, embed them. Each has its share of the rows. They stay
-        for a while, so only the first embedding waits for them to start.
+        for a while, so only the first embedding waits for them to start. With two or more, a molecule that ends its
+        process, or takes longer than 20 seconds, is an invalid row. With one, it ends or holds up the program, because
+        RDKit's C++ code cannot be interrupted.
     memory : str, Path or joblib.Memory, default=None
         Cache of fits and embeddings, shared among processes. A fit with the same
         inputs is taken from the cache, also with ``random_state=None``. A function among the parameters is known by its
@@ -202,6 +208,7 @@ class MoCoPEmbedder(FittedEmbedding):
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
+        max_atoms: int = 32_767,
         featurizer: Any = "rich",
         encoder: Any = "ggnn",
         n_layers: int = 3,
@@ -237,6 +244,7 @@ class MoCoPEmbedder(FittedEmbedding):
         self.profile_transformer = profile_transformer
         self.standardize = standardize
         self.invalid = invalid
+        self.max_atoms = max_atoms
         self.featurizer = featurizer
         self.encoder = encoder
         self.n_layers = n_layers
@@ -343,6 +351,7 @@ class MoCoPEmbedder(FittedEmbedding):
             assert start is not None
             self._adopt(start)
             return self
+        source = leave_out_large(source, self.max_atoms, self.invalid)
         if start is not None:
             start.require_profile_network()
             order = start.profile_columns(source.n_features, source.feature_names, "The profile matrix")

@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cache, lru_cache
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 from rdkit import Chem
+from sklearn.utils import check_scalar
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 from ..utils._arrays import is_arrow
@@ -33,7 +35,8 @@ _ATOM = re.compile(r"\[[^\]]*\]|Cl|Br|[BCNOPSFI]|[bcnops]|\*")
 _UNSETTLED = re.compile(r"\[\d*H\]|[@/\\~]")
 # Anions, and cations with hydrogens.
 _MAY_BE_NEUTRALISED = re.compile(r"-\d?\]|H\d?\+")
-MAX_ATOMS = np.iinfo(np.int16).max
+_HYDROGEN = re.compile(r"\[\d*H[\]+:-]")
+MAX_ATOMS = np.iinfo(np.int16).max  # what a graph can number
 
 
 class InvalidMolecule(ValueError):
@@ -105,7 +108,7 @@ def check_standardize(standardize: Any) -> None:
         raise ValueError(f"standardize must be None, 'parent' or a callable Mol → Mol, got {standardize!r}.")
 
 
-def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
+def parse_molecule(value: Any, standardize: Standardize = "parent", max_atoms: int = MAX_ATOMS) -> Chem.Mol:
     """Return one standardised molecule.
 
     Every molecule passes through a SMILES string with canonically placed hydrogens, so that a
@@ -119,18 +122,25 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
         not changed.
     standardize : {"parent", None} or callable, default="parent"
         ``"parent"`` keeps the largest fragment and neutralises it; no tautomers.
+    max_atoms : int, default=32767
+        A value with more atoms than this, all its fragments together and hydrogens left out, is refused before it is
+        parsed.
 
     Raises
     ------
     InvalidMolecule
-        With the reason: wrong type, missing, no atoms, syntax, valence, aromaticity.
+        With the reason: wrong type, missing, no atoms, too many, syntax, valence, aromaticity.
     """
-    return read_molecule(value, standardize)[0]
+    return read_molecule(value, standardize, max_atoms)[0]
 
 
-def read_molecule(value: Any, standardize: Standardize = "parent") -> tuple[Chem.Mol, str]:
+def read_molecule(value: Any, standardize: Standardize = "parent", max_atoms: int = MAX_ATOMS) -> tuple[Chem.Mol, str]:
     """Return one standardised molecule, and the SMILES that it was read from in the end."""
-    text = molecule_text(value)
+    reason = why_too_large(value, max_atoms)
+    text = "" if reason else molecule_text(value)
+    reason = reason or why_too_large(text, max_atoms)  # that of an InChI
+    if reason:
+        raise InvalidMolecule(reason)
     try:
         plain = None if callable(standardize) else _read_plain(text, standardize)
         mol, smiles = plain or _standardized(text, standardize)
@@ -141,6 +151,20 @@ def read_molecule(value: Any, standardize: Standardize = "parent") -> tuple[Chem
     if mol.GetNumAtoms() > MAX_ATOMS:
         raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {MAX_ATOMS}")
     return mol, smiles
+
+
+def why_too_large(value: Any, max_atoms: int) -> str | None:
+    """Say that a value has more atoms than ``max_atoms``, without parsing it; None where it has not."""
+    if isinstance(value, str):
+        if len(value) <= max_atoms or value.startswith("InChI="):
+            return None
+        smiles = value.split(maxsplit=1)[:1]
+        n_atoms = sum(not _HYDROGEN.match(token) for text in smiles for token in _ATOM.findall(text))
+    elif isinstance(value, Chem.Mol) and value.GetNumAtoms() > max_atoms:
+        n_atoms = sum(atom.GetAtomicNum() != 1 for atom in value.GetAtoms())
+    else:
+        return None
+    return f"{n_atoms} atoms, more than max_atoms={max_atoms}" if n_atoms > max_atoms else None
 
 
 def because(error: Exception) -> str:
@@ -289,13 +313,35 @@ def unique_molecules(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
     return unique, inverse
 
 
-def canonical_smiles(values: Sequence[Any], standardize: Standardize = "parent") -> list[str | None]:
-    """Return the canonical SMILES of each standardised molecule, None for a value that is not a molecule."""
+def canonical_smiles(
+    values: Sequence[Any], standardize: Standardize = "parent", max_atoms: int = MAX_ATOMS
+) -> list[str | None]:
+    """Return the canonical SMILES of each standardised molecule.
+
+    Parameters
+    ----------
+    values : sequence of str or Mol
+    standardize : {"parent", None} or callable, default="parent"
+        As in :class:`~mocop_sklearn.MoCoPEmbedder`.
+    max_atoms : int, default=32767
+        A value with more atoms than this, all its fragments together and hydrogens left out, is not accepted.
+
+    Returns
+    -------
+    list of str or None
+        None for a value that is not a molecule.
+
+    Raises
+    ------
+    ValueError
+        When ``max_atoms`` is not between 1 and 32,767.
+    """
+    check_scalar(max_atoms, "max_atoms", Integral, min_val=1, max_val=MAX_ATOMS)
     unique, inverse = unique_molecules(values)
     smiles: list[str | None] = []
     for value in unique:
         try:
-            smiles.append(Chem.MolToSmiles(parse_molecule(value, standardize)))
+            smiles.append(Chem.MolToSmiles(parse_molecule(value, standardize, max_atoms)))
         except InvalidMolecule:
             smiles.append(None)
     return [smiles[i] for i in inverse]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..molecules._parse import report_invalid, why_too_large
 from ..tables._columns import is_metadata
 from ..tables._frames import as_frame
 from ._pairs import PairedProfiles
@@ -59,6 +60,23 @@ def paired_profiles(values: list[Any], y: Any, profiles: Any, pairs: Any, *, has
         "PairedProfiles; (3) fit(X, P) with a two-dimensional float P; (4) MoCoPEmbedder(pretrained=...). "
         "An already fitted embedder goes into a pipeline as sklearn.frozen.FrozenEstimator(embedder)."
     )
+
+
+def leave_out_large(source: PairedProfiles, max_atoms: int, invalid: str) -> PairedProfiles:
+    """Leave out the rows whose molecules have more than ``max_atoms`` atoms.
+
+    Raises
+    ------
+    ValueError
+        When there are such rows and ``invalid="raise"``, or no others.
+    """
+    texts, text_of_row = source.distinct_molecules()
+    found = [why_too_large(text, max_atoms) for text in texts]
+    if not any(found):
+        return source
+    reasons = {row: reason for row, i in enumerate(text_of_row.tolist()) if (reason := found[i])}
+    report_invalid(source.molecules, reasons, "raise" if all(found) else invalid)
+    return source[[row for row in range(len(source)) if row not in reasons]]
 
 
 def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:
