@@ -14,6 +14,7 @@ from ..molecules._parse import (
     Standardize,
     check_standardize,
     connectivity_key,
+    described,
     parse_molecule,
     unique_molecules,
 )
@@ -57,7 +58,7 @@ def _describe_chunk(values: Sequence[Any], describe: Callable[[Chem.Mol], Any], 
     found: list[Any] = []
     for value in values:
         try:
-            found.append(describe(parse_molecule(value, standardize)))
+            found.append(described(describe, parse_molecule(value, standardize)))
         except InvalidMolecule as error:
             found.append(error)
     return found

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from rdkit import Chem, rdBase
+from rdkit import rdBase
 
 from ._builder import GraphBuilder
 from ._fields import Featurizer, resolve_featurizer
 from ._graphs import MoleculeGraphs, concatenate
-from ._parse import MAX_ATOMS, InvalidMolecule, Standardize, because, connectivity_key, read_molecule, unique_molecules
+from ._parse import MAX_ATOMS, InvalidMolecule, Standardize, described, identity, read_molecule, unique_molecules
 from ._workers import in_chunks
 
 
@@ -105,24 +105,16 @@ def _featurize_chunk(
         for value in values:
             try:
                 mol, smiles = read_molecule(value, standardize, max_atoms)
-                identity = _identity(mol) if identify else None
+                own = described(identity, mol) if identify else None
                 builder.add(mol, smiles)
             except InvalidMolecule as error:
                 reasons.append(str(error))
                 continue
             reasons.append(None)
-            if identity is not None:
-                identities.append(identity)
+            if own is not None:
+                identities.append(own)
     smiles_of_graphs, keys = (list(column) for column in zip(*identities, strict=True)) if identities else ([], [])
     return _Chunk(builder.build(), reasons, smiles_of_graphs, keys)
-
-
-def _identity(mol: Chem.Mol) -> tuple[str, str]:
-    """Canonical SMILES and connectivity key."""
-    try:
-        return Chem.MolToSmiles(mol), connectivity_key(mol)
-    except Exception as error:
-        raise InvalidMolecule(because(error)) from error
 
 
 def _failed_chunk(featurizer: Featurizer, reason: str) -> _Chunk:

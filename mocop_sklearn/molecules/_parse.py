@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cache, lru_cache
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from rdkit import Chem
@@ -19,6 +19,7 @@ from ..utils._arrays import is_arrow
 from ._standardize import main_fragment, neutral, without_common
 from ._text import split_name, why_not_text
 
+_T = TypeVar("_T")
 Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
 
 # One fragment whose brackets RDKit's canonical SMILES writes as well, and that no neutralisation changes: pyrrole's
@@ -151,6 +152,22 @@ def read_molecule(value: Any, standardize: Standardize = "parent", max_atoms: in
     if mol.GetNumAtoms() > MAX_ATOMS:
         raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {MAX_ATOMS}")
     return mol, smiles
+
+
+def described(describe: Callable[[Chem.Mol], _T], mol: Chem.Mol) -> _T:
+    """Return ``describe(mol)``.
+
+    Raises
+    ------
+    InvalidMolecule
+        When RDKit cannot describe the molecule, although it could read it.
+    """
+    try:
+        return describe(mol)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise InvalidMolecule(because(error)) from error
 
 
 def why_too_large(value: Any, max_atoms: int) -> str | None:
@@ -341,7 +358,7 @@ def canonical_smiles(
     smiles: list[str | None] = []
     for value in unique:
         try:
-            smiles.append(Chem.MolToSmiles(parse_molecule(value, standardize, max_atoms)))
+            smiles.append(described(Chem.MolToSmiles, parse_molecule(value, standardize, max_atoms)))
         except InvalidMolecule:
             smiles.append(None)
     return [smiles[i] for i in inverse]
@@ -377,16 +394,19 @@ def _why_unparsable(smiles: str) -> str:
 
 def _is_bracketed_otherwise(smiles: str, mol: Chem.Mol) -> Any:
     """Whether the canonical SMILES has other brackets, and so other spelled-out hydrogens, than this plain one."""
-    may_be_hypervalent = "S" in smiles or "P" in smiles or "I" in smiles
-    return (may_be_hypervalent and mol.HasSubstructMatch(_hypervalent_hydride())) or (
+    may_be_hypervalent = any(letter in smiles for letter in "SPIsp")
+    return (may_be_hypervalent and mol.HasSubstructMatch(_hypervalent())) or (
         "@" in smiles and _has_idle_stereo_bracket(mol)
     )
 
 
 @cache
-def _hypervalent_hydride() -> Chem.Mol:
-    """Phosphorus, sulphur or iodine above its lowest valence, with a hydrogen: CP(=O)C is written C[PH](C)=O."""
-    return Chem.MolFromSmarts("[#15!H0!v3,#16!H0!v2,#53!H0!v1]")
+def _hypervalent() -> Chem.Mol:
+    """Phosphorus, sulphur or iodine above its lowest valence, with a hydrogen or aromatic.
+
+    CP(=O)C is written C[PH](C)=O. What is written of an aromatic sulphur with three neighbours may be unreadable.
+    """
+    return Chem.MolFromSmarts("[#15!H0!v3,#16!H0!v2,#53!H0!v1,s!D2,p!D2]")
 
 
 def _has_idle_stereo_bracket(mol: Chem.Mol) -> bool:
@@ -407,6 +427,11 @@ def _apply_callable(standardize: Callable[[Chem.Mol], Chem.Mol], mol: Chem.Mol) 
     if not isinstance(result, Chem.Mol):
         raise InvalidMolecule(f"standardize returned {type(result).__name__}, not a molecule")
     return result
+
+
+def identity(mol: Chem.Mol) -> tuple[str, str]:
+    """Canonical SMILES and connectivity key."""
+    return Chem.MolToSmiles(mol), connectivity_key(mol)
 
 
 def connectivity_key(mol: Chem.Mol) -> str:

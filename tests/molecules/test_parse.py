@@ -246,6 +246,13 @@ def test_reasons(value, reason):
             parse_molecule(value)
 
 
+@pytest.mark.parametrize("smiles", ["O=C(C)OC2=Cs3N=CC=CC3=CC=C2", "OC1=Cs2C=CC=NC2=C(O)NBN1"])
+def test_an_aromatic_sulphur_that_rdkit_writes_unreadably(smiles):
+    with pytest.raises(InvalidMolecule, match="Can't kekulize mol"):
+        parse_molecule(smiles)
+    assert canonical_smiles([smiles, "c1ccsc1"]) == [None, "c1ccsc1"]
+
+
 def test_a_molecule_of_too_many_atoms():
     with pytest.raises(InvalidMolecule, match="32768 atoms, more than max_atoms=32767"):
         parse_molecule("C" * 32768)
