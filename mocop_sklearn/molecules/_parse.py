@@ -231,7 +231,7 @@ def _read_plain(smiles: str, standardize: Standardize) -> tuple[Chem.Mol, str] |
 
     Neutral single fragments are the bulk of any library. The test of the text costs a hundredth of the standardiser.
     """
-    if "~" in smiles:
+    if "~" in smiles or "->" in smiles or "<-" in smiles:
         return None
     if standardize is not None and "." in smiles and " " not in smiles:
         smiles = without_common(smiles)

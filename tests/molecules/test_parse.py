@@ -246,8 +246,10 @@ def test_reasons(value, reason):
             parse_molecule(value)
 
 
-@pytest.mark.parametrize("smiles", ["O=C(C)OC2=Cs3N=CC=CC3=CC=C2", "OC1=Cs2C=CC=NC2=C(O)NBN1"])
-def test_an_aromatic_sulphur_that_rdkit_writes_unreadably(smiles):
+@pytest.mark.parametrize(
+    "smiles", ["O=C(C)OC2=Cs3N=CC=CC3=CC=C2", "OC1=Cs2C=CC=NC2=C(O)NBN1", "CN2N=C->3=C(NC)N=CN=C23"]
+)
+def test_rings_that_rdkit_writes_unreadably(smiles):
     with pytest.raises(InvalidMolecule, match="Can't kekulize mol"):
         parse_molecule(smiles)
     assert canonical_smiles([smiles, "c1ccsc1"]) == [None, "c1ccsc1"]
