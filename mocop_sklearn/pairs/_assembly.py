@@ -205,7 +205,7 @@ def _notice_of_clipping(gathered: Gathered, n_features: int, clip: float | None)
     share = gathered.totals["values_clipped"] / (gathered.totals["stored"] * n_features)
     if share <= _MANY_CLIPPED:
         return ""
-    return f"{share:.1%} of the values were clipped at {clip}: normalise them, or set clip= to a higher limit."
+    return f"{share:.1%} of the values were clipped at {clip}: normalise them, or raise clip=."
 
 
 def _shared(names: list[str], others: list[str]) -> tuple[np.ndarray, np.ndarray]:

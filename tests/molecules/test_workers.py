@@ -42,6 +42,7 @@ def test_the_row_that_kills_is_the_one_that_is_invalid(monkeypatch):
     assert found.graphs.atom_ptr.diff().tolist() == [1, 2, 3, 4, 5, 6, 8, 9, 10]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("standardize", "reason"),
     [(deadly, "ended the process that read it"), (endless, "took longer than 3 seconds")],
@@ -63,6 +64,7 @@ def test_transform_survives(fitted, tmp_path, monkeypatch, impatient, standardiz
             survivor.set_params(invalid="raise").transform(values)
 
 
+@pytest.mark.slow
 def test_groups_survive(monkeypatch):
     monkeypatch.setattr("mocop_sklearn.model_selection._keys._CHUNK", 4)
     values = ["C" * n for n in range(1, 11)]
@@ -78,6 +80,7 @@ def sleepy(values):
     return list(values)
 
 
+@pytest.mark.slow
 def test_other_chunks_go_on(impatient):
     chunks = [["a", "b"], ["c", "endless"], *([str(i)] for i in range(20))]
     results = list(_workers.in_chunks(sleepy, chunks, lambda reason: [reason], n_jobs=2))
