@@ -39,6 +39,10 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         What happens to rows that are not molecules. With ``"nan"``, ``fit`` and ``score`` leave them out, with one
         warning. ``predict_proba``, ``decision_function`` and ``predict`` return NaN for them; ``predict`` returns None
         if the classes are strings.
+    max_atoms : int, default=32767
+        Rows with more atoms, all fragments together and hydrogens left out, are not accepted as molecules. They are
+        refused before they are parsed, which is slow for large molecules: 10,000 atoms may take 3 seconds, and 32,000
+        take more than a minute.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
     encoder : str or callable, default="ggnn"
     n_layers : int, default=3
@@ -87,7 +91,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     precision : {"auto", "fp32", "bf16"}, default="auto"
         ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
     n_jobs : int, default=None
-        Processes that parse molecules and, on a CPU, predict.
+        Processes that parse molecules and, on a CPU, predict. With two or more, a molecule that ends its process, or
+        takes longer than 20 seconds, is an invalid row.
     checkpoint_dir : str or Path, default=None
         Where the state of training is written after every epoch.
     resume : bool, default=False
@@ -163,6 +168,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         pretrained: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
+        max_atoms: int = 32_767,
         featurizer: Any = "rich",
         encoder: Any = "ggnn",
         n_layers: int = 3,
@@ -195,6 +201,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             pretrained=pretrained,
             standardize=standardize,
             invalid=invalid,
+            max_atoms=max_atoms,
             featurizer=featurizer,
             encoder=encoder,
             n_layers=n_layers,

@@ -22,7 +22,7 @@ from .nn._encoders import PROFILE_ENCODERS
 from .nn._losses import LOSSES
 from .nn._models import Architecture
 from .pairs._pairs import PairedProfiles
-from .pairs._sources import molecules_of, paired_profiles
+from .pairs._sources import leave_out_large, molecules_of, paired_profiles
 from .profiles._scaler import ProfileScaler
 from .training._contrastive import Recipe
 from .training._job import Job
@@ -84,6 +84,10 @@ class MoCoPEmbedder(FittedEmbedding):
         What happens to rows that are not molecules (and, in ``fit``, to profiles without any finite value). With
         ``"nan"``, ``fit`` leaves them out and ``transform`` returns rows of NaN, with one warning. In a pipeline, wrap
         the next estimator in :class:`~mocop_sklearn.SkipInvalid`, so that such rows get no prediction.
+    max_atoms : int, default=32767
+        Rows with more atoms, all fragments together and hydrogens left out, are not accepted as molecules. They are
+        refused before they are parsed, which is slow for large molecules: 10,000 atoms may take 3 seconds, and 32,000
+        take more than a minute.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
         ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. A
         :class:`~mocop_sklearn.molecules.Featurizer` has fields of your own choice.
@@ -141,7 +145,9 @@ class MoCoPEmbedder(FittedEmbedding):
         ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
     n_jobs : int, default=None
         Number of processes that parse molecules and, on a CPU, embed them. Each has its share of the rows. They stay
-        for a while, so only the first embedding waits for them to start.
+        for a while, so only the first embedding waits for them to start. With two or more, a molecule that ends its
+        process, or takes longer than 20 seconds, is an invalid row. With one, it ends or holds up the program, because
+        RDKit's C++ code cannot be interrupted.
     memory : str, Path or joblib.Memory, default=None
         Cache of fits and embeddings, shared among processes. A fit with the same
         inputs is taken from the cache, also with ``random_state=None``. A function among the parameters is known by its
@@ -232,6 +238,7 @@ class MoCoPEmbedder(FittedEmbedding):
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
+        max_atoms: int = 32_767,
         featurizer: Any = "rich",
         encoder: Any = "ggnn",
         n_layers: int = 3,
@@ -271,6 +278,7 @@ class MoCoPEmbedder(FittedEmbedding):
         self.profile_transformer = profile_transformer
         self.standardize = standardize
         self.invalid = invalid
+        self.max_atoms = max_atoms
         self.featurizer = featurizer
         self.encoder = encoder
         self.n_layers = n_layers
@@ -373,13 +381,15 @@ class MoCoPEmbedder(FittedEmbedding):
         if y is not None:
             check_consistent_length(values, y)
         start = self._load_start()
-        unlabeled = None if self.unlabeled is None else molecules_of(self.unlabeled)
+        unlabeled = None if self.unlabeled is None else molecules_of(self.unlabeled, self.max_atoms, self.invalid)
         has_other = start is not None or unlabeled is not None
         source = paired_profiles(values, y, profiles, self.pairs, has_other=has_other)
         if source is None and unlabeled is None:
             assert start is not None
             self._adopt(start)
             return self
+        if source is not None:
+            source = leave_out_large(source, self.max_atoms, self.invalid)
         if start is not None and source is not None and start.architecture.has_profile_network:
             order = start.profile_columns(source.n_features, source.feature_names, "The profile matrix")
             source = source if order is None else source.select_features(order)

@@ -152,7 +152,11 @@ CASES = {
     "row is bytes": (ValueError, invalid_row(r"neither a SMILES .* but bytes\)"), lambda c: c.second_row(b"CCO")),
     "row is an array": (ValueError, invalid_row(r"but ndarray\)"), lambda c: c.second_row(np.array(["C", "C"]))),
     "Mol without atoms": (ValueError, invalid_row(r"molecule without atoms"), lambda c: c.second_row(Chem.Mol())),
-    "too many atoms": (ValueError, invalid_row(r"40000 atoms, more than 32767"), lambda c: c.second_row("C" * 40000)),
+    "too many atoms": (
+        ValueError,
+        invalid_row(r"40000 atoms, more than max_atoms=32767"),
+        lambda c: c.second_row("C" * 40000),
+    ),
     "all rows": (
         ValueError,
         r"40 of 40 rows.*  row 9: .*\n  \.\.\. and 30 more",
@@ -568,6 +572,7 @@ OUT_OF_RANGE = {
     "profile_transformer": "robust",
     "standardize": "tautomer",
     "invalid": "ignore",
+    "max_atoms": 40_000,
     "featurizer": "ecfp",
     "n_layers": 0,
     "hidden_dim": 0,

@@ -112,7 +112,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError("score needs the profiles of X: score(X, profiles=P) or score(X, P).")
         check_consistent_length(values, profiles)
         scaled = self._scale_profiles(profiles, "profiles")
-        identity = canonical_smiles(values, self.model_.standardize)
+        identity = canonical_smiles(values, self.model_.standardize, self.max_atoms)
         valid = np.array([smiles is not None for smiles in identity])
         molecules = self._embed(values, "projection")
         if not valid.any():
@@ -141,6 +141,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._torch_module().tower(output),
             featurizer=self.model_.architecture.featurizer,
             standardize=self.model_.standardize,
+            max_atoms=self.max_atoms,
             invalid=self.invalid,
             device=resolve_device(self.device),
             precision=self.precision,
@@ -153,7 +154,13 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         else:
             unique, inverse = unique_molecules(values)
             standardize = self.model_.standardize
-            settings = [output, self.precision, self.invalid, standardize if callable(standardize) else None]
+            settings = [
+                output,
+                self.precision,
+                self.invalid,
+                self.max_atoms,
+                standardize if callable(standardize) else None,
+            ]
             key = digest_of_pickle([__version__, self.digest_, *settings, *map(_text_or_repr, unique)])
             embedding, reasons = once(self.memory, f"embed-{key}", ROWS_WITH_REASONS, embed, unique)
             embedding = embedding[inverse]

@@ -76,6 +76,7 @@ class FineTuned(BaseEstimator):
         pretrained: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
+        max_atoms: int = 32_767,
         featurizer: Any = "rich",
         encoder: Any = "ggnn",
         n_layers: int = 3,
@@ -106,6 +107,7 @@ class FineTuned(BaseEstimator):
         self.pretrained = pretrained
         self.standardize = standardize
         self.invalid = invalid
+        self.max_atoms = max_atoms
         self.featurizer = featurizer
         self.encoder = encoder
         self.n_layers = n_layers
@@ -177,7 +179,9 @@ class FineTuned(BaseEstimator):
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)
         standardize = start.standardize if start else self.standardize
-        found = featurize(values, architecture.featurizer, standardize, identify=True, n_jobs=self.n_jobs)
+        found = featurize(
+            values, architecture.featurizer, standardize, max_atoms=self.max_atoms, identify=True, n_jobs=self.n_jobs
+        )
         report_invalid(values, found.reasons, self.invalid)
         merged = merge_rows(values, found, measured, targets, weights, mass)
         groups = merged.keys
@@ -298,6 +302,7 @@ class FineTuned(BaseEstimator):
             values,
             featurizer=self._architecture.featurizer,
             standardize=self._standardize,
+            max_atoms=self.max_atoms,
             invalid=self.invalid,
             device=resolve_device(self.device),
             precision=self.precision,

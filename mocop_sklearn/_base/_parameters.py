@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from ..model_file._model import PretrainedModel, load_pretrained
 from ..model_file._side import FEATURES
 from ..molecules._fields import FEATURIZERS, Featurizer
+from ..molecules._parse import MAX_ATOMS
 from ..nn._encoders import ENCODERS
 from ..utils._sklearn import Interval, StrOptions
 
@@ -22,6 +23,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "pretrained": [str, os.PathLike, PretrainedModel, BaseEstimator, None],
     "standardize": [StrOptions({"parent"}), callable, None],
     "invalid": [StrOptions({"raise", "nan"})],
+    "max_atoms": [Interval(Integral, 1, MAX_ATOMS, closed="both")],
     "featurizer": [StrOptions(set(FEATURIZERS)), Featurizer],
     "encoder": [StrOptions(set(ENCODERS)), callable],
     "n_layers": [Interval(Integral, 1, None, closed="left")],

@@ -53,7 +53,7 @@ def _choice_arguments(group: Any) -> None:
     add("--keep", **assignment,
         help="store only wells with these values; put a value with a comma in double quotation marks: "
         "'Metadata_Name=\"2,4-DNP\"'")  # fmt: skip
-    add("--exclude", **assignment, help="do not store wells with these values")
+    add("--exclude", **assignment, help="do not store wells with these values; a comma in a value as for --keep")
     add("--controls", choices=("exclude", "keep"), default="exclude",
         help="whether negative controls are stored (default: exclude)")  # fmt: skip
     add("--hold-out", metavar="FILE", help="molecules to leave out: a .smi, .csv or .parquet file")

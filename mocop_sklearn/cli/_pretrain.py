@@ -83,8 +83,7 @@ def pretrain(args: argparse.Namespace) -> None:
 
 @contextmanager
 def _source(args: argparse.Namespace) -> Iterator[Any]:
-    """Yield the pairs to learn from; those of plates that are normalised first are in a temporary folder."""
-    from ..pairs._build import build_pairs
+    """Yield the pairs to learn from."""
     from ..pairs._reading import read_pairs
     from ..pairs._store import is_store
 
@@ -94,8 +93,35 @@ def _source(args: argparse.Namespace) -> Iterator[Any]:
     stores = [path for path in args.wells if is_store(path)]
     if stores:
         raise ValueError(f"{stores[0]!r} is a stored corpus: --normalize is for tables of plates.")
+    with _normalized(args) as pairs:
+        yield pairs
+
+
+@contextmanager
+def _normalized(args: argparse.Namespace) -> Iterator[Any]:
+    """Yield the pairs of plates that are normalised first, in a temporary folder.
+
+    Of the processes that train together, the first on each computer builds them; the others open what it has built.
+    """
+    from ..pairs._build import build_pairs
+    from ..pairs._pairs import PairedProfiles
+    from ..utils._distributed import is_first_of_computer, of_first_of_computer
+
     args.out.parent.mkdir(parents=True, exist_ok=True)
     same = ("smiles", "plate_columns", "control_column", "control_label", "features", "columns", "controls", "clip")
+    options = {name: getattr(args, name) for name in same}
+    if not is_first_of_computer():
+        path = of_first_of_computer(None)
+        if path is None:
+            sys.exit(1)  # the first process says why
+        yield PairedProfiles.open(path)
+        return
     with tempfile.TemporaryDirectory(prefix=f".{args.out.name}.", dir=args.out.parent) as folder:
-        options = {name: getattr(args, name) for name in same}
-        yield build_pairs(Path(folder) / "pairs", args.wells, normalizer=normalizer_of(args), **options)
+        path = Path(folder) / "pairs"
+        try:
+            pairs = build_pairs(path, args.wells, normalizer=normalizer_of(args), **options)
+        except Exception:
+            of_first_of_computer(None)
+            raise
+        of_first_of_computer(str(path.resolve()))
+        yield pairs

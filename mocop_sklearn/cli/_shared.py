@@ -78,10 +78,12 @@ def in_words_of_the_shell(message: str, args: argparse.Namespace) -> str:
         flag = next((word for word in action.option_strings if word.startswith("--")), None)
         if flag is None:
             continue
-        name = re.escape(action.dest)
-        message = re.sub(rf"(?<![\w/'\"-]){name}=(?=\S)", f"{flag} ", message)
+        name = rf"(?<![\w/'\"-]){re.escape(action.dest)}"
+        message = re.sub(rf"{name}=(?=[^\s.,;:)])", f"{flag} ", message)
+        message = re.sub(rf"{name}=", flag, message)
+        message = re.sub(rf"(^|\. ){re.escape(action.dest)}(?=: )", rf"\g<1>{flag}", message)
         if "_" in action.dest:
-            message = re.sub(rf"(?<![\w/'\"-]){name}(?![\w/'\".])", flag, message)
+            message = re.sub(rf"{name}(?![\w/'\"]|\.\w)", flag, message)
     return message
 
 
@@ -124,20 +126,31 @@ def provenance_text(provenance: dict[str, Any], without: Sequence[str] = ()) -> 
         Entries that the table has elsewhere.
     """
     known = {name: _plain(value) for name, value in provenance.items() if name not in without}
-    entries = [f"{name.replace('_', ' ')}: {text}" for name, text in known.items() if text]
-    return {"provenance": "; ".join(entries)} if entries else {}
+    entries = [f"{_spaced(name)}: {text}" for name, text in known.items() if text]
+    return {"provenance": "\n".join(entries)} if entries else {}
 
 
-def _plain(value: Any, limit: int = 6) -> str:
-    """Return a value in words; nothing for what is unknown, empty or 0."""
+def _plain(value: Any, *, inner: bool = False, limit: int = 6) -> str:
+    """Return a value in words; nothing for what is unknown, empty or 0.
+
+    A value within another one has brackets around its parts where it has several, and quotation marks where it holds a
+    comma.
+    """
     if isinstance(value, dict):
-        # names of columns stay as they are
-        parts = {name.replace("_", " ") if name.islower() else name: _plain(item) for name, item in value.items()}
-        return ", ".join(f"{name} {text}" for name, text in parts.items() if text)
+        entries = {_spaced(name): _plain(item, inner=True) for name, item in value.items()}
+        parts = [f"{name} {text}" for name, text in entries.items() if text]
+        return f"({', '.join(parts)})" if inner and len(parts) > 1 else ", ".join(parts)
     if isinstance(value, (list, tuple)):
         more = [f"and {len(value) - limit:,} more"] if len(value) > limit else []
-        return ", ".join([_plain(item) for item in value[:limit]] + more)
-    return str(value) if value else ""
+        parts = [_plain(item, inner=True) for item in value[:limit]] + more
+        return f"[{', '.join(parts)}]" if inner and len(parts) > 1 else ", ".join(parts)
+    text = " ".join(str(value).split()) if value else ""
+    return repr(text) if inner and "," in text else text
+
+
+def _spaced(name: str) -> str:
+    """Name of an entry without underscores; names of columns stay as they are."""
+    return name.replace("_", " ") if name.islower() else name
 
 
 def epochs_text(n_iter: int, best_score: float) -> str:
@@ -147,7 +160,9 @@ def epochs_text(n_iter: int, best_score: float) -> str:
 
 
 def print_table(**rows: str) -> None:
-    """Print names and texts, wrapped."""
+    """Print names and texts, wrapped; each line of a text begins a new one."""
     for name, text in rows.items():
-        print(textwrap.fill(text, 116, initial_indent=f"{name:<13}", subsequent_indent=" " * 13,
-                            break_long_words=False, break_on_hyphens=False))  # fmt: skip
+        for i, line in enumerate(text.split("\n")):
+            start, more = (f"{name:<13}", " " * 13) if "\n" not in text else (f"{'' if i else name:<13}", " " * 15)
+            print(textwrap.fill(line, 116, initial_indent=start, subsequent_indent=more,
+                                break_long_words=False, break_on_hyphens=False))  # fmt: skip

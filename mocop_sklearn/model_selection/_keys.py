@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from rdkit import Chem
 
 from ..molecules._parse import (
@@ -15,9 +15,11 @@ from ..molecules._parse import (
     Standardize,
     check_standardize,
     connectivity_key,
+    described,
     parse_molecule,
     unique_molecules,
 )
+from ..molecules._workers import in_chunks
 
 _CHUNK = 1024  # molecules a job
 
@@ -47,7 +49,7 @@ def describe_rows(
     check_standardize(standardize)
     check_choice("invalid", invalid, ("raise", "nan"))
     unique, inverse = unique_molecules(values)
-    found = map_chunks(_describe_chunk, unique, n_jobs, describe, standardize)
+    found = _map_chunks(_describe_chunk, unique, n_jobs, describe, standardize)
     rows = [found[i] for i in inverse]
     reasons = {row: str(item) for row, item in enumerate(rows) if isinstance(item, InvalidMolecule)}
     return [None if row in reasons else item for row, item in enumerate(rows)], reasons
@@ -57,17 +59,39 @@ def _describe_chunk(values: Sequence[Any], describe: Callable[[Chem.Mol], Any], 
     found: list[Any] = []
     for value in values:
         try:
-            found.append(describe(parse_molecule(value, standardize)))
+            found.append(described(describe, parse_molecule(value, standardize)))
         except InvalidMolecule as error:
             found.append(error)
     return found
 
 
-def map_chunks(function: Callable[..., list[Any]], values: Sequence[Any], n_jobs: int | None, *args: Any) -> list[Any]:
-    """Apply ``function`` to chunks of ``values``, and join the results."""
-    chunks = (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
-    parts = Parallel(n_jobs=n_jobs)(delayed(function)(chunk, *args) for chunk in chunks)
-    return [item for part in parts for item in part]
+def map_chunks(function: Callable[..., list[Any]], smiles: list[str], n_jobs: int | None, *args: Any) -> list[Any]:
+    """Apply ``function`` to chunks of valid molecules, and join the results.
+
+    Raises
+    ------
+    ValueError
+        When a molecule ends its process or takes too long.
+    """
+    found = _map_chunks(function, smiles, n_jobs, *args)
+    for text, item in zip(smiles, found, strict=True):
+        if isinstance(item, InvalidMolecule):
+            raise ValueError(f"The molecule {text!r} {item}: leave it out.")
+    return found
+
+
+def _map_chunks(function: Callable[..., list[Any]], values: Sequence[Any], n_jobs: int | None, *args: Any) -> list[Any]:
+    chunks = [values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK)]
+    parts = in_chunks(partial(_call, function, args), chunks, _lost, n_jobs)
+    return [item for results in parts for result in results for item in result]
+
+
+def _call(function: Callable[..., list[Any]], args: tuple[Any, ...], values: Sequence[Any]) -> list[Any]:
+    return function(values, *args)
+
+
+def _lost(reason: str) -> list[Any]:
+    return [InvalidMolecule(reason)]
 
 
 def key_and_flat_smiles(mol: Chem.Mol) -> tuple[str, str]:

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from rdkit import Chem, rdBase
+from rdkit import rdBase
 
 from ._builder import GraphBuilder
 from ._fields import Featurizer, resolve_featurizer
 from ._graphs import MoleculeGraphs, concatenate
-from ._parse import InvalidMolecule, Standardize, because, connectivity_key, read_molecule, unique_molecules
+from ._parse import MAX_ATOMS, InvalidMolecule, Standardize, described, identity, read_molecule, unique_molecules
 from ._workers import in_chunks
 
 
@@ -48,6 +48,7 @@ def featurize(
     featurizer: str | Featurizer,
     standardize: Standardize = "parent",
     *,
+    max_atoms: int = MAX_ATOMS,
     identify: bool = False,
     n_jobs: int | None = None,
 ) -> FeaturizedMolecules:
@@ -58,6 +59,7 @@ def featurize(
     values : sequence of str or Mol
     featurizer : {"rich", "paper"} or Featurizer
     standardize : {"parent", None} or callable, default="parent"
+    max_atoms : int, default=32767
     identify : bool, default=False
         Also compute canonical SMILES and connectivity keys, which costs three times the parsing.
     n_jobs : int, default=None
@@ -67,8 +69,10 @@ def featurize(
     unique, inverse = unique_molecules(values)
     chunks = [unique[start : start + _CHUNK] for start in range(0, len(unique), _CHUNK)] or [unique]
     featurizer = resolve_featurizer(featurizer)
-    work = partial(_featurize_chunk, featurizer=featurizer, standardize=standardize, identify=identify)
-    parts = in_chunks(work, chunks, partial(_failed_chunk, featurizer), n_jobs)
+    work = partial(
+        _featurize_chunk, featurizer=featurizer, standardize=standardize, max_atoms=max_atoms, identify=identify
+    )
+    parts = [part for parts in in_chunks(work, chunks, partial(_failed_chunk, featurizer), n_jobs) for part in parts]
     reasons = [reason for part in parts for reason in part.reasons]
     valid = np.array([reason is None for reason in reasons], dtype=bool)
     graph_of_unique = np.where(valid, np.cumsum(valid) - 1, -1)
@@ -91,32 +95,26 @@ class _Chunk:
     keys: list[str]
 
 
-def _featurize_chunk(values: Sequence[Any], featurizer: Featurizer, standardize: Standardize, identify: bool) -> _Chunk:
+def _featurize_chunk(
+    values: Sequence[Any], featurizer: Featurizer, standardize: Standardize, max_atoms: int, identify: bool
+) -> _Chunk:
     builder = GraphBuilder(featurizer)
     reasons: list[str | None] = []
     identities: list[tuple[str, str]] = []
     with rdBase.BlockLogs():  # the reasons are reported by row; RDKit's log is as before afterwards
         for value in values:
             try:
-                mol, smiles = read_molecule(value, standardize)
-                identity = _identity(mol) if identify else None
+                mol, smiles = read_molecule(value, standardize, max_atoms)
+                own = described(identity, mol) if identify else None
                 builder.add(mol, smiles)
             except InvalidMolecule as error:
                 reasons.append(str(error))
                 continue
             reasons.append(None)
-            if identity is not None:
-                identities.append(identity)
+            if own is not None:
+                identities.append(own)
     smiles_of_graphs, keys = (list(column) for column in zip(*identities, strict=True)) if identities else ([], [])
     return _Chunk(builder.build(), reasons, smiles_of_graphs, keys)
-
-
-def _identity(mol: Chem.Mol) -> tuple[str, str]:
-    """Canonical SMILES and connectivity key."""
-    try:
-        return Chem.MolToSmiles(mol), connectivity_key(mol)
-    except Exception as error:
-        raise InvalidMolecule(because(error)) from error
 
 
 def _failed_chunk(featurizer: Featurizer, reason: str) -> _Chunk:

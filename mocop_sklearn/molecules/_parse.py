@@ -7,16 +7,19 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cache, lru_cache
-from typing import Any, Literal
+from numbers import Integral
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from rdkit import Chem
+from sklearn.utils import check_scalar
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 from ..utils._arrays import is_arrow
 from ._standardize import main_fragment, neutral, without_common
 from ._text import split_name, why_not_text
 
+_T = TypeVar("_T")
 Standardize = Literal["parent"] | Callable[[Chem.Mol], Chem.Mol] | None
 
 # One fragment whose brackets RDKit's canonical SMILES writes as well, and that no neutralisation changes: pyrrole's
@@ -33,7 +36,8 @@ _ATOM = re.compile(r"\[[^\]]*\]|Cl|Br|[BCNOPSFI]|[bcnops]|\*")
 _UNSETTLED = re.compile(r"\[\d*H\]|[@/\\~]")
 # Anions, and cations with hydrogens.
 _MAY_BE_NEUTRALISED = re.compile(r"-\d?\]|H\d?\+")
-MAX_ATOMS = np.iinfo(np.int16).max
+_HYDROGEN = re.compile(r"\[\d*H[\]+:-]")
+MAX_ATOMS = np.iinfo(np.int16).max  # what a graph can number
 
 
 class InvalidMolecule(ValueError):
@@ -105,7 +109,7 @@ def check_standardize(standardize: Any) -> None:
         raise ValueError(f"standardize must be None, 'parent' or a callable Mol → Mol, got {standardize!r}.")
 
 
-def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
+def parse_molecule(value: Any, standardize: Standardize = "parent", max_atoms: int = MAX_ATOMS) -> Chem.Mol:
     """Return one standardised molecule.
 
     Every molecule passes through a SMILES string with canonically placed hydrogens, so that a
@@ -119,18 +123,25 @@ def parse_molecule(value: Any, standardize: Standardize = "parent") -> Chem.Mol:
         not changed.
     standardize : {"parent", None} or callable, default="parent"
         ``"parent"`` keeps the largest fragment and neutralises it; no tautomers.
+    max_atoms : int, default=32767
+        A value with more atoms than this, all its fragments together and hydrogens left out, is refused before it is
+        parsed.
 
     Raises
     ------
     InvalidMolecule
-        With the reason: wrong type, missing, no atoms, syntax, valence, aromaticity.
+        With the reason: wrong type, missing, no atoms, too many, syntax, valence, aromaticity.
     """
-    return read_molecule(value, standardize)[0]
+    return read_molecule(value, standardize, max_atoms)[0]
 
 
-def read_molecule(value: Any, standardize: Standardize = "parent") -> tuple[Chem.Mol, str]:
+def read_molecule(value: Any, standardize: Standardize = "parent", max_atoms: int = MAX_ATOMS) -> tuple[Chem.Mol, str]:
     """Return one standardised molecule, and the SMILES that it was read from in the end."""
-    text = molecule_text(value)
+    reason = why_too_large(value, max_atoms)
+    text = "" if reason else molecule_text(value)
+    reason = reason or why_too_large(text, max_atoms)  # that of an InChI
+    if reason:
+        raise InvalidMolecule(reason)
     try:
         plain = None if callable(standardize) else _read_plain(text, standardize)
         mol, smiles = plain or _standardized(text, standardize)
@@ -141,6 +152,36 @@ def read_molecule(value: Any, standardize: Standardize = "parent") -> tuple[Chem
     if mol.GetNumAtoms() > MAX_ATOMS:
         raise InvalidMolecule(f"{mol.GetNumAtoms()} atoms, more than {MAX_ATOMS}")
     return mol, smiles
+
+
+def described(describe: Callable[[Chem.Mol], _T], mol: Chem.Mol) -> _T:
+    """Return ``describe(mol)``.
+
+    Raises
+    ------
+    InvalidMolecule
+        When RDKit cannot describe the molecule, although it could read it.
+    """
+    try:
+        return describe(mol)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise InvalidMolecule(because(error)) from error
+
+
+def why_too_large(value: Any, max_atoms: int) -> str | None:
+    """Say that a value has more atoms than ``max_atoms``, without parsing it; None where it has not."""
+    if isinstance(value, str):
+        if len(value) <= max_atoms or value.startswith("InChI="):
+            return None
+        smiles = value.split(maxsplit=1)[:1]
+        n_atoms = sum(not _HYDROGEN.match(token) for text in smiles for token in _ATOM.findall(text))
+    elif isinstance(value, Chem.Mol) and value.GetNumAtoms() > max_atoms:
+        n_atoms = sum(atom.GetAtomicNum() != 1 for atom in value.GetAtoms())
+    else:
+        return None
+    return f"{n_atoms} atoms, more than max_atoms={max_atoms}" if n_atoms > max_atoms else None
 
 
 def because(error: Exception) -> str:
@@ -190,7 +231,7 @@ def _read_plain(smiles: str, standardize: Standardize) -> tuple[Chem.Mol, str] |
 
     Neutral single fragments are the bulk of any library. The test of the text costs a hundredth of the standardiser.
     """
-    if "~" in smiles:
+    if "~" in smiles or "->" in smiles or "<-" in smiles:
         return None
     if standardize is not None and "." in smiles and " " not in smiles:
         smiles = without_common(smiles)
@@ -289,13 +330,35 @@ def unique_molecules(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
     return unique, inverse
 
 
-def canonical_smiles(values: Sequence[Any], standardize: Standardize = "parent") -> list[str | None]:
-    """Return the canonical SMILES of each standardised molecule, None for a value that is not a molecule."""
+def canonical_smiles(
+    values: Sequence[Any], standardize: Standardize = "parent", max_atoms: int = MAX_ATOMS
+) -> list[str | None]:
+    """Return the canonical SMILES of each standardised molecule.
+
+    Parameters
+    ----------
+    values : sequence of str or Mol
+    standardize : {"parent", None} or callable, default="parent"
+        As in :class:`~mocop_sklearn.MoCoPEmbedder`.
+    max_atoms : int, default=32767
+        A value with more atoms than this, all its fragments together and hydrogens left out, is not accepted.
+
+    Returns
+    -------
+    list of str or None
+        None for a value that is not a molecule.
+
+    Raises
+    ------
+    ValueError
+        When ``max_atoms`` is not between 1 and 32,767.
+    """
+    check_scalar(max_atoms, "max_atoms", Integral, min_val=1, max_val=MAX_ATOMS)
     unique, inverse = unique_molecules(values)
     smiles: list[str | None] = []
     for value in unique:
         try:
-            smiles.append(Chem.MolToSmiles(parse_molecule(value, standardize)))
+            smiles.append(described(Chem.MolToSmiles, parse_molecule(value, standardize, max_atoms)))
         except InvalidMolecule:
             smiles.append(None)
     return [smiles[i] for i in inverse]
@@ -331,16 +394,19 @@ def _why_unparsable(smiles: str) -> str:
 
 def _is_bracketed_otherwise(smiles: str, mol: Chem.Mol) -> Any:
     """Whether the canonical SMILES has other brackets, and so other spelled-out hydrogens, than this plain one."""
-    may_be_hypervalent = "S" in smiles or "P" in smiles or "I" in smiles
-    return (may_be_hypervalent and mol.HasSubstructMatch(_hypervalent_hydride())) or (
+    may_be_hypervalent = any(letter in smiles for letter in "SPIsp")
+    return (may_be_hypervalent and mol.HasSubstructMatch(_hypervalent())) or (
         "@" in smiles and _has_idle_stereo_bracket(mol)
     )
 
 
 @cache
-def _hypervalent_hydride() -> Chem.Mol:
-    """Phosphorus, sulphur or iodine above its lowest valence, with a hydrogen: CP(=O)C is written C[PH](C)=O."""
-    return Chem.MolFromSmarts("[#15!H0!v3,#16!H0!v2,#53!H0!v1]")
+def _hypervalent() -> Chem.Mol:
+    """Phosphorus, sulphur or iodine above its lowest valence, with a hydrogen or aromatic.
+
+    CP(=O)C is written C[PH](C)=O. What is written of an aromatic sulphur with three neighbours may be unreadable.
+    """
+    return Chem.MolFromSmarts("[#15!H0!v3,#16!H0!v2,#53!H0!v1,s!D2,p!D2]")
 
 
 def _has_idle_stereo_bracket(mol: Chem.Mol) -> bool:
@@ -361,6 +427,11 @@ def _apply_callable(standardize: Callable[[Chem.Mol], Chem.Mol], mol: Chem.Mol) 
     if not isinstance(result, Chem.Mol):
         raise InvalidMolecule(f"standardize returned {type(result).__name__}, not a molecule")
     return result
+
+
+def identity(mol: Chem.Mol) -> tuple[str, str]:
+    """Canonical SMILES and connectivity key."""
+    return Chem.MolToSmiles(mol), connectivity_key(mol)
 
 
 def connectivity_key(mol: Chem.Mol) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import TimeoutError as PoolTimeout
@@ -27,37 +27,51 @@ def in_chunks(
     chunks: Sequence[Sequence[Any]],
     failed: Callable[[str], _T],
     n_jobs: int | None,
-) -> list[_T]:
-    """Return ``work(chunk)`` for all chunks, in order.
+) -> Iterator[list[_T]]:
+    """Yield ``work(chunk)`` for all chunks, in order and, where joblib's backend can, as soon as each is there.
 
-    When a process dies or a chunk takes too long, every chunk is tried again in a process of its own, then in halves:
-    only a value that cannot be worked on alone is given up. In one process nothing can be done about such values.
+    When a process dies or a chunk takes too long, the chunks that were in work are tried again in a process of their
+    own, then in halves: only a value that cannot be worked on alone is given up. The other chunks go on as before. In
+    one process nothing can be done about such values, because code in C cannot be interrupted.
 
     Parameters
     ----------
     work : callable
+        It is pickled anew for every chunk, so that a change of its attributes matters to later chunks.
     chunks : sequence of sequences
     failed : callable
         ``failed(reason)`` stands for the result of a chunk with one value that cannot be worked on.
     n_jobs : int or None
         Processes, as in joblib.
 
-    Returns
-    -------
+    Yields
+    ------
     list
-        One result for each chunk, or several in order for a chunk that was halved.
+        For each chunk one result, or several in order for a chunk that was halved.
     """
-    several = effective_n_jobs(n_jobs) > 1 and getattr(get_active_backend()[0], "supports_timeout", False)
-    timeout = _SECONDS_TO_START + _seconds(max(map(len, chunks))) if several else None
+    backend = get_active_backend()[0]
+    n_processes = effective_n_jobs(n_jobs)
+    several = n_processes > 1 and getattr(backend, "supports_timeout", False)
+    lazy = getattr(backend, "supports_return_generator", False)
+    settings: dict[str, Any] = {"n_jobs": n_jobs, "return_as": "generator" if lazy else "list"}
+    if several:
+        # one chunk a task, so that the time limit is that of a chunk
+        settings |= {"timeout": _SECONDS_TO_START + _seconds(max(map(len, chunks))), "batch_size": 1}
+    n_lost = 2 * n_processes if lazy else len(chunks)  # as many as joblib may have had in work
+    worker = _Worker()
+    done = 0
     try:
-        results: list[_T] = Parallel(n_jobs=n_jobs, timeout=timeout)(map(delayed(work), chunks))
-        return results
-    except _LOST:
-        worker = _Worker()
-        try:
-            return [result for chunk in chunks for result in _in_halves(worker, work, chunk, failed)]
-        finally:
-            worker.stop()
+        while done < len(chunks):
+            try:
+                for result in Parallel(**settings)(map(delayed(work), chunks[done:])):
+                    yield [result]
+                    done += 1
+            except _LOST:
+                for chunk in chunks[done : done + n_lost]:
+                    yield _in_halves(worker, work, chunk, failed)
+                    done += 1
+    finally:
+        worker.stop()
 
 
 def _in_halves(

@@ -104,7 +104,7 @@ def assemble(
         When nothing is left, or the parts do not fit together.
     """
     gathered, parts = _gather(paths)
-    notices = gathered.notices(dict(finish.hold_out))
+    notices = gathered.notices(dict(finish.hold_out), plan.standardize)
     if not gathered.totals["stored"]:
         raise ValueError(" ".join([f"No well is left to store: {dict(gathered.totals)}.", *notices]))
     if plan.normalizer is not None and plan.normalizer.whiten:
@@ -205,7 +205,7 @@ def _notice_of_clipping(gathered: Gathered, n_features: int, clip: float | None)
     share = gathered.totals["values_clipped"] / (gathered.totals["stored"] * n_features)
     if share <= _MANY_CLIPPED:
         return ""
-    return f"{share:.1%} of the values were clipped at {clip}: normalise them, or raise clip."
+    return f"{share:.1%} of the values were clipped at {clip}: normalise them, or raise clip=."
 
 
 def _shared(names: list[str], others: list[str]) -> tuple[np.ndarray, np.ndarray]:

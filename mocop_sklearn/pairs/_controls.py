@@ -33,7 +33,7 @@ _KINDS_OF_WELL = ("metadata_pert_type", "metadata_broad_sample_type")
 
 
 def find_controls(
-    wells: Any, structures: Sequence[str], column: str | None, label: Sequence[str]
+    wells: Any, structures: Sequence[str], column: str | None, label: Sequence[str], where: str
 ) -> tuple[np.ndarray, dict[str, int], list[Selection]]:
     """Find the negative controls among wells.
 
@@ -50,6 +50,8 @@ def find_controls(
         The column that marks controls.
     label : sequence of str
         Values of it that mark a control; without them it holds true and false.
+    where : str
+        The table, in messages.
 
     Returns
     -------
@@ -61,13 +63,15 @@ def find_controls(
     """
     if column is None and CONTROL_COLUMN not in wells.columns:
         if label:
-            raise ValueError(f"has no column {CONTROL_COLUMN!r} for control_label: name the column with control_column")
+            raise ValueError(
+                f"{where} has no column {CONTROL_COLUMN!r} for control_label: name the column with control_column."
+            )
         found = _by_convention(wells, structures)
         return np.logical_or.reduce([*found.values()]), {rule: int(n.sum()) for rule, n in found.items() if n.any()}, []
     column = column or CONTROL_COLUMN
-    marked = metadata_of(wells, column)
+    marked = metadata_of(wells, column, where)
     if not label:
-        controls = _true_or_false(marked, column)
+        controls = _true_or_false(marked, column, where)
         return controls, {column: int(controls.sum())}, []
     texts = column_text(marked)
     controls = np.isin(texts, label)
@@ -75,14 +79,14 @@ def find_controls(
     return controls, {rule: int(controls.sum())}, [Selection.of("control_label", column, label, texts)]
 
 
-def _true_or_false(marked: Any, column: str) -> np.ndarray:
+def _true_or_false(marked: Any, column: str, where: str) -> np.ndarray:
     truth = {"true": True, "false": False}  # a text file has texts
     values = [truth.get(value.lower(), value) if isinstance(value, str) else value for value in marked.tolist()]
     strange = [value for value in values if not isinstance(value, (bool, np.bool_))]
     if strange:
         raise ValueError(
-            f"holds {strange[0]!r} in the column of controls {column!r}, which must be true or false: name the values "
-            "that mark a control with control_label"
+            f"{where} holds {strange[0]!r} in the column of controls {column!r}, which must be true or false: name the "
+            "values that mark a control with control_label."
         )
     return np.array(values, dtype=bool)
 

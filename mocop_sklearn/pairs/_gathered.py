@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from ..molecules._parse import Standardize
 from ..profiles._filter import ProfileFilter
 from ._labels import Labels
 from ._matching import Join, Selection, unmatched_molecules
 from ._parts import Part
+from ._structures import same_skeleton
 
 
 class Gathered:
@@ -138,7 +140,7 @@ class Gathered:
             if lacking and columns == "same":
                 raise ValueError(
                     f"{file['name']!r} lacks {len(lacking)} feature columns that another file has: "
-                    f"{sorted(lacking)[:10]}. Choose columns with features, or set columns to "
+                    f"{sorted(lacking)[:10]}. Choose columns with features=, or set columns= to "
                     '"intersection" or "union".'
                 )
             names = [name for name in names if name not in lacking]
@@ -172,11 +174,11 @@ class Gathered:
                         "with whiten needs it in one file: join the plates of a batch, or leave out whiten."
                     )
 
-    def notices(self, hold_out: Mapping[str, str]) -> list[str]:
+    def notices(self, hold_out: Mapping[str, str], standardize: Standardize) -> list[str]:
         """What to say about options that match nothing; ``hold_out`` has the key of each text."""
         n = self.totals["wells"]
         absent = [text for text, key in hold_out.items() if key not in self.held_out]
         found = [selection.notice(n) for selection in self.selections.values()]
         found += [join.notice() for join in self.joins.values()]
-        found.append(unmatched_molecules(absent, n))
+        found.append(unmatched_molecules(absent, n, same_skeleton(absent, self.key_of, standardize)))
         return [notice for notice in found if notice]

@@ -42,13 +42,15 @@ def read_header(path: Path) -> dict[str, Any]:
         When the store is of a newer format.
     """
     file = path / "header.json"
-    if file.stat().st_size > _MAX_BYTES:
-        raise DamagedStore(path, f"header.json: more than {_MAX_BYTES:,} bytes")
     try:
+        if file.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES:,} bytes")
         header = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         json.dumps(header, ensure_ascii=False).encode()  # lone surrogates are not text
         version = int(header["format"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except PermissionError:
+        raise
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError, OSError) as error:
         raise DamagedStore(path, f"header.json: {type(error).__name__}: {error}") from error
     if version > FORMAT:
         raise ValueError(

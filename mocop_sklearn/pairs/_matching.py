@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -11,6 +11,7 @@ import numpy as np
 
 _MAX_NEAR = 3
 _EXAMPLES = 5
+_MAX_PIECES = 6  # of a value that was cut at its commas
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Selection:
         held = dict(zip(names.tolist(), n.tolist(), strict=True))
         counts = {value: held.get(value, 0) for value in values}
         near = {value: near_misses(value, held) for value, found in counts.items() if not found}
+        for value, whole in _cut_at_commas(values, held):
+            near[value] = [whole, *near[value]][:_MAX_NEAR]
         return cls(option, column, counts, near, list(islice(filter(None, held), _EXAMPLES)))
 
     def add(self, other: Selection) -> None:
@@ -60,10 +63,12 @@ class Selection:
             return None
         parts = [repr(value) + _did_you_mean(self.near.get(value, ())) for value in unmatched[:10]]
         more = f" and {len(unmatched) - 10} more" if len(unmatched) > 10 else ""
+        has_comma = any("," in text for value in unmatched for text in self.near.get(value, ()))
+        hint = " On the command line, put a value with a comma in double quotation marks." * has_comma
         return (
             f"{self.option}: {len(unmatched)} of {len(self.counts)} values match none of the {n_wells} wells in the "
             f"column {self.column!r}: {', '.join(parts)}{more}. The column holds values such as "
-            f"{', '.join(map(repr, self.examples)) or 'nothing'}."
+            f"{', '.join(map(repr, self.examples)) or 'nothing'}.{hint}"
         )
 
 
@@ -111,15 +116,35 @@ class Join:
         )
 
 
-def unmatched_molecules(texts: Sequence[str], n_wells: int) -> str | None:
-    """What to say about molecules to hold out that are in no well; None when there are none."""
+def unmatched_molecules(texts: Sequence[str], n_wells: int, near: Mapping[str, Sequence[str]]) -> str | None:
+    """What to say about molecules to hold out that are in no well; None when there are none.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    n_wells : int
+    near : dict of str to sequence of str
+        Tautomers of ``texts`` that are in wells.
+    """
     if not texts:
         return None
+    # those that the user can do something about come first
+    texts = sorted(texts, key=lambda text: not near.get(text))
     more = f" and {len(texts) - 10} more" if len(texts) > 10 else ""
     return (
         f"hold_out: {len(texts)} molecules are in none of the {n_wells} wells: "
-        f"{', '.join(map(repr, texts[:10]))}{more}."
+        f"{', '.join(repr(text) + _did_you_mean(near.get(text, ())[:_MAX_NEAR]) for text in texts[:10])}{more}."
     )
+
+
+def _cut_at_commas(values: Sequence[str], held: Container[str]) -> Iterator[tuple[str, str]]:
+    """Yield values that are a piece of one that some well has, cut at its commas, and the whole."""
+    for first in range(len(values)):
+        for end in range(first + 2, min(len(values), first + _MAX_PIECES) + 1):
+            for whole in (",".join(values[first:end]), ", ".join(value.strip() for value in values[first:end])):
+                if whole in held:
+                    yield from ((value, whole) for value in values[first:end] if value not in held)
+                    break
 
 
 def near_misses(value: str, candidates: Iterable[str]) -> list[str]:

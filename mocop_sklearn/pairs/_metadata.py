@@ -27,7 +27,7 @@ class MetadataTable:
         self._frame = read_table(path).astype("category")
         self._indices: dict[tuple[str, ...], Any] = {}
 
-    def join(self, wells: Any, number: int) -> tuple[Any, Join] | None:
+    def join(self, wells: Any, number: int, where: str) -> tuple[Any, Join] | None:
         """Return the wells with the table's other columns, and how many were found; None without a shared column."""
         import pandas as pd
 
@@ -35,15 +35,15 @@ class MetadataTable:
         if not keys:
             return None
         texts = pd.MultiIndex.from_arrays([column_text(wells[key]) for key in keys], names=keys)
-        rows = self._index(keys).get_indexer(texts)
+        rows = self._index(keys, where).get_indexer(texts)
         others = [c for c in self._frame.columns if c not in keys]
         added = {c: np.asarray(self._frame[c].array.take(rows, allow_fill=True), dtype=object) for c in others}
         found = int((rows >= 0).sum())
-        example, near = ("", []) if found else self._near(keys, texts)
+        example, near = ("", []) if found else self._near(self._index(keys, where), texts)
         join = Join(number, Path(self.path).name, [str(key) for key in keys], len(wells), found, example, near)
         return wells.assign(**added), join
 
-    def _index(self, keys: tuple[str, ...]) -> Any:
+    def _index(self, keys: tuple[str, ...], where: str) -> Any:
         import pandas as pd
 
         if keys not in self._indices:
@@ -52,18 +52,21 @@ class MetadataTable:
             index = pd.MultiIndex.from_arrays(parts, names=keys)
             if index.has_duplicates:
                 example = dict(zip(keys, index[index.duplicated()][0], strict=True))
-                raise ValueError(f"finds more than one row for {example} in {self.path!r}: remove the others there")
+                raise ValueError(
+                    f"{where} finds more than one row for {example} in {self.path!r}: remove the others there."
+                )
             self._indices[keys] = index
         return self._indices[keys]
 
-    def _near(self, keys: tuple[str, ...], texts: Any) -> tuple[str, list[str]]:
+    @staticmethod
+    def _near(index: Any, texts: Any) -> tuple[str, list[str]]:
         """Text of a well that was not found, and rows of the table that differ from it in notation only."""
         wanted = ", ".join(map(str, texts[0]))
-        rows = (", ".join(map(str, row)) for row in islice(self._index(keys), _LOOKED_THROUGH))
+        rows = (", ".join(map(str, row)) for row in islice(index, _LOOKED_THROUGH))
         return wanted, near_misses(wanted, rows)
 
 
-def joined(wells: Any, tables: Sequence[str]) -> tuple[Any, list[Join]]:
+def joined(wells: Any, tables: Sequence[str], where: str) -> tuple[Any, list[Join]]:
     """Join all tables to the wells, each as soon as there is a column to join it on.
 
     Parameters
@@ -72,6 +75,8 @@ def joined(wells: Any, tables: Sequence[str]) -> tuple[Any, list[Join]]:
         The metadata of one file.
     tables : sequence of str
         Paths.
+    where : str
+        The file of the wells, in messages.
 
     Raises
     ------
@@ -81,7 +86,7 @@ def joined(wells: Any, tables: Sequence[str]) -> tuple[Any, list[Join]]:
     left, joins = dict(enumerate(tables)), []
     while left:
         for number, path in left.items():
-            result = _table(path).join(wells, number)
+            result = _table(path).join(wells, number, where)
             if result is not None:
                 wells, join = result
                 joins.append(join)
@@ -90,7 +95,8 @@ def joined(wells: Any, tables: Sequence[str]) -> tuple[Any, list[Join]]:
         else:
             lonely = next(iter(left.values()))
             raise ValueError(
-                f"shares no Metadata_ column with the table {lonely!r}; it has {[str(c) for c in wells.columns][:12]}"
+                f"{where} shares no Metadata_ column with the table {lonely!r}; it has "
+                f"{[str(c) for c in wells.columns][:12]}. Rename a column of one of them, so that both have it."
             )
     return wells, joins
 
@@ -105,7 +111,7 @@ def _table_as_of(path: str, *version: int) -> MetadataTable:
     return MetadataTable(path)
 
 
-def metadata_of(wells: Any, column: str) -> Any:
+def metadata_of(wells: Any, column: str, where: str) -> Any:
     """Return a column of the wells.
 
     Raises
@@ -114,7 +120,10 @@ def metadata_of(wells: Any, column: str) -> Any:
         When there is no such column.
     """
     if column not in wells.columns:
-        raise ValueError(f"has no column {column!r}; its metadata are {[str(c) for c in wells.columns][:20]}")
+        raise ValueError(
+            f"{where} has no column {column!r}; its metadata are {[str(c) for c in wells.columns][:20]}. Give the name "
+            "of one of them."
+        )
     return wells[column]
 
 

@@ -49,7 +49,7 @@ def write_part(plan: PlatePlan, file: Any, name: str, target: Path) -> None:
     try:
         with file.local() if hasattr(file, "local") else nullcontext(file) as path:
             if Path(path).is_dir():
-                raise ValueError(f"{name!r} is a folder, not a table of wells.")
+                raise ValueError(f"{name!r} is a folder, not a table of wells: give the files in it.")
             part, profiles = _part_of_file(plan, path, name)
     except FileNotFoundError:
         if plan.missing_files == "raise":
@@ -60,12 +60,9 @@ def write_part(plan: PlatePlan, file: Any, name: str, target: Path) -> None:
 
 def _part_of_file(plan: PlatePlan, path: Any, name: str) -> tuple[Part, np.ndarray]:
     frame = read_table(path, text=named_columns(plan))
-    try:
-        wells = _read_wells(plan, frame, str(Path(name).with_suffix("")))
-        del frame  # the profiles of a file may take most of the memory that there is
-        part, profiles = _part(plan, wells)
-    except ValueError as error:
-        raise ValueError(f"{name!r} {str(error).rstrip('.')}.") from error
+    wells = _read_wells(plan, frame, repr(name), str(Path(name).with_suffix("")))
+    del frame  # the profiles of a file may take most of the memory that there is
+    part, profiles = _part(plan, wells)
     with open(path, "rb") as raw:
         sha = hashlib.file_digest(raw, "sha256").hexdigest()
         part.facts["file"] = {"name": name, "bytes": raw.tell(), "sha256": sha}
@@ -83,6 +80,8 @@ class Wells:
 
     Attributes
     ----------
+    where : str
+        The file, in messages.
     metadata : DataFrame
         With the columns of all tables that are joined.
     features : list of str
@@ -103,6 +102,7 @@ class Wells:
     joins : list of Join
     """
 
+    where: str
     metadata: Any
     features: list[str]
     left_out: dict[str, str]
@@ -117,32 +117,35 @@ class Wells:
     joins: list[Join]
 
 
-def _read_wells(plan: PlatePlan, frame: Any, stem: str) -> Wells:
+def _read_wells(plan: PlatePlan, frame: Any, where: str, stem: str) -> Wells:
     if not len(frame):
-        raise ValueError("has no rows")
-    columns = _metadata_columns(plan, frame)
+        raise ValueError(f"{where} has no rows: leave the file out.")
+    columns = _metadata_columns(plan, frame, where)
     described = describe_columns(frame, not_features=columns)
-    names = described.select(plan.features, "")
+    names = described.select(plan.features, where)
     if not names:
-        raise ValueError(f"has no feature column; not features: {described.left_out}")
+        raise ValueError(
+            f"{where} has no feature column; not features: {described.left_out}. Leave the file out, or name its "
+            "columns with features=."
+        )
     X = feature_matrix(frame, names)
-    metadata, joins = joined(frame[columns], plan.tables)
-    structures = metadata[find_structure_column(list(metadata.columns), plan.smiles, "")]
+    metadata, joins = joined(frame[columns], plan.tables, where)
+    structures = metadata[find_structure_column(list(metadata.columns), plan.smiles, where)]
     texts = [value.strip() if isinstance(value, str) else "" for value in structures]
     found = [identify(text, plan.standardize) if text else None for text in texts]
     smiles, keys = (np.array(["" if item is None else item[i] for item in found], dtype=str) for i in (0, 1))
-    labels = labels_of(plan, metadata, stem)
-    controls, rules, selections = find_controls(metadata, texts, plan.control_column, plan.control_label)
+    labels = labels_of(plan, metadata, where, stem)
+    controls, rules, selections = find_controls(metadata, texts, plan.control_column, plan.control_label, where)
     return Wells(
-        metadata, names, described.left_out, X, texts, smiles, keys, labels, controls, rules, selections, joins
+        where, metadata, names, described.left_out, X, texts, smiles, keys, labels, controls, rules, selections, joins
     )
 
 
-def _metadata_columns(plan: PlatePlan, frame: Any) -> list[Any]:
+def _metadata_columns(plan: PlatePlan, frame: Any, where: str) -> list[Any]:
     """Columns that are metadata, by their name or because an option names them."""
     named = named_columns(plan)
     if not plan.tables:
-        named.add(find_structure_column(list(frame.columns), plan.smiles, ""))
+        named.add(find_structure_column(list(frame.columns), plan.smiles, where))
     return [c for c in frame.columns if is_metadata(c) or c in named]
 
 
@@ -152,7 +155,7 @@ def named_columns(plan: PlatePlan) -> set[Any]:
     return named.union(column for column, _ in plan.keep + plan.exclude).difference([None])
 
 
-def labels_of(plan: PlatePlan, wells: Any, stem: str) -> dict[str, np.ndarray]:
+def labels_of(plan: PlatePlan, wells: Any, where: str, stem: str) -> dict[str, np.ndarray]:
     """Source, batch, plate and well of each row, as far as they are known; the plate is the file where it is not."""
     labels = {
         name: column_text(wells[column])
@@ -160,11 +163,14 @@ def labels_of(plan: PlatePlan, wells: Any, stem: str) -> dict[str, np.ndarray]:
         if column in wells.columns
     }
     columns = plan.plate_columns or tuple(c for c in _PLATE_COLUMNS if c in wells.columns)
-    parts = [column_text(metadata_of(wells, c)).tolist() for c in columns]
+    parts = [column_text(metadata_of(wells, c, where)).tolist() for c in columns]
     ids = ["/".join(filter(None, row)) for row in zip(*parts, strict=True)] if parts else [stem] * len(wells)
     named = parts[columns.index("Metadata_Plate")] if "Metadata_Plate" in columns else ids
     if plan.normalizer is not None and "" in named:
-        raise ValueError(f"has no plate in row {named.index('')} (columns {list(columns)})")
+        raise ValueError(
+            f"{where} has no plate in row {named.index('')} (columns {list(columns)}): fill it in, or name other "
+            "columns with plate_columns."
+        )
     return labels | {"plate": np.array(ids, dtype=str)}
 
 
@@ -198,9 +204,9 @@ def _part(plan: PlatePlan, wells: Wells) -> tuple[Part, np.ndarray]:
     X = wells.X = X[stored]  # so that the profiles of all wells go
     profiles, statistics, n_clipped = finished(X, plan.clip)
     columns = {"dose": plan.dose_column, "weight": plan.weight_column}
-    numbers = {name: metadata_numbers(wells.metadata, c) for name, c in columns.items() if c is not None}
+    numbers = {name: metadata_numbers(wells.metadata, c, wells.where) for name, c in columns.items() if c is not None}
     if "weight" in numbers:
-        check_weights(numbers["weight"], stored)
+        check_weights(numbers["weight"], stored, wells.where)
     kept = {"smiles": wells.smiles, "key": wells.keys} | wells.labels | numbers
     facts = {
         "features": wells.features,
@@ -227,7 +233,7 @@ def _fates_before_normalising(plan: PlatePlan, wells: Wells) -> _Fates:
     fates = _Fates(len(wells.texts))
     for option, fate, wanted in (("keep", "not_kept", plan.keep), ("exclude", "excluded", plan.exclude)):
         for column, values in wanted:
-            texts = column_text(metadata_of(wells.metadata, column))
+            texts = column_text(metadata_of(wells.metadata, column, wells.where))
             wells.selections.append(Selection.of(option, column, values, texts))
             fates.mark(fate, np.isin(texts, values, invert=option == "keep"))
     if plan.controls == "exclude":
@@ -263,7 +269,7 @@ def normalized(plan: PlatePlan, wells: Wells, stored: np.ndarray) -> np.ndarray:
         try:
             Z[wanted] = clone(plan.normalizer).fit_transform(X[wanted], **metadata)
         except ValueError as error:
-            raise ValueError(f"cannot be normalised: {error}{_about_controls(wells)}") from error
+            raise ValueError(f"{wells.where} cannot be normalised: {error}{_about_controls(wells)}") from error
     return Z
 
 

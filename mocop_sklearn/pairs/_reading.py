@@ -82,7 +82,7 @@ def _common_features(
         if lacking and columns == "same":
             raise ValueError(
                 f"{str(path)!r} lacks {len(lacking)} feature columns that another file has: {lacking[:10]}. Choose "
-                "columns with features, or take those that all files have with columns intersection."
+                'columns with features=, or take those that all files have with columns="intersection".'
             )
     shared = set(chosen[0]).intersection(*chosen)
     if not shared:

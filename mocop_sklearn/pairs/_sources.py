@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..molecules._parse import check_molecules
+from ..molecules._parse import check_molecules, report_invalid, why_too_large
 from ..tables._columns import is_metadata
 from ..tables._frames import as_frame
 from ..tables._molecules import MoleculeFile
@@ -65,21 +65,43 @@ def paired_profiles(values: list[Any], y: Any, profiles: Any, pairs: Any, *, has
     )
 
 
-def molecules_of(unlabeled: Any) -> list[Any]:
+def molecules_of(unlabeled: Any, max_atoms: int, invalid: str) -> list[Any]:
     """Return the molecules of a collection, of a file of molecules, or of paired profiles.
 
     Raises
     ------
     TypeError, ValueError
-        When it is none of these, or the file cannot be read.
+        When it is none of these, the file cannot be read, or molecules have more than ``max_atoms`` atoms and
+        ``invalid="raise"``.
     """
+    if isinstance(unlabeled, (str, os.PathLike)) and Path(unlabeled).is_dir():
+        unlabeled = open_pairs(unlabeled)
     if isinstance(unlabeled, PairedProfiles):
-        return unlabeled.distinct_molecules()[0]
-    if isinstance(unlabeled, (str, os.PathLike)):
-        if Path(unlabeled).is_dir():
-            return open_pairs(unlabeled).distinct_molecules()[0]
-        return [text for batch in MoleculeFile(unlabeled).batches(2**16) for text in batch.structures]
-    return check_molecules(unlabeled)
+        values = unlabeled.distinct_molecules()[0]
+    elif isinstance(unlabeled, (str, os.PathLike)):
+        values = [text for batch in MoleculeFile(unlabeled).batches(2**16) for text in batch.structures]
+    else:
+        values = check_molecules(unlabeled)
+    reasons = {row: reason for row, value in enumerate(values) if (reason := why_too_large(value, max_atoms))}
+    report_invalid(values, reasons, invalid, name="unlabeled")
+    return [value for row, value in enumerate(values) if row not in reasons]
+
+
+def leave_out_large(source: PairedProfiles, max_atoms: int, invalid: str) -> PairedProfiles:
+    """Leave out the rows whose molecules have more than ``max_atoms`` atoms.
+
+    Raises
+    ------
+    ValueError
+        When there are such rows and ``invalid="raise"``, or no others.
+    """
+    texts, text_of_row = source.distinct_molecules()
+    found = [why_too_large(text, max_atoms) for text in texts]
+    if not any(found):
+        return source
+    reasons = {row: reason for row, i in enumerate(text_of_row.tolist()) if (reason := found[i])}
+    report_invalid(source.molecules, reasons, "raise" if all(found) else invalid)
+    return source[[row for row in range(len(source)) if row not in reasons]]
 
 
 def _shape_and_kind(y: Any) -> tuple[tuple[int, ...], str]:

@@ -64,11 +64,8 @@ def profiles_of_table(
     profiles = feature_matrix(frame, names)
     if normalizer is None or not names:
         return frame, names, profiles
-    try:
-        wells = _wells(plan, frame, Path(path).stem, names, profiles)
-        return frame, names, finished(normalized(plan, wells, np.ones(len(frame), dtype=bool)), clip)[0]
-    except ValueError as error:
-        raise ValueError(f"{where} {error}") from error
+    wells = _wells(plan, frame, where, Path(path).stem, names, profiles)
+    return frame, names, finished(normalized(plan, wells, np.ones(len(frame), dtype=bool)), clip)[0]
 
 
 def _plan(normalizer: Any, plate_columns: Any, control_column: str | None, label: Any, clip: float | None) -> PlatePlan:
@@ -94,7 +91,7 @@ def _plan(normalizer: Any, plate_columns: Any, control_column: str | None, label
     )
 
 
-def _wells(plan: PlatePlan, frame: Any, stem: str, names: list[str], profiles: np.ndarray) -> Wells:
+def _wells(plan: PlatePlan, frame: Any, where: str, stem: str, names: list[str], profiles: np.ndarray) -> Wells:
     """Wells whose structures serve to find the controls, if there are structures at all."""
     try:
         structures = frame[find_structure_column(list(frame.columns), None)].tolist()
@@ -102,6 +99,6 @@ def _wells(plan: PlatePlan, frame: Any, stem: str, names: list[str], profiles: n
         structures = [""] * len(frame)
     texts = [value.strip() if isinstance(value, str) else "" for value in structures]
     unknown = np.full(len(frame), "")
-    controls, rules, selections = find_controls(frame, texts, plan.control_column, plan.control_label)
-    labels = labels_of(plan, frame, stem)
-    return Wells(frame, names, {}, profiles, texts, unknown, unknown, labels, controls, rules, selections, [])
+    controls, rules, selections = find_controls(frame, texts, plan.control_column, plan.control_label, where)
+    labels = labels_of(plan, frame, where, stem)
+    return Wells(where, frame, names, {}, profiles, texts, unknown, unknown, labels, controls, rules, selections, [])

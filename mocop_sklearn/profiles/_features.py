@@ -67,17 +67,15 @@ class FeatureColumns:
         chosen = matching_columns(self.names, patterns, where, self.left_out)
         repeated = [name for name, n in Counter(chosen).items() if n > 1]
         if repeated:
-            message = f"{where} has more than one column of the names {repeated[:10]}. Rename or drop them."
-            raise ValueError(message.lstrip())
+            raise ValueError(f"{where} has more than one column of the names {repeated[:10]}. Rename or drop them.")
         for name in chosen:
             if name in self.unreadable:
                 row, cell = self.unreadable[name]
-                message = (
+                raise ValueError(
                     f"{where} holds {_short(cell)} in row {row} of the column {name!r}, which is not a number"
                     f'{_hint(cell)}: convert it, start the name of the column with "Metadata_", or choose other '
                     "features."
                 )
-                raise ValueError(message.lstrip())
         return chosen
 
 
@@ -194,7 +192,7 @@ def numbers(column: Any, where: str = "The table") -> np.ndarray:
         except (TypeError, ValueError, OverflowError):
             name = getattr(column, "name", None)
             message = f"{where} holds {_short(cell)} in row {row} of the column {name!r}, which is not a number"
-            raise ValueError(f"{message}{_hint(cell)}: convert it.".lstrip()) from None
+            raise ValueError(f"{message}{_hint(cell)}: convert it.") from None
     return values
 
 
@@ -246,7 +244,7 @@ def matching_columns(
         why = f" Not features: {reasons}." if reasons else ""
         raise ValueError(
             f"{where} has no feature {lacking}: features are numeric columns that are not metadata, identifiers or "
-            f"object numbers.{why}".lstrip()
+            f"object numbers.{why}"
         )
     wanted = {name for found in matches.values() for name in found} if patterns else set(names)
     return [name for name in names if name in wanted]

@@ -269,8 +269,8 @@ class ProfileNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             kind, remedy = ("wells", "'drop'") if self.on_missing == "plate" else ("control wells", "'plate' or 'drop'")
             raise ValueError(
                 f"{len(short)} plate(s) have fewer than min_controls={self.min_controls} {kind}: "
-                f"{', '.join(short[:10])}. A plate that was not in fit needs its control wells, marked by controls= or "
-                f"control_column, among the rows of the call; otherwise set on_missing to {remedy}."
+                f"{', '.join(short[:10])}. A plate that was not in fit needs its control wells, marked by the metadata "
+                f"controls or control_column, among the rows of the call; otherwise set on_missing to {remedy}."
             )
         method = self.whiten if isinstance(self.whiten, str) else "ZCA-cor"
         for batch, parts in scaled.items():

@@ -51,6 +51,6 @@ def find_structure_column(columns: Sequence[Any], smiles: str | None, where: str
         what = "column of structures" if smiles is None else f"column {smiles!r}"
         raise ValueError(
             f"{where} has no {what}; its first columns are {list(map(str, columns[:12]))}. "
-            "Name the column that holds the SMILES.".lstrip()
+            "Name the column that holds the SMILES."
         )
     return column

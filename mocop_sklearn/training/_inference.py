@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from joblib import delayed, parallel_config
+from joblib import parallel_config
 from torch import Tensor
 
 from ..molecules._featurize import FeaturizedMolecules, featurize
 from ..molecules._graphs import MoleculeGraphs
-from ..molecules._parse import Standardize
+from ..molecules._parse import MAX_ATOMS, Standardize
+from ..molecules._workers import in_chunks
 from ..nn._models import SideBySide, TwoTower
 from ..utils._device import autocast
-from ..utils._parallel import ahead, results
+from ..utils._parallel import ahead
 
 # A batch of about this many atoms keeps the hidden states in the processor's cache.
 _ATOMS_PER_BATCH = 2048
@@ -38,11 +39,13 @@ def embed_molecules(
     invalid: str,
     device: torch.device,
     precision: str,
+    max_atoms: int = MAX_ATOMS,
     n_jobs: int | None = None,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Parse, featurise and embed molecules, a chunk of rows at a time.
 
-    On a CPU, each of ``n_jobs`` processes does all of that; for a GPU, they featurise and this process embeds.
+    On a CPU, each of ``n_jobs`` processes does all of that; for a GPU, they featurise and this process embeds. With
+    several processes, a value that ends its process or takes too long is not a molecule.
 
     Returns
     -------
@@ -54,44 +57,50 @@ def embed_molecules(
     embedding = np.full((len(values), network.width), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
     on_cpu = device.type == "cpu"
-
-    def is_in_vain() -> bool:
-        return invalid == "raise" and bool(reasons)
-
-    work = partial(_work, featurizer=featurizer, standardize=standardize, invalid=invalid, precision=precision)
-    starts = range(0, len(values), _ROWS_PER_CHUNK)
-    jobs = (
-        delayed(work)(values[start : start + _ROWS_PER_CHUNK], network if on_cpu and not is_in_vain() else None)
-        for start in starts
-    )
-    done = results(jobs, n_jobs)
+    work = _Work(network if on_cpu else None, featurizer, standardize, max_atoms, invalid, precision)
+    chunks = [values[start : start + _ROWS_PER_CHUNK] for start in range(0, len(values), _ROWS_PER_CHUNK)]
+    done = in_chunks(work, chunks, partial(_failed, featurizer), n_jobs)
+    start = 0
     # beside a GPU, a thread can featurise; on a CPU the two would wait for each other
-    for start, (found, z) in zip(starts, done if on_cpu else ahead(done), strict=True):
-        reasons |= {start + row: reason for row, reason in found.reasons.items()}
-        if is_in_vain():
-            continue
-        if z is None:
-            z = embed_graphs(network, found.graphs, device, precision)
-        valid = found.graph_of_value >= 0
-        embedding[start : start + len(valid)][valid] = z[found.graph_of_value[valid]]
+    for parts in done if on_cpu else ahead(done):
+        for found, z in parts:
+            rows = slice(start, start + len(found.graph_of_value))
+            reasons |= {start + row: reason for row, reason in found.reasons.items()}
+            start = rows.stop
+            if invalid == "raise" and reasons:
+                work.network = None  # nobody will see an embedding, but all reasons
+                continue
+            z = embed_graphs(network, found.graphs, device, precision) if z is None else z
+            valid = found.graph_of_value >= 0
+            embedding[rows][valid] = z[found.graph_of_value[valid]]
     return embedding, reasons
 
 
-def _work(
-    values: Sequence[Any],
-    network: SideBySide | None,
-    featurizer: str,
-    standardize: Standardize,
-    invalid: str,
-    precision: str,
-) -> tuple[FeaturizedMolecules, np.ndarray | None]:
-    """Featurise and, with a network, embed: what one process does with its rows."""
-    with parallel_config("sequential"):
-        found = featurize(values, featurizer, standardize)
-    if network is None or (found.reasons and invalid == "raise"):
-        return found, None
-    z = embed_graphs(network, found.graphs, torch.device("cpu"), precision)
-    return replace(found, graphs=found.graphs.take(torch.arange(0))), z  # the graphs are not needed any more
+@dataclass
+class _Work:
+    """What one process does with its rows: featurise and, with a network, embed."""
+
+    network: SideBySide | None
+    featurizer: str
+    standardize: Standardize
+    max_atoms: int
+    invalid: str
+    precision: str
+
+    def __call__(self, values: Sequence[Any]) -> tuple[FeaturizedMolecules, np.ndarray | None]:
+        network = self.network
+        with parallel_config("sequential"):
+            found = featurize(values, self.featurizer, self.standardize, max_atoms=self.max_atoms)
+        if network is None or (found.reasons and self.invalid == "raise"):
+            return found, None
+        z = embed_graphs(network, found.graphs, torch.device("cpu"), self.precision)
+        return replace(found, graphs=found.graphs.take(torch.arange(0))), z  # the graphs are not needed any more
+
+
+def _failed(featurizer: str, reason: str) -> tuple[FeaturizedMolecules, None]:
+    """Stand for a row that cannot be read."""
+    nothing = featurize([], featurizer)
+    return replace(nothing, graph_of_value=np.array([-1]), reasons={0: reason}), None
 
 
 @torch.inference_mode()

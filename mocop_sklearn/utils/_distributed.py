@@ -43,6 +43,22 @@ def of_first_rank(value: Any) -> Any:
     return box[0]
 
 
+def is_first_of_computer() -> bool:
+    """Whether this process is the first of the group on its computer, as torchrun numbers them."""
+    return process_group()[1] == 1 or int(os.environ.get("LOCAL_RANK", process_group()[0])) == 0
+
+
+def of_first_of_computer(value: Any) -> Any:
+    """Return the value that the first process of the group on this computer has."""
+    world_size = process_group()[1]
+    if world_size == 1:
+        return value
+    computer = os.environ.get("GROUP_RANK", "0")
+    everything: list[Any] = [None] * world_size
+    dist.all_gather_object(everything, (computer, is_first_of_computer(), value))
+    return next(other for place, is_first, other in everything if place == computer and is_first)
+
+
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes of the group."""
     world_size = process_group()[1]

@@ -1,13 +1,10 @@
-"""Work done ahead and in several processes."""
+"""Work done ahead of its use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
-
-import joblib
-from joblib.parallel import get_active_backend
+from typing import TypeVar
 
 _T = TypeVar("_T")
 
@@ -20,10 +17,3 @@ def ahead(items: Iterator[_T]) -> Iterator[_T]:
         while (item := upcoming.result()) is not end:
             upcoming = thread.submit(next, items, end)
             yield item  # type: ignore[misc]
-
-
-def results(jobs: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
-    """Results of delayed calls, in order and, where joblib's active backend can, as soon as they are there."""
-    backend, _ = get_active_backend()
-    return_as = "generator" if getattr(backend, "supports_return_generator", False) else "list"
-    return iter(joblib.Parallel(n_jobs, return_as=return_as)(jobs))

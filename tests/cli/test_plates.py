@@ -1,6 +1,9 @@
 """Raw plates, corpora and negative controls on the command line: the same code as the library's build."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -42,6 +45,61 @@ def test_pretrain_normalizes_as_build_does(paths, tmp_path):
     assert one.digest_ == other.digest_
     assert one.model_.provenance["normalization"] == other.model_.provenance["normalization"]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.model", "b.model", "corpus.pairs", "plates.parquet"]
+
+
+def pretrain_together(*words):
+    """Run two processes that train together on plates."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
+    command = [*torchrun, "--rdzv-endpoint=localhost:0", "-m", "mocop_sklearn", "pretrain", *words, *flags(**TINY)]
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=os.environ | own, capture_output=True, text=True, timeout=240)
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_processes_that_train_together_normalize_plates_once(plates, paths, tmp_path):
+    plates.assign(Metadata_Well="A01").to_parquet(paths["plates.parquet"])  # a build warns of that
+    run = pretrain_together(paths["plates.parquet"], "-o", paths["a.model"], "--normalize")
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("rows repeat the plate and the well") == 1
+    assert run.stdout.count("digest") == 1
+    assert MoCoPEmbedder.load(paths["a.model"]).model_.provenance["normalization"]["method"] == "robust"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.model", "plates.parquet"]
+
+    plates.assign(Metadata_IsNegcon=False).to_parquet(paths["plates.parquet"])
+    run = pretrain_together(paths["plates.parquet"], "-o", paths["b.model"], "--normalize")
+    assert run.returncode == 1
+    assert run.stderr.count("cannot be normalised") == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.model", "plates.parquet"]
+
+
+def test_warnings_have_the_words_of_the_command_line(plates, paths, tmp_path, capsys):
+    named = plates.assign(Metadata_Name=["2,4-DNP", *["x"] * (len(plates) - 1)])
+    named["Metadata_Well"] = "A01"
+    named.to_parquet(paths["plates.parquet"])
+    (tmp_path / "gone.smi").write_text("CCBr\n")
+    words = ["--exclude", "Metadata_Name=2,4-DNP", "--hold-out", str(tmp_path / "gone.smi")]
+    assert main(["build", paths["plates.parquet"], "-o", paths["corpus.pairs"], "-q", *words]) == 0
+    text = capsys.readouterr().err
+    assert "warning: --exclude: 2 of 2 values match none" in text
+    assert "warning: --hold-out: 1 molecules are in none" in text
+    assert "with --plate-columns, or set --repeated-wells.\n" in text
+    plates.assign(Metadata_Weight=-1.0).to_parquet(paths["plates.parquet"])
+    command = ["build", paths["plates.parquet"], "-o", str(tmp_path / "c"), "--weight-column", "Metadata_Weight"]
+    assert main(command) == 1
+    assert "leave the well out with --keep or --exclude.\n" in capsys.readouterr().err
+
+
+def test_info_tells_lists_within_lists_apart(paths, capsys):
+    words = ["--exclude", 'Metadata_Well="A01,x",B02']
+    assert main(["build", paths["plates.parquet"], "-o", paths["corpus.pairs"], "-q", *words]) == 0
+    assert pretrain(paths["corpus.pairs"], "-o", paths["a.model"]) == 0
+    capsys.readouterr()
+    assert main(["info", paths["a.model"]]) == 0
+    text = capsys.readouterr().out
+    assert "exclude Metadata_Well ['A01,x', B02]" in " ".join(text.split())
+    assert "\n             wells: read " in text
+    assert "\n             normalization: method robust" in text
 
 
 def test_retrieve_normalizes_plates_and_takes_corpora(plates, paths, tmp_path):

@@ -167,10 +167,10 @@ def test_paper():
 
 def test_parameters_are_keywords_in_the_order_of_the_design():
     names = """
-    pretrained pairs profile_transformer standardize invalid featurizer encoder n_layers hidden_dim embedding_dim
-    projection_dim profile_encoder profile_dims dropout train_heads loss temperature replicates max_epochs batch_size
-    learning_rate weight_decay warmup_fraction validation_fraction patience output device precision n_jobs memory
-    checkpoint_dir resume random_state verbose
+    pretrained pairs profile_transformer standardize invalid max_atoms featurizer encoder n_layers hidden_dim
+    embedding_dim projection_dim profile_encoder profile_dims dropout train_heads loss temperature replicates max_epochs
+    batch_size learning_rate weight_decay warmup_fraction validation_fraction patience output device precision n_jobs
+    memory checkpoint_dir resume random_state verbose
     """.split()
     parameters = inspect.signature(MoCoPEmbedder).parameters
     assert list(parameters) == names

@@ -148,3 +148,25 @@ def test_molecules_seen_add_up(fitted, smiles, profiles):
     assert set(more.molecule_keys_) == set(fitted.molecule_keys_) | new
     assert len(fitted.molecule_keys_) == 40
     assert fitted.molecule_keys_.tolist() == sorted(fitted.molecule_keys_)
+
+
+def test_max_atoms(smiles, profiles, tiny, fitted):
+    large = [i for i, s in enumerate(smiles) if Chem.MolFromSmiles(s).GetNumHeavyAtoms() > 8]
+    assert 0 < len(large) < len(smiles)
+    bounded = MoCoPEmbedder(**tiny, max_atoms=8, invalid="nan")
+    with pytest.warns(UserWarning, match=f"{len(large)} of {len(smiles)} rows(.|\\n)*atoms, more than max_atoms=8"):
+        bounded.fit(smiles, profiles=profiles)
+    kept = np.setdiff1d(np.arange(len(smiles)), large)
+    twin = MoCoPEmbedder(**tiny).fit([smiles[i] for i in kept], profiles=profiles[kept])
+    for name, weights in twin.model_.weights.items():
+        np.testing.assert_array_equal(bounded.model_.weights[name], weights)
+    with pytest.warns(UserWarning, match="more than max_atoms=8"):
+        z = bounded.transform(smiles)
+    assert np.flatnonzero(np.isnan(z).any(axis=1)).tolist() == large
+    with pytest.raises(ValueError, match=f"row {large[0]}: (.|\\n)*more than max_atoms=8"):
+        MoCoPEmbedder(**tiny, max_atoms=8).fit(smiles, profiles=profiles)
+    with pytest.raises(ValueError, match="40 of 40 rows"):
+        MoCoPEmbedder(**tiny, max_atoms=1, invalid="nan").fit(smiles, profiles=profiles)
+    np.testing.assert_array_equal(
+        MoCoPEmbedder(pretrained=fitted, max_atoms=1000).fit(smiles).transform(smiles), fitted.transform(smiles)
+    )

@@ -25,6 +25,14 @@ def test_nothing_but_invalid_molecules(classifier, labels):
         assert np.isnan(lenient.predict_proba(["bad", "worse"])).all()
 
 
+def test_max_atoms(smiles, labels, classifier):
+    with pytest.raises(ValueError, match="atoms, more than max_atoms=8"):
+        MoCoPClassifier(**QUICK, max_atoms=8).fit(smiles, labels)
+    bounded = copy.deepcopy(classifier).set_params(invalid="nan", max_atoms=3)
+    with pytest.warns(UserWarning, match="row 1: 'CCCO' .4 atoms, more than max_atoms=3"):
+        assert np.isnan(bounded.predict_proba(["CCO", "CCCO"])).any(axis=1).tolist() == [False, True]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [str, object, int, float, bool])
 def test_classes_are_those_of_y(smiles, labels, kind):

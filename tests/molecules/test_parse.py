@@ -246,9 +246,48 @@ def test_reasons(value, reason):
             parse_molecule(value)
 
 
+@pytest.mark.parametrize(
+    "smiles", ["O=C(C)OC2=Cs3N=CC=CC3=CC=C2", "OC1=Cs2C=CC=NC2=C(O)NBN1", "CN2N=C->3=C(NC)N=CN=C23"]
+)
+def test_rings_that_rdkit_writes_unreadably(smiles):
+    with pytest.raises(InvalidMolecule, match="Can't kekulize mol"):
+        parse_molecule(smiles)
+    assert canonical_smiles([smiles, "c1ccsc1"]) == [None, "c1ccsc1"]
+
+
 def test_a_molecule_of_too_many_atoms():
-    with pytest.raises(InvalidMolecule, match="32768 atoms, more than 32767"):
+    with pytest.raises(InvalidMolecule, match="32768 atoms, more than max_atoms=32767"):
         parse_molecule("C" * 32768)
+    with pytest.raises(InvalidMolecule, match="33000 atoms, more than 32767"):
+        parse_molecule("C([2H])([2H])" * 11_000)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "CCCCO",
+        "CCCCO a name of carbons",
+        "[2H]C([H])([2H])CCCO",
+        "Cl[Hg]BrC[He]",
+        "CCCCO |$CCCC$|",
+        "CC.CCO.[H+]",
+        "c1ccsc1",
+        "InChI=1S/C4H10O/c1-2-3-4-5/h5H,2-4H2,1H3",
+        Chem.AddHs(Chem.MolFromSmiles("CCCCO")),
+        Chem.MolFromSmiles("CC(=O)[O-].[Na+]"),
+    ],
+)
+def test_max_atoms_counts_what_is_given_without_hydrogens(value):
+    if value != "Cl[Hg]BrC[He]":
+        parse_molecule(value, None, max_atoms=5)
+    with pytest.raises(InvalidMolecule, match="5 atoms, more than max_atoms=4"):
+        parse_molecule(value, None, max_atoms=4)
+
+
+def test_canonical_smiles_has_a_bound():
+    assert canonical_smiles(["OCC", "OCCC"], max_atoms=3) == ["CCO", None]
+    with pytest.raises(ValueError, match="max_atoms == 40000, must be <= 32767"):
+        canonical_smiles(["CCO"], max_atoms=40_000)
 
 
 def test_molecules_that_are_passed_in_stay_as_they_are():

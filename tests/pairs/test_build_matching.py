@@ -55,6 +55,30 @@ def test_molecules_to_hold_out_that_are_not_there(build):
         build(make_plate("P1"), hold_out=["[NH3+]CC.[Cl-]"])  # the salt of a molecule that is there
 
 
+def test_molecules_to_hold_out_with_a_tautomer_that_is_there(build):
+    plate = make_plate("P1", ["CCO", "CC(C)=O", "C=CCO", "c1ccccc1", "CCCl", "O=C1CCC=CC1"])
+    absent = ["CCBr", "CC(=C)O.Cl", "CCCO", "OC1=CCC=CC1"]
+    near = (
+        r"'CC\(=C\)O.Cl' \(did you mean 'CC\(C\)=O'\?\), 'OC1=CCC=CC1' \(did you mean 'O=C1CC=CCC1'\?\), "
+        r"'CCBr', 'CCCO'\."
+    )
+    with pytest.warns(UserWarning, match=f"hold_out: 4 molecules are in none of the 10 wells: {near}"):
+        build(plate, hold_out=absent)
+
+
+def test_a_value_that_was_cut_at_its_commas(build):
+    plate = make_plate("P1", Metadata_Name=["2,4-DNP", "1,2,3-trichlorobenzene", "a, b", *"cdefghi"])
+    values = ["2", "4-DNP", "c", "1", "2", "3-trichlorobenzene", "a", " b"]
+    with pytest.warns(UserWarning, match="did you mean") as caught:
+        build(plate, exclude={"Metadata_Name": values})
+    message = str(caught[0].message)
+    assert "'4-DNP' (did you mean '2,4-DNP'?)" in message
+    assert "'3-trichlorobenzene' (did you mean '1,2,3-trichlorobenzene'?)" in message
+    assert "' b' (did you mean 'a, b'?)" in message
+    assert "'c'" not in message.partition("The column")[0]
+    assert message.endswith("On the command line, put a value with a comma in double quotation marks.")
+
+
 def test_a_table_that_matches_nothing(build, tmp_path):
     plate = make_plate("P1")
     table = plate[["Metadata_Well"]].assign(Metadata_Share=1.0)

@@ -15,7 +15,6 @@ from joblib.parallel import ThreadingBackend, get_active_backend
 from mocop_sklearn.utils._cache import Entry, once
 from mocop_sklearn.utils._device import autocast, resolve_device
 from mocop_sklearn.utils._files import atomic_write
-from mocop_sklearn.utils._parallel import results
 from mocop_sklearn.utils._random import base_seed, generator, torch_seed
 
 CPU = torch.device("cpu")
@@ -265,21 +264,3 @@ def test_two_processes_share_one_call(tmp_path):
     assert [process.returncode for process in processes] == [0, 0]
     assert len(list(tmp_path.glob("worked-*"))) == 1
     assert answers[0] == answers[1]
-
-
-# ---------------------------------------------------------------------------------------------
-# Delayed calls
-# ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "sequential"])
-def test_results_come_in_order(backend):
-    with joblib.parallel_config(backend, n_jobs=2):
-        assert list(results((joblib.delayed(pow)(i, 2) for i in range(20)), None)) == [i**2 for i in range(20)]
-
-
-def test_results_of_one_process_come_as_they_are_asked_for():
-    made = []
-    found = iter(results((joblib.delayed(made.append)(i) for i in range(20)), None))
-    next(found)
-    assert made == [0]
