@@ -35,10 +35,10 @@ class ProfileKernelRidge(ProfileRegressor):
         Blocks of columns for ``"rbf"``, such as :class:`~mocop_sklearn.molecules.MiniMol`. None is
         ``[MoleculeDescriptors(), MorganCounts()]``, and the descriptors alone with ``"tanimoto+rbf"``. They are given
         the canonical SMILES of the standardised molecules. A number that is NaN counts as the mean of its column.
-    alpha : float or sequence of float, default=(0.1, 0.3, 1.0, 3.0, 10.0)
+    alpha : float or sequence of float, default=(0.3, 1.0, 3.0)
         Strength of the regularisation. Of several, cross-validation on the training molecules takes the one with
         the best retrieval score.
-    cv : int, default=5
+    cv : int, default=3
         Folds of the cross-validation. Molecules of one connectivity are in one fold.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of all training rows. None is ``ProfileScaler(n_components=64)``, as in
@@ -93,8 +93,8 @@ class ProfileKernelRidge(ProfileRegressor):
         kernel: str = "rbf",
         *,
         features: Any = None,
-        alpha: float | Sequence[float] = (0.1, 0.3, 1.0, 3.0, 10.0),
-        cv: int = 5,
+        alpha: float | Sequence[float] = (0.3, 1.0, 3.0),
+        cv: int = 3,
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
@@ -160,10 +160,10 @@ class ProfileKernelRidge(ProfileRegressor):
             )
         scores: dict[float, list[float]] = {alpha: [] for alpha in alphas}
         for train, test in GroupKFold(n_folds).split(gram, groups=groups):
+            inner, outer = gram[np.ix_(train, train)], gram[np.ix_(test, train)]
             intercept = targets[train].mean(axis=0)
             for alpha in alphas:
-                coef = _solve(gram[np.ix_(train, train)], targets[train] - intercept, alpha)
-                predicted = gram[np.ix_(test, train)] @ coef + intercept
+                predicted = outer @ _solve(inner, targets[train] - intercept, alpha) + intercept
                 scores[alpha].append(retrieval_score(unit_rows(predicted), unit_rows(targets[test])))
         return {alpha: float(np.mean(folds)) for alpha, folds in scores.items()}
 
