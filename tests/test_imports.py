@@ -16,7 +16,7 @@ ORDER = """
 __main__
 cli __init__
 inspection
-classifier regressor embedder pipeline
+classifier regressor embedder pipeline baselines
 _base
 training
 pairs

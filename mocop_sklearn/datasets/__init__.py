@@ -1,5 +1,6 @@
-"""Simulated data sets, whose biology is known, and public ones, which are downloaded."""
+"""Data sets: measured ones that come with the package, public ones that are downloaded, and simulated ones."""
 
+from ._bundled import load_biogen_adme, load_comas
 from ._chembl20 import fetch_chembl20
 from ._jump_cp import (
     JUMP_EMPTY,
@@ -19,5 +20,7 @@ __all__ = [
     "fetch_chembl20",
     "fetch_jump_cp",
     "jump_cp_plates",
+    "load_biogen_adme",
+    "load_comas",
     "make_paired_profiles",
 ]

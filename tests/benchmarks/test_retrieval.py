@@ -1,0 +1,103 @@
+"""The retrieval benchmark: splits, what is measured, which arms there are, and rows that stay in the results."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import retrieval
+from rdkit import Chem, DataStructs
+from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from sklearn.base import BaseEstimator
+
+from mocop_sklearn.baselines import ProfileNeighbors
+from mocop_sklearn.model_selection import molecule_groups
+from mocop_sklearn.molecules import canonical_smiles
+
+
+@pytest.fixture
+def corpus(smiles, profiles):
+    """Two rows of each molecule, in two libraries."""
+    canonical = np.array(canonical_smiles([*smiles, *smiles]), dtype=object)
+    library = np.array(["even", "odd"] * len(smiles))
+    return retrieval.Corpus(canonical, pd.DataFrame(np.concatenate([profiles, profiles])), library, 0.5)
+
+
+class Oracle(BaseEstimator):
+    """Knows all profiles."""
+
+    def __init__(self, corpus):
+        self.corpus = corpus
+
+    def predict(self, smiles):
+        return self.corpus.profiles.to_numpy()[[list(self.corpus.smiles).index(s) for s in smiles]]
+
+    def transform_profiles(self, profiles):
+        return profiles.to_numpy()
+
+
+def test_replicates_and_isomers_are_held_out_together(corpus):
+    groups = molecule_groups(corpus.smiles)
+    test = retrieval.held_out(groups, 0, 0.25)
+    assert test.sum() == 20
+    assert not set(groups[test]) & set(groups[~test])
+    assert (test != retrieval.held_out(groups, 1, 0.25)).any()
+
+
+def test_who_knows_the_profiles_finds_them(corpus):
+    test = retrieval.held_out(molecule_groups(corpus.smiles), 0, 0.5)
+    far = np.zeros(20, dtype=bool)
+    far[:3] = True
+    found = retrieval.measure(Oracle(corpus), corpus, test, far, 0)
+    assert found["n_held_out"] == 20
+    assert found["score"] == found["score_far"] == 1
+    for pool in ("all", "even", "odd"):
+        assert (found[pool]["top1"], found[pool]["normalized_rank"]) == (1, 0)
+
+
+def test_far_molecules_have_no_near_neighbour(corpus, tmp_path):
+    test = retrieval.held_out(molecule_groups(corpus.smiles), 0, 0.5)
+    generator = GetMorganGenerator(radius=2, fpSize=2048)
+    train, held = (
+        [generator.GetFingerprint(Chem.MolFromSmiles(s)) for s in np.unique(corpus.smiles[rows])]
+        for rows in (~test, test)
+    )
+    expected = [max(DataStructs.BulkTanimotoSimilarity(one, train)) < 0.4 for one in held]
+    assert 0 < sum(expected) < len(expected)
+    assert retrieval.far_molecules(corpus, test, tmp_path).tolist() == expected
+
+
+def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(retrieval, "find_spec", lambda name: None)
+    runs = retrieval.run("COMAS", corpus, range(2), ["neighbours", "Tanimoto"], True, tmp_path)
+    assert list(runs) == ["5 nearest neighbours", "ridge: Tanimoto", "ridge: Tanimoto + descriptors"]
+    assert [row["seed"] for row in runs["ridge: Tanimoto"]] == [0, 1]
+    header, rows = retrieval.retrieval_table(runs, "all")
+    assert [row[0] for row in rows] == [*runs, "chance"]
+    assert {len(row) for row in rows} == {len(header)}
+
+
+def test_rows_of_other_arms_stay_in_the_results(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(retrieval, "CORPORA", {"COMAS": lambda: corpus})
+    monkeypatch.setattr(retrieval, "RESULTS", tmp_path)
+    monkeypatch.setattr(
+        retrieval,
+        "save",
+        lambda name, figures: (tmp_path / f"{name}.json").write_text(json.dumps(figures, default=float)),
+    )
+    monkeypatch.setattr(
+        retrieval,
+        "baselines",
+        lambda *_: {"a": lambda seed: ProfileNeighbors(2), "b": lambda seed: ProfileNeighbors(3)},
+    )
+    monkeypatch.setattr(retrieval, "networks", lambda *_: {})
+    monkeypatch.setattr(retrieval, "downstream", lambda *_: {"task": {"n": 0, "ECFP": 0.5}})
+    for options in ([], ["--arms", "b"]):
+        monkeypatch.setattr(
+            sys, "argv", ["retrieval.py", "--seeds", "1", "--corpora", "COMAS", "--cache", str(tmp_path), *options]
+        )
+        retrieval.main()
+    figures = json.loads((tmp_path / "retrieval.json").read_text())
+    assert list(figures["retrieval"]["COMAS"]) == ["a", "b"]
+    assert figures["tasks"]["task"]["ECFP"] == 0.5
