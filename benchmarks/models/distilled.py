@@ -3,9 +3,9 @@
     python benchmarks/models/distilled.py --structures comas.parquet nci60.parquet toxcast.parquet jump.parquet \
         --exclude tdc_*.parquet ace_*.parquet ... --out mocop_sklearn/model_file/shipped
 
-The tables hold structures in a column Metadata_SMILES or smiles. Those of the last one come in random order. Molecules of
-the tables of ``--exclude`` are left out, by the first block of the InChIKey, so that the model can be tested on them. The
-teacher embeds about 100 molecules a second, once; training takes a quarter of an hour on one core.
+The tables hold structures in a column Metadata_SMILES or smiles. Those of the last one come in random order. Molecules
+of the tables of ``--exclude`` are left out, by the first block of the InChIKey: the model can be tested on them.
+The teacher embeds about 100 molecules a second, once; training takes a quarter of an hour on one core.
 """
 
 from __future__ import annotations

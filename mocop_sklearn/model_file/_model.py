@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from ..model_selection._keys import hashed_key
 from ..molecules._fields import Featurizer
 from ..nn._models import Architecture, TwoTower
-from ..utils._names import describe_callable
+from ..utils._names import describe_callable, plain_repr
 from ._codec import Encoder, decode
 from ._compact import KEYS, pack_keys, packed, rounded, unpack_keys, unpacked
 from ._format import content_digest, library_versions, read_file, write_or_save_elsewhere
@@ -163,6 +163,15 @@ class PretrainedModel:
                 "build_pairs and ProfileNormalizer scale raw wells on the controls of their plates.",
                 UserWarning,
                 stacklevel=4,
+            )
+
+    def require_transformer(self, transformer: Any) -> None:
+        """Raise ``ValueError`` unless the profiles of this model were transformed by one with the same parameters."""
+        mine, theirs = plain_repr(transformer), repr(self.profile_transformer)
+        if self.architecture.has_profile_network and mine != theirs:
+            raise ValueError(
+                f"profile_transformer={mine} contradicts the pretrained model, which has {theirs}. Leave "
+                "profile_transformer at None, or pretrain anew."
             )
 
     @property

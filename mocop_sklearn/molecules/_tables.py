@@ -110,7 +110,7 @@ class MoleculeTable(TransformerMixin, BaseEstimator):
 
     def _compute(self, values: Sequence[Any]) -> tuple[np.ndarray, dict[int, str]]:
         chunks = [values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK)]
-        parts = in_chunks(self._rows, chunks, self._failed, self.n_jobs)
+        parts = [part for found in in_chunks(self._rows, chunks, self._failed, self.n_jobs) for part in found]
         reasons = [reason for _, part in parts for reason in part]
         found = {row: reason for row, reason in enumerate(reasons) if reason is not None}
         return np.concatenate([rows for rows, _ in parts]), found

@@ -1,0 +1,90 @@
+"""Make the model ``cells``: learned from Cell Painting and cellular response profiles, after descriptors of structures.
+
+    python benchmarks/models/cells.py --nci60 nci60_selectivity_union.parquet \
+        --structures comas.parquet nci60.parquet toxcast.parquet jump.parquet \
+        --exclude tdc_*.parquet ace_*.parquet ... --out mocop_sklearn/model_file/shipped
+
+First the encoder regresses descriptors of bare structures. Then it contrasts molecules with the profiles of COMAS (Cell
+Painting, bundled) and of NCI-60 (growth of tumour cell lines), while it goes on with the descriptors. No label of an
+assay takes part. Structures and exclusions are those of ``distilled.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from distilled import RECIPE, keys_of, pool, structures
+from rdkit import Chem, rdBase
+from sklearn.impute import SimpleImputer
+
+from mocop_sklearn import MoCoPEmbedder
+from mocop_sklearn.datasets import load_comas
+from mocop_sklearn.molecules import canonical_smiles
+from mocop_sklearn.molecules._parse import connectivity_key
+from mocop_sklearn.profiles import ProfileScaler, feature_columns
+
+STRUCTURES = {**RECIPE, "max_epochs": 12}
+PROFILES = {
+    "batch_size": 128,
+    "learning_rate": 5e-4,
+    "max_epochs": 30,
+    "validation_fraction": 0.1,
+    "structure_weight": 3.0,
+    "side_features": None,
+    "dropout": 0.0,
+    "precision": "bf16",
+    "random_state": 0,
+}
+
+
+def profiles(nci60: Path) -> tuple[list[str], np.ndarray]:
+    """Molecules and whitened profiles of both corpora: each has columns of its own, 0 for the other."""
+    comas, table = load_comas(), pd.read_parquet(nci60)
+    table = table[table["Metadata_SMILES"].notna()]
+    parts = [
+        (list(comas.smiles), ProfileScaler(n_components=64).fit_transform(comas.profiles)),
+        (
+            table["Metadata_SMILES"].tolist(),
+            ProfileScaler(n_components=32).fit_transform(table[feature_columns(table)].to_numpy(np.float32)),
+        ),
+    ]
+    smiles = [s for molecules, _ in parts for s in molecules]
+    matrix = np.zeros((len(smiles), sum(block.shape[1] for _, block in parts)), dtype=np.float32)
+    row = column = 0
+    for molecules, block in parts:
+        matrix[row : row + len(molecules), column : column + block.shape[1]] = block
+        row, column = row + len(molecules), column + block.shape[1]
+    return smiles, matrix
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nci60", type=Path, required=True)
+    parser.add_argument("--structures", nargs="+", type=Path, required=True)
+    parser.add_argument("--exclude", nargs="*", type=Path, default=[])
+    parser.add_argument("--limit", type=int, default=60_000, help="bare structures (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--n-jobs", type=int, default=None)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    excluded = keys_of([text for path in args.exclude for text in structures(path)])
+    bare = pool(args.structures, excluded, args.limit)
+    smiles, matrix = profiles(args.nci60)
+    canonical = canonical_smiles(smiles)
+    with rdBase.BlockLogs():
+        keep = [i for i, s in enumerate(canonical) if s and connectivity_key(Chem.MolFromSmiles(s)) not in excluded]
+    settings = {"unlabeled": bare, "memory": args.cache, "n_jobs": args.n_jobs, "verbose": 1}
+    first = MoCoPEmbedder(**settings, **STRUCTURES).fit(bare[:1])
+    transformer = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+    cells = MoCoPEmbedder(pretrained=first.model_, profile_transformer=transformer, **settings, **PROFILES)
+    model = cells.fit([smiles[i] for i in keep], profiles=matrix[keep]).model_.compact()
+    model.save(args.out / "cells.safetensors")
+    first.model_.compact().save(args.cache / "structures.safetensors")  # the arm without cells
+    print(f"digest {model.digest}, validation score {model.best_score:.3f}, {len(keep):,} profiles")
+
+
+if __name__ == "__main__":
+    main()
