@@ -21,7 +21,8 @@ deviation of the seeds. The score is 1 − 2 × normalised rank among all held-o
 score of molecules (molecule → profile) whose Tanimoto similarity to all of training is below 0.4. `default` is
 `MoCoPEmbedder()`, `paper` is `MoCoPEmbedder.paper(max_epochs=200)`, `ridge` is `ProfileKernelRidge` with the kernel
 or the features named, and `5 nearest neighbours` is `ProfileNeighbors()`. The strength of the regularisation is
-chosen by cross-validation on training molecules. MiniMol was pretrained on labelled assays.
+chosen by cross-validation on training molecules. MiniMol was pretrained on labelled assays. `default` and
+`paper` on COMAS are of an earlier run, in which scores were not measured.
 """.strip()
 CORPORA_IN_WORDS = {
     "COMAS": "Cell Painting profiles that come with the package (`load_comas`), 15 % of the molecules held out.",

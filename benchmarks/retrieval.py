@@ -371,7 +371,7 @@ def retrieval_table(runs: Runs, pool: str) -> tuple[list[str], list[list[str]]]:
         [
             arm,
             *(mean_std(run[pool][column] for run in own) for column in columns.values()),
-            *(mean_std(run[score] for run in own) for score in scores.values()),
+            *(mean_std(run[score] for run in own) if score in own[0] else "–" for score in scores.values()),
         ]
         for arm, own in runs.items()
     ]
