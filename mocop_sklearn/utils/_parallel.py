@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 def ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """Yield items, the next of which a thread makes while the last is in use."""
+    """Yield items; a thread prepares the next one while the current one is in use."""
     end = object()
     with ThreadPoolExecutor(max_workers=1) as thread:
         upcoming = thread.submit(next, items, end)
@@ -23,7 +23,7 @@ def ahead(items: Iterator[_T]) -> Iterator[_T]:
 
 
 def results(jobs: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
-    """Results of delayed calls, in order and, where joblib's active backend can, as soon as they are there."""
+    """Yield the results of delayed calls in order, each when it is ready if joblib's active backend supports that."""
     backend, _ = get_active_backend()
     return_as = "generator" if getattr(backend, "supports_return_generator", False) else "list"
     return iter(joblib.Parallel(n_jobs, return_as=return_as)(jobs))
