@@ -34,7 +34,7 @@ _PACKAGES = {
     "mocop_sklearn.molecules": ("BlockScaler", "MiniMol", "MoleculeDescriptors", "MorganCounts"),
     "mocop_sklearn.profiles": ("ProfileFilter", "ProfileNormalizer", "ProfileScaler"),
 }
-# A file can name no other class, and no other module is imported for it.
+# A file can name only these classes, and only their modules are imported.
 ALLOWED = frozenset(f"{package}.{name}" for package, names in _PACKAGES.items() for name in names)
 
 
@@ -44,7 +44,7 @@ class Encoder:
     Parameters
     ----------
     strict : bool
-        Whether what cannot be read back is a ``TypeError``; otherwise it is merely named, as a digest needs it.
+        Whether a value that cannot be read back raises ``TypeError``. Otherwise its name is recorded, as for a digest.
     """
 
     def __init__(self, strict: bool):
@@ -125,7 +125,7 @@ def _(value: Any, to: Encoder, name: str) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------
-# Back again
+# Decoding
 # ---------------------------------------------------------------------------------------------
 
 
@@ -181,7 +181,7 @@ def _estimator(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
         if not _is_state(cls, key, parameters):
             raise DamagedValue(f"The model file sets {key!r} of {path}, which is not an attribute of its state.")
         vars(estimator)[key] = decode(item, arrays)
-    # parameters that are newer than the file have their defaults
+    # parameters that were added after the file was written take their defaults
     for parameter in parameters.values():
         if parameter.default is not parameter.empty:
             vars(estimator).setdefault(parameter.name, parameter.default)

@@ -26,13 +26,13 @@ from ._statistics import FOREIGN, foreign_share, restore_statistics
 from ._structure import StructureTargets
 
 KIND = "model"
-# What a model without a profile network leaves open.
+# Parameters that a model without a profile network does not determine.
 _OF_PROFILES = ("projection_dim", "profile_encoder", "profile_dims", "dropout")
 
 
 @dataclass
 class PretrainedModel:
-    """A trained two-tower model with all that is needed to embed molecules and profiles.
+    """A trained two-tower model with everything needed to embed molecules and profiles.
 
     Attributes
     ----------
@@ -119,16 +119,16 @@ class PretrainedModel:
         return as_tensors(found)
 
     def profile_columns(self, n_columns: int, names: list[str] | None, what: str) -> list[int] | None:
-        """Return the columns on which the model was fitted, in its order; None where all are, by their place.
+        """Return the positions of the columns the model was fitted on, in its order; None to take all as they are.
 
         Parameters
         ----------
         n_columns : int
-            Of the matrix at hand.
+            Number of columns of the matrix.
         names : list of str or None
             Names of its columns.
         what : str
-            The matrix, for an error.
+            Name of the matrix in error messages.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class PretrainedModel:
         return None
 
     def check_kind_of_profiles(self, profiles: np.ndarray) -> None:
-        """Warn when profiles cannot be of the kind that the model was trained on, such as raw ones for normalised."""
+        """Warn when profiles look unlike the training profiles, for instance raw instead of normalised."""
         share = foreign_share(profiles, self.profile_statistics)
         if share > FOREIGN:
             known = self.provenance.get("normalization")
@@ -242,9 +242,9 @@ class PretrainedModel:
         ----------
         path : str or Path
         standardize : callable, optional
-            Needed again when it was a function.
+            Must be given again if it was a function.
         components : mapping of str to callable, optional
-            ``encoder``, ``profile_encoder`` and ``featurizer``, needed again when they were not names.
+            ``encoder``, ``profile_encoder`` and ``featurizer``, which must be given again if they were not names.
 
         Raises
         ------
@@ -346,7 +346,7 @@ def _shown(value: Any) -> str:
 
 
 def as_tensors(weights: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Copy arrays into torch's memory: the last bit of products depends on alignment, which numpy leaves to chance."""
+    """Copy arrays into torch's memory: the last bit of products depends on alignment, which numpy does not fix."""
     return {name: torch.tensor(w) for name, w in weights.items()}
 
 

@@ -20,7 +20,7 @@ _WIDEST = 1_000_000
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the header of the file at ``path``; what is wrong in it is a ``ValueError`` that names the file."""
+    """A part of the header of the file at ``path``; its checks raise a ``ValueError`` that names the file."""
 
     path: Any
     data: Mapping[str, Any]

@@ -13,7 +13,7 @@ from ..molecules._graphs import GraphBatch
 
 
 class _SparseProduct(torch.autograd.Function):
-    """S H in float32, with S = A + I, or its weighted form. S is symmetric and has no gradient: backward is alike."""
+    """S H in float32, with S = A + I, or its weighted form. S is symmetric and constant: backward is the same."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, graph: GraphBatch, weights: Tensor | None) -> Tensor:
@@ -42,8 +42,8 @@ def sum_of_neighbors(h: Tensor, graph: GraphBatch) -> Tensor:
     return _SparseProduct.apply(h, graph, None)
 
 
-# On a CPU oneDNN multiplies matrices this narrow twice as fast as what torch takes by default, once it has made code
-# for their shape. So the number of rows is rounded up, and few shapes occur.
+# On a CPU, oneDNN multiplies such narrow matrices twice as fast as torch's default, but it compiles code for every new
+# shape. So the number of rows is rounded up, which keeps the shapes few.
 ROWS_MULTIPLE = 256
 
 
@@ -83,21 +83,21 @@ class _OneDNNLinear(torch.autograd.Function):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
-    """f(X Wᵀ + b), for many rows; on a CPU fastest where their number is a multiple of 256."""
+    """f(X Wᵀ + b) for many rows; on a CPU it is fastest if their number is a multiple of 256."""
     if x.is_cuda or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu") or not _has_onednn():
         return _ACTIVATIONS[activation][0](F.linear(x, weight, bias))
     return _OneDNNLinear.apply(x, weight, bias, activation)
 
 
 class Linear(nn.Linear):
-    """A linear layer for many rows, or for batches of one size."""
+    """A linear layer for many rows, or for batches of constant size."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
 
 class Dropout(nn.Dropout):
-    """Dropout, on a CPU from 16 random bits per element: torch draws a number of 32 bits for each, one by one."""
+    """Dropout that draws 16 random bits per element on a CPU, where torch's own draws 32."""
 
     def forward(self, x: Tensor) -> Tensor:
         dropped = int(self.p * 2**16)  # of 2**16 equally likely values
@@ -110,7 +110,7 @@ class Dropout(nn.Dropout):
 
 
 def _gated(m: Tensor, h: Tensor, cell: nn.GRUCell) -> Tensor:
-    """Compute a GRU cell on a CPU, where torch's own code for it multiplies slowly."""
+    """Compute a GRU cell on a CPU, where torch's own implementation is slow."""
     n = 2 * h.shape[1]
     weights = torch.cat([cell.weight_ih[:n], cell.weight_hh[:n]], dim=1)
     gates = linear(torch.cat([m, h], dim=1), weights, cell.bias_ih[:n] + cell.bias_hh[:n], "sigmoid")

@@ -21,7 +21,7 @@ _ROWS_PER_BLOCK = 4096
 
 @dataclass(frozen=True)
 class StreamedProfiles:
-    """Profiles too large for memory, read and transformed when they are asked for.
+    """Profiles too large for memory, read and transformed on demand.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class StreamedProfiles:
         Maps an ndarray of row numbers to transformed profiles, an ndarray of float32.
     shape : tuple of int
     device : torch.device
-        Where the profiles are wanted.
+        The device on which the profiles arrive.
     """
 
     read: Callable[[np.ndarray], np.ndarray]
@@ -75,7 +75,7 @@ class Corpus:
     graphs : MoleculeGraphs
         The molecules.
     profiles : Tensor of float32 or StreamedProfiles, shape (n_rows, n_features)
-        Transformed profiles, finite. Other corpora may share them: rows that are in no list below are not used.
+        Transformed profiles, finite. Other corpora may share them; rows that are not in ``rows`` are unused.
     rows : ndarray of int64, shape (n_replicates,)
         Rows of ``profiles``, molecule by molecule, and within a molecule source by source.
     ptr : ndarray of int64, shape (n_molecules + 1,)
@@ -85,7 +85,7 @@ class Corpus:
     source_start : ndarray of int64, shape (n_sources_of_molecules + 1,)
         Replicates from a molecule's source j are ``rows[source_start[j]:source_start[j + 1]]``.
     weights : Tensor of float32, shape (n_molecules,), or None
-        Share of each molecule in the loss; None: all alike.
+        Share of each molecule in the loss; None for equal shares.
     targets : Tensor of float32, shape (n_molecules, n_targets), or None
         Scaled structure targets, NaN where there is no number; None without a structure objective.
     """
@@ -116,7 +116,7 @@ class Corpus:
         molecule_of_row : ndarray of int, shape (n_rows,)
             Row of ``graphs``, or -1 for a row that is left out.
         source_of_row : ndarray of int, shape (n_rows,), optional
-            Without it, all rows are of one source.
+            By default, all rows belong to one source.
         weight_of_row : ndarray of float, shape (n_rows,), optional
             A molecule has the mean weight of its rows.
         """
@@ -185,8 +185,9 @@ class Corpus:
         molecules : ndarray of int, shape (n,)
             In a process group n is a multiple of the number of processes.
         replicates : {"sample", "source", "mix"} or int
-            One replicate, all as likely; one of a source, all sources as likely; a mean of four with weights
-            from a flat Dirichlet distribution; or the mean of so many. Several are spread over the sources.
+            ``"sample"`` takes one replicate, each equally likely. ``"source"`` takes one replicate, each source
+            equally likely. ``"mix"`` takes a mean of four with weights from a flat Dirichlet distribution. An integer
+            takes the mean of that many. Several replicates are spread over the sources.
         """
         n = len(molecules)
         rows = self.rows[self._places(molecules, rng, replicates)]
@@ -214,7 +215,7 @@ class Corpus:
         return torch.einsum("nk,nkd->nd", mix, profiles.view(*rows.shape, -1))
 
     def _places(self, molecules: np.ndarray, rng: np.random.Generator, replicates: str | int) -> np.ndarray:
-        """Places in ``rows``, shape (n,) or, when several are combined, (n, k); as quick however many there are."""
+        """Places in ``rows``, shape (n,), or (n, k) if k are combined; the cost does not grow with the replicates."""
         start, stop = self.ptr[molecules], self.ptr[molecules + 1]
         if replicates == "source":
             source = _between(self.source_ptr[molecules], self.source_ptr[molecules + 1], rng.random(len(molecules)))
@@ -252,9 +253,9 @@ class Corpus:
 def _one_in_each_part(n: np.ndarray, u: np.ndarray) -> np.ndarray:
     """From uniform numbers, one in each k-th part of 0 to 1, such that they fall on different ones of n equal steps.
 
-    So replicates in a row, of several sources, are spread over the sources. Where n < k, some fall on the same.
-    A step that reaches over the end of a part counts in both, each time with its share, but is taken only once. All
-    steps are as likely: this is Deville's systematic sampling.
+    So replicates in a row, of several sources, are spread over the sources. Where n < k, some steps are taken several
+    times. A step that reaches over the end of a part counts in both, each time with its share, but is taken only once.
+    All steps are equally likely: this is Deville's systematic sampling.
 
     Parameters
     ----------

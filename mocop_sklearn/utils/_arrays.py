@@ -10,7 +10,7 @@ import numpy as np
 def as_array(values: Any) -> np.ndarray:
     """Return values as an array: objects for a list with strings, and missing values where a mask or Arrow has them.
 
-    NumPy would make strings of the numbers and the NaN in a list with strings.
+    NumPy would turn the numbers and the NaN in a list with strings into strings.
     """
     if is_arrow(values):
         return np.asarray(values.to_pandas())

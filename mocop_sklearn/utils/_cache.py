@@ -31,9 +31,9 @@ class Entry:
     suffix : str
         Suffix of the file's name.
     write : callable
-        Maps a result and a path to nothing; ``TypeError`` says that a result cannot be written.
+        ``write(result, path)``; it raises ``TypeError`` if the result cannot be written.
     read : callable
-        Maps a path to a result; ``ValueError`` or ``OSError`` says that the file is damaged.
+        ``read(path)`` returns the result; it raises ``ValueError`` or ``OSError`` if the file is damaged.
     """
 
     suffix: str
@@ -60,7 +60,7 @@ ROWS_WITH_REASONS = Entry(".npz", _write_rows, _read_rows)
 
 
 def digest_of_pickle(content: Any) -> str:
-    """Return a digest of anything that can be pickled; of functions, by their names.
+    """Return a digest of any value that can be pickled; functions count by name.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def digest_of_pickle(content: Any) -> str:
 def once(memory: Any, key: str, entry: Entry, function: Callable[..., Any], *args: Any) -> Any:
     """Call ``function(*args)`` once per ``key``, among all processes that share the cache ``memory``.
 
-    An entry that is damaged is computed again. A result that cannot be kept is returned with a warning.
+    A damaged entry is computed again. A result that cannot be stored is returned with a warning.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def once(memory: Any, key: str, entry: Entry, function: Callable[..., Any], *arg
     path = Path(store.location) / "mocop_sklearn" / f"{key}{entry.suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     rank, world_size = process_group()
-    if world_size > 1:  # they compute together, so that none may wait for another
+    if world_size > 1:  # they compute together, so none may wait for another
         found, result = of_first_rank(_read(path, entry) if rank == 0 else None)
         if not found:
             result = function(*args)

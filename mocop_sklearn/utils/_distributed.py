@@ -35,7 +35,7 @@ def joined_process_group() -> Iterator[int]:
 
 
 def of_first_rank(value: Any) -> Any:
-    """Return the value that the first process of the group has."""
+    """Return the value of the first process, in every process of the group."""
     if process_group()[1] == 1:
         return value
     box = [value]
@@ -99,7 +99,7 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows: torch.Tensor) -> torch.Tensor:
-    """Join the rows of all processes that train together, so that the negatives of each count for all.
+    """Join the rows of all processes that train together, so that the rows of each are negatives for all.
 
     Every process then computes the whole loss. The gradient of its own rows, times the number of processes, flows
     back. Averaged over the processes, the gradients of the parameters are those of one process with the joint batch.

@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 def ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """Yield items, the next of which a thread makes while the last is in use."""
+    """Yield items; a thread prepares the next one while the current one is in use."""
     end = object()
     with ThreadPoolExecutor(max_workers=1) as thread:
         upcoming = thread.submit(next, items, end)

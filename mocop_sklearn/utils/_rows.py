@@ -1,4 +1,4 @@
-"""Rows without any value: find them, leave them out, and put the answers for the others back in place."""
+"""Rows with missing values: find them, leave them out, and put the answers for the other rows back in place."""
 
 from __future__ import annotations
 

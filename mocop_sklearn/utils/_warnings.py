@@ -2,4 +2,4 @@
 
 
 class TrainingInterrupted(RuntimeWarning):
-    """Training ended before its time, and the weights so far are kept."""
+    """Training ended early, and the weights so far are kept."""
