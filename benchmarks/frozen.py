@@ -1,8 +1,8 @@
 """Frozen representations with one head, on twelve ADME and toxicity sets (TDC): no network is trained on labels.
 
-Each arm is a list of blocks of features and a head: a support vector machine on balanced blocks (RBF kernel, gamma = 1
-/ number of blocks; C 1 for classes, C 3 and epsilon 0.1 for standardised numbers) or a random forest. Published scaffold
-splits; of the training molecules all, or random parts (three seeds). AUROC for classes, Spearman's correlation for
+Each arm is a list of blocks of features and a head: a support vector machine on balanced blocks (RBF kernel, gamma =
+1 / number of blocks; C 1 for classes, C 3 and epsilon 0.1 for standardised numbers) or a random forest. Published
+scaffold splits; of the training molecules all, or random parts (three seeds). AUROC for classes, rank correlation for
 numbers. No molecule of these sets took part in the pretraining of the shipped models.
 
     python benchmarks/frozen.py

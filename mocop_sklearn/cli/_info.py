@@ -76,7 +76,7 @@ def _summary(path: str) -> dict[str, Any]:
         "n_profile_features": model["architecture"]["n_profile_features"],
         "features": model["profile_features"],
         "standardize": model["standardize"],
-        "profile_transformer": model["profile_transformer"]["estimator"],
+        "profile_transformer": (model["profile_transformer"] or {}).get("estimator"),
         "parameters": record["parameters"] | model["architecture"],
         "versions": record["versions"],
         "history": record["history"],

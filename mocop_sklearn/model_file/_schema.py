@@ -181,6 +181,7 @@ def check_side(path: Any, side: Any, n_features: int) -> None:
     if side is None:
         return
     try:
+        side.check()
         molecules, profiles = side.project_molecules(["CCO"]), side.project_profiles(np.zeros((1, n_features)))
     except Exception as error:
         raise ValueError(f"{str(path)!r} holds a side tower that cannot be used: {error}") from error

@@ -18,6 +18,7 @@ from ..profiles._moments import blocks
 FEATURES = {"descriptors": MoleculeDescriptors, "ecfp": MorganCounts}
 N_LANDMARKS = 2048
 _ALPHA = 1.0
+_LARGEST_RADIUS = 20
 _ROWS = 64  # of each product, always, so that the last bit of a vector does not depend on the other rows
 
 
@@ -81,6 +82,24 @@ class SideTower(BaseEstimator):
             self.coef_ = _solve(gram + 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram)), right)
         _with_jobs(self.union_, None)
         return self
+
+    def check(self) -> None:
+        """Raise ``ValueError`` unless parameters and shapes agree, before anything of these sizes is allocated."""
+        scalers = []
+        for _, pipeline in self.union_.transformer_list:
+            first, scaler = pipeline[0], pipeline[-1]
+            if hasattr(first, "_validate_params"):
+                first._validate_params()
+            if isinstance(first, MorganCounts) and (
+                first.fp_size != len(scaler.mean_) or first.radius > _LARGEST_RADIUS
+            ):
+                raise ValueError(f"{first!r} does not return the {len(scaler.mean_)} columns that were scaled")
+            scalers.append(scaler)
+        width = sum(len(scaler.mean_) for scaler in scalers)
+        if self.landmarks_.shape != (len(self.coef_), width) or self.coef_.shape[1:] != self.mean_.shape:
+            raise ValueError(f"arrays of shapes {self.landmarks_.shape}, {self.coef_.shape} and {self.mean_.shape}")
+        if not self.features or len(self.features) != len(scalers):
+            raise ValueError(f"{len(scalers)} blocks of the features {self.features!r:.80}")
 
     def project_molecules(self, smiles: Sequence[str], n_jobs: int | None = None) -> np.ndarray:
         """Return unit vectors of molecules, float32 of shape (n_molecules, n_profile_features)."""
