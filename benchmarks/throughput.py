@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.molecules._graphs import GraphBatch
-from mocop_sklearn.nn._losses import contrastive_logits, info_nce
+from mocop_sklearn.nn import infonce
 from mocop_sklearn.nn._models import Architecture, TwoTower
 
 N_PADDED = 250  # atoms per molecule in the authors' layout
@@ -201,11 +201,9 @@ def pretraining(smiles: list[str], batch_size: int) -> dict[str, Callable[[], An
         def run() -> None:
             rows = torch.from_numpy(rng.integers(len(graphs), size=batch_size))
             z = forward(graphs.take(rows).collate())
-            logits = contrastive_logits(
-                model.molecule_head(z), model.project_profiles(profiles), torch.tensor(10.0), identity
-            )
+            u, v = model.molecule_head(z), model.project_profiles(profiles)
             optimizer.zero_grad()
-            info_nce(logits).backward()
+            infonce(u, v, torch.tensor(10.0), identity).backward()
             optimizer.step()
 
         return run

@@ -205,7 +205,7 @@ class MoCoPEmbedder(FittedEmbedding):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CONSTRAINTS,
         "pairs": [str, os.PathLike, PairedProfiles, tuple, None],
-        "unlabeled": [Hidden(object), str, os.PathLike, PairedProfiles, "array-like", None],
+        "unlabeled": [str, os.PathLike, PairedProfiles, "array-like", None],
         "structure_targets": [StrOptions({"descriptors"}), HasMethods(["fit_transform"])],
         "side_features": [StrOptions(set(FEATURES)), HasMethods(["fit", "transform"]), list, tuple, None],
         "structure_weight": [Interval(Real, 0, None, closed="left")],

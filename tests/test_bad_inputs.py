@@ -363,8 +363,8 @@ CASES = {
     ),
     "pretrained: another shape": (
         ValueError,
-        r"n_layers=4 contradicts the pretrained model, which has 2\. Leave n_layers at its default, or pretrain anew",
-        lambda c: c.fit(pretrained=c.fitted, n_layers=4),
+        r"n_layers=5 contradicts the pretrained model, which has 2\. Leave n_layers at its default, or pretrain anew",
+        lambda c: c.fit(pretrained=c.fitted, n_layers=5),
     ),
     "pretrained: another standardisation": (
         ValueError,
@@ -569,6 +569,10 @@ def test_bad_inputs(case, smiles, profiles, tiny, fitted, model_file, tmp_path):
 OUT_OF_RANGE = {
     "pretrained": 3,
     "pairs": [1],
+    "unlabeled": 3,
+    "structure_targets": "fingerprints",
+    "structure_weight": -1,
+    "side_features": 3,
     "profile_transformer": "robust",
     "standardize": "tautomer",
     "invalid": "ignore",

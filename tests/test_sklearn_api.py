@@ -274,7 +274,7 @@ def test_names(fitted):
     assert not hasattr(fitted, "n_features_in_")
     assert not hasattr(fitted, "feature_names_in_")
     projection = copy.deepcopy(fitted).set_params(output="projection")
-    assert projection.get_feature_names_out().tolist() == [f"mocopembedder{i}" for i in range(8)]
+    assert projection.get_feature_names_out().tolist() == [f"mocopembedder{i}" for i in range(fitted.model_.n_shared)]
     with pytest.raises(NotFittedError):
         clone(fitted).get_feature_names_out()
 

@@ -41,8 +41,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.n_iter_ = model.n_iter
         self.best_score_ = model.best_score
         self.digest_ = model.digest
-        self.molecule_keys_ = np.array(model.molecule_keys, dtype=str)
-        self.structure_keys_ = np.array(model.structure_keys, dtype=str)
+        self.molecule_keys_, self.structure_keys_ = map(_texts, (model.molecule_keys, model.structure_keys))
         self._module = model.module()
 
     # -- embedding ----------------------------------------------------------------------------
@@ -253,6 +252,10 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             pairs = PairedProfiles(*pairs) if isinstance(pairs, tuple) else pairs
             state["pairs"] = pairs.without_rows()
         return state
+
+
+def _texts(keys: list[str]) -> np.ndarray:
+    return np.array(keys, dtype=str if keys else "U1")  # an empty array of no width is pickled with another one
 
 
 def _text_or_repr(value: Any) -> str:

@@ -74,7 +74,7 @@ def list_of_features(given: Any) -> list[Any]:
     ValueError
         When one is neither a known name nor a transformer.
     """
-    features = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    features = [f for f in (given if isinstance(given, (list, tuple)) else [given]) if f is not None]
     for feature in features:
         if not (feature in FEATURES if isinstance(feature, str) else hasattr(feature, "transform")):
             raise ValueError(

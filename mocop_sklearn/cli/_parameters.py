@@ -29,7 +29,9 @@ def parameter_arguments(group: Any) -> None:
         if constraints == ["boolean"]:
             options = {"action": argparse.BooleanOptionalAction}
         elif isinstance(default, tuple):
-            options = {"nargs": "+"} | _value_options([Interval(Integral, 1, None, closed="left")])
+            numbers = isinstance(default[0], int)
+            options = {"nargs": "+"}
+            options |= _value_options([Interval(Integral, 1, None, closed="left")] if numbers else constraints)
             default = " ".join(map(str, default))
         else:
             options = _value_options(constraints)

@@ -93,6 +93,6 @@ def path_of(what: str | os.PathLike[str]) -> str | os.PathLike[str]:
     known = {model.name: model.path for model in list_models()}
     if text not in known and os.path.basename(text) == text and "." not in text:
         raise FileNotFoundError(
-            f"pretrained={text!r} is neither a file nor a model that comes with the package. These are {sorted(known)}."
+            f"No model file at {text!r}, and no model of that name comes with the package: these are {sorted(known)}."
         )
     return known.get(text, what)

@@ -7,9 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..molecules._blocks import BlockScaler
 from ..molecules._tables import MoleculeDescriptors, MorganCounts
@@ -38,7 +39,7 @@ class SideTower(BaseEstimator):
 
     Attributes
     ----------
-    union_ : FeatureUnion
+    pipelines_ : list of Pipeline
         The fitted transformers, a scaler of blocks after each.
     landmarks_ : ndarray of float32, shape (n_landmarks, n_features)
         Scaled features of the molecules to which others are compared.
@@ -63,8 +64,10 @@ class SideTower(BaseEstimator):
         n_jobs : int, default=None
             Processes of the transformers that have such a parameter.
         """
-        steps = [(f"block{i}", make_pipeline(_transformer(f), BlockScaler())) for i, f in enumerate(self.features)]
-        self.union_ = _with_jobs(FeatureUnion(steps), n_jobs).fit(list(smiles))
+        self.pipelines_ = [make_pipeline(_transformer(feature), BlockScaler()) for feature in self.features]
+        with config_context(transform_output="default"):
+            for pipeline in self._with_jobs(n_jobs):
+                pipeline.fit(list(smiles))
         columns = self._columns(smiles)
         chosen = np.sort(np.random.default_rng(seed).permutation(len(columns))[:N_LANDMARKS])
         self.landmarks_ = columns[chosen]
@@ -80,13 +83,13 @@ class SideTower(BaseEstimator):
                 gram += kernel.T @ kernel
                 right += kernel.T @ centered[part]
             self.coef_ = _solve(gram + 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram)), right)
-        _with_jobs(self.union_, None)
+        self._with_jobs(None)
         return self
 
     def check(self) -> None:
         """Raise ``ValueError`` unless parameters and shapes agree, before anything of these sizes is allocated."""
         scalers = []
-        for _, pipeline in self.union_.transformer_list:
+        for pipeline in self.pipelines_:
             first, scaler = pipeline[0], pipeline[-1]
             if hasattr(first, "_validate_params"):
                 first._validate_params()
@@ -103,7 +106,7 @@ class SideTower(BaseEstimator):
 
     def project_molecules(self, smiles: Sequence[str], n_jobs: int | None = None) -> np.ndarray:
         """Return unit vectors of molecules, float32 of shape (n_molecules, n_profile_features)."""
-        _with_jobs(self.union_, n_jobs)
+        self._with_jobs(n_jobs)
         columns = self._columns(smiles)
         n = len(columns)
         columns = np.pad(columns, ((0, -n % _ROWS), (0, 0)))
@@ -115,7 +118,16 @@ class SideTower(BaseEstimator):
         return unit_rows(profiles - self.mean_)
 
     def _columns(self, smiles: Sequence[str]) -> np.ndarray:
-        return np.nan_to_num(self.union_.transform(list(smiles)).astype(np.float32))
+        with config_context(transform_output="default"):
+            parts = [np.asarray(pipeline.transform(list(smiles))) for pipeline in self.pipelines_]
+        return np.nan_to_num(np.hstack(parts).astype(np.float32))
+
+    def _with_jobs(self, n_jobs: int | None) -> list[Pipeline]:
+        """Set the number of processes of transformers that have such a parameter: it does not belong to a model."""
+        for pipeline in self.pipelines_:
+            if "n_jobs" in pipeline[0].get_params(deep=False):
+                pipeline[0].set_params(n_jobs=n_jobs)
+        return self.pipelines_
 
     def _kernel(self, columns: np.ndarray) -> np.ndarray:
         kernel: np.ndarray = rbf_kernel(columns, self.landmarks_, gamma=1 / len(self.features)).astype(np.float64)
@@ -126,14 +138,6 @@ def _transformer(given: Any) -> Any:
     if isinstance(given, str):
         return FEATURES[given](standardize=None, invalid="nan")
     return clone(given)
-
-
-def _with_jobs(union: FeatureUnion, n_jobs: int | None) -> FeatureUnion:
-    """Set the number of processes of transformers that have such a parameter: it does not belong to a model."""
-    for _, pipeline in union.transformer_list:
-        if "n_jobs" in pipeline[0].get_params(deep=False):
-            pipeline[0].set_params(n_jobs=n_jobs)
-    return union
 
 
 def _solve(gram: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -53,6 +53,11 @@ class MoleculeGraphs:
     def _arrays(self) -> dict[str, Tensor]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "featurizer"}
 
+    def equals(self, other: MoleculeGraphs) -> bool:
+        """Whether all arrays are equal."""
+        arrays = other._arrays()
+        return all(torch.equal(array, arrays[name]) for name, array in self._arrays().items())
+
     @property
     def nbytes(self) -> int:
         """Bytes held in all arrays."""

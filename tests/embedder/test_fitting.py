@@ -34,10 +34,10 @@ def test_history(validated):
 def held_out(validated, smiles, profiles, monkeypatch):
     """Rows of the molecules that ``validated`` held out."""
     splits = []
-    split = mocop_sklearn.training._pretraining.split_molecules
+    split = mocop_sklearn.training._profiled.split_molecules
     with monkeypatch.context() as patched:
         patched.setattr(
-            mocop_sklearn.training._pretraining,
+            mocop_sklearn.training._profiled,
             "split_molecules",
             lambda *args: splits.append(split(*args)) or splits[0],
         )
@@ -92,7 +92,7 @@ def test_without_validation_the_last_epoch_is_kept(smiles, profiles, tiny):
 
 
 def test_patience_stops_early(smiles, profiles, tiny):
-    parameters = tiny | {"max_epochs": 50, "learning_rate": 1e-12, "weight_decay": 0.0}
+    parameters = tiny | {"max_epochs": 50, "learning_rate": 1e-12, "weight_decay": 0.0, "encoder": "ggnn"}
     embedder = MoCoPEmbedder(**parameters, patience=3).fit(smiles, profiles)
     # nothing moves, so that the first epoch stays the best
     assert embedder.n_iter_ == 4
@@ -167,7 +167,8 @@ def test_paper():
 
 def test_parameters_are_keywords_in_the_order_of_the_design():
     names = """
-    pretrained pairs profile_transformer standardize invalid max_atoms featurizer encoder n_layers hidden_dim
+    pretrained pairs unlabeled structure_targets structure_weight side_features profile_transformer standardize invalid
+    max_atoms featurizer encoder n_layers hidden_dim
     embedding_dim projection_dim profile_encoder profile_dims dropout train_heads loss temperature replicates max_epochs
     batch_size learning_rate weight_decay warmup_fraction validation_fraction patience output device precision n_jobs
     memory checkpoint_dir resume random_state verbose

@@ -95,10 +95,10 @@ def test_foreign_checkpoints_are_left_alone(killed, checkpoints, smiles, profile
 
 
 def test_resuming_without_a_seed_goes_on_with_the_old_one(smiles, profiles, tiny, tmp_path, monkeypatch):
-    split = mocop_sklearn.training._pretraining.split_molecules
+    split = mocop_sklearn.training._profiled.split_molecules
     held_out = []
     monkeypatch.setattr(
-        mocop_sklearn.training._pretraining,
+        mocop_sklearn.training._profiled,
         "split_molecules",
         lambda *args: held_out.append(split(*args)[1]) or split(*args),
     )

@@ -18,7 +18,7 @@ from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.molecules._parse import connectivity_key
 from mocop_sklearn.nn import infonce
 from mocop_sklearn.profiles import ProfileScaler
-from mocop_sklearn.training import _pretraining as pretraining
+from mocop_sklearn.training import _profiled as profiled
 from mocop_sklearn.training._batches import Corpus, StreamedProfiles
 from mocop_sklearn.training._loop import TrainingState
 from mocop_sklearn.utils._parallel import ahead
@@ -55,7 +55,7 @@ def test_draw_takes_each_replicate_as_often_and_no_other(corpus, molecule_of_row
     counts = np.zeros(11)
     for _ in range(3000):
         molecules = rng.permutation(4)
-        ((_, profiles),), identity = corpus.draw(molecules, rng)
+        ((_, profiles),), identity, _ = corpus.draw(molecules, rng)
         assert identity.tolist() == molecules.tolist()
         assert profiles[:, 1].tolist() == molecules.tolist()
         np.add.at(counts, profiles[:, 0].long().numpy(), 1)
@@ -68,7 +68,7 @@ def test_draw_takes_each_replicate_as_often_and_no_other(corpus, molecule_of_row
 
 def test_draw_gives_the_graphs_in_order(corpus):
     order = np.array([2, 0, 3])
-    ((graph, _),), _ = corpus.draw(order, np.random.default_rng(0))
+    ((graph, _),), *_ = corpus.draw(order, np.random.default_rng(0))
     expected = featurize([MOLECULES[i] for i in order], "paper").graphs.collate()
     assert torch.equal(graph.x, expected.x)
     assert graph.atoms_per_molecule.tolist() == [3, 3, 4]
@@ -85,7 +85,7 @@ def test_averaged(corpus, molecule_of_row):
     averaged = corpus.averaged()
     assert len(averaged) == 4
     torch.testing.assert_close(averaged.profiles, expected)
-    ((_, profiles),), _ = averaged.draw(np.array([3, 1]), np.random.default_rng(0))
+    ((_, profiles),), *_ = averaged.draw(np.array([3, 1]), np.random.default_rng(0))
     torch.testing.assert_close(profiles, expected[[3, 1]])
     torch.testing.assert_close(averaged.averaged().profiles, expected)
 
@@ -217,10 +217,10 @@ def test_a_molecule_has_the_mean_weight_of_its_rows():
 @pytest.mark.parametrize(("n", "batch_size", "sizes"), [(4, 2, [2, 2]), (4, 3, [3]), (4, 10, [4]), (4, 4, [4])])
 def test_an_epoch_has_every_molecule_once(corpus, n, batch_size, sizes):
     batches = list(corpus.batches(np.random.default_rng(0), batch_size))
-    assert [len(identity) for _, identity in batches] == sizes
-    seen = torch.cat([identity for _, identity in batches]).tolist()
+    assert [len(batch.molecules) for batch in batches] == sizes
+    seen = torch.cat([batch.molecules for batch in batches]).tolist()
     assert len(seen) == len(set(seen))
-    for ((graph, profiles),), identity in batches:
+    for ((graph, profiles),), identity, _ in batches:
         assert graph.atoms_per_molecule.tolist() == [Chem.MolFromSmiles(MOLECULES[i]).GetNumAtoms() for i in identity]
         assert profiles[:, 1].tolist() == identity.tolist()
 
@@ -364,7 +364,7 @@ def test_streamed_training_is_that_in_memory(store, tiny, smiles, replicates, mo
     scaled = MoCoPEmbedder(**parameters, profile_transformer=ProfileScaler())
     whitened = MoCoPEmbedder(**parameters)
     expected = clone(scaled).fit(smiles), clone(whitened).fit(smiles)
-    monkeypatch.setattr(pretraining, "_RESIDENT_BYTES", 0)
+    monkeypatch.setattr(profiled, "_RESIDENT_BYTES", 0)
     assert same_weights(scaled.fit(smiles), expected[0])
     scores = [[row["validation_score"] for row in embedder.history_] for embedder in (scaled, expected[0])]
     assert scores[0] == scores[1]
@@ -383,7 +383,7 @@ def test_float16_trains_too(pairs, tiny, smiles, tmp_path):
 @pytest.mark.parametrize("transformer", [None, ProfileScaler()])
 def test_a_streamed_run_resumes(store, tiny, smiles, tmp_path, monkeypatch, transformer):
     parameters = tiny | {"max_epochs": 4, "pairs": store, "profile_transformer": transformer}
-    monkeypatch.setattr(pretraining, "_RESIDENT_BYTES", 0)
+    monkeypatch.setattr(profiled, "_RESIDENT_BYTES", 0)
     whole = MoCoPEmbedder(**parameters).fit(smiles)
     finish = TrainingState.finish_epoch
 
@@ -473,7 +473,7 @@ class Noted(TransformerMixin, BaseEstimator):
 def test_the_transformer_sees_training_rows_alone(pairs, tiny, smiles, monkeypatch, most):
     monkeypatch.setattr(Noted, "seen", [])
     if most is not None:
-        monkeypatch.setattr(pretraining, "_FIT_BYTES", 4 * pairs.n_features * most + 3)
+        monkeypatch.setattr(profiled, "_FIT_BYTES", 4 * pairs.n_features * most + 3)
     parameters = tiny | {"profile_transformer": Noted(), "validation_fraction": 0.3, "max_epochs": 1}
     one = MoCoPEmbedder(**parameters, pairs=pairs).fit(smiles)
     two = MoCoPEmbedder(**parameters, pairs=pairs).fit(smiles)
@@ -488,20 +488,20 @@ def test_the_transformer_sees_training_rows_alone(pairs, tiny, smiles, monkeypat
         assert len(set(fitted_on)) == 28
     else:
         everything = MoCoPEmbedder(**parameters, pairs=pairs)
-        monkeypatch.setattr(pretraining, "_FIT_BYTES", 2**29)
+        monkeypatch.setattr(profiled, "_FIT_BYTES", 2**29)
         everything.fit(smiles)
         assert set(fitted_on) <= {profiles[row.tobytes()] for row in Noted.seen[-1].astype(np.float32)}
 
 
 def test_a_grid_search_pretrains_once_for_each_candidate(store, tiny, smiles, labels, tmp_path, monkeypatch):
     runs = []
-    pretrain = pretraining.train
+    pretrain = profiled.train
 
     def counted(*args, **kwargs):
         runs.append(1)
         return pretrain(*args, **kwargs)
 
-    monkeypatch.setattr(pretraining, "train", counted)
+    monkeypatch.setattr(profiled, "train", counted)
     embedder = MoCoPEmbedder(**tiny | {"max_epochs": 1}, pairs=store, memory=tmp_path / "cache")
     pipeline = make_pipeline(embedder, LogisticRegression(max_iter=10_000))
     grid = {"mocopembedder__temperature": [0.05, 0.2]}

@@ -40,7 +40,7 @@ def test_landmarks_come_close_to_the_whole_kernel(monkeypatch):
 
 
 def test_cosines_are_the_mean_of_both_towers(smiles, profiles, tiny):
-    plain = MoCoPEmbedder(**tiny, output="projection").fit(smiles, profiles=profiles)
+    plain = MoCoPEmbedder(**tiny, output="projection", side_features=None).fit(smiles, profiles=profiles)
     both = MoCoPEmbedder(**tiny, output="projection", side_features="ecfp").fit(smiles, profiles=profiles)
     side = both.model_.side
     network = plain.transform(smiles) @ plain.transform_profiles(profiles).T
@@ -55,7 +55,7 @@ def test_cosines_are_the_mean_of_both_towers(smiles, profiles, tiny):
 
 def test_the_representation_is_that_of_the_network_alone(smiles, profiles, tiny):
     settings = tiny | {"validation_fraction": 0.0}
-    plain = MoCoPEmbedder(**settings).fit(smiles, profiles=profiles)
+    plain = MoCoPEmbedder(**settings, side_features=None).fit(smiles, profiles=profiles)
     both = MoCoPEmbedder(**settings, side_features=["descriptors", "ecfp"]).fit(smiles, profiles=profiles)
     np.testing.assert_array_equal(plain.transform(smiles), both.transform(smiles))
 
@@ -64,7 +64,7 @@ def test_side_features_help_where_structure_decides(tiny):
     data = make_paired_profiles(n_molecules=200, random_state=0)
     X, P = np.array(data.smiles, dtype=object), np.asarray(data.profiles)
     train = np.arange(len(X)) < 150
-    plain = MoCoPEmbedder(**tiny).fit(X[train], profiles=P[train])
+    plain = MoCoPEmbedder(**tiny, side_features=None).fit(X[train], profiles=P[train])
     both = MoCoPEmbedder(**tiny, side_features=["descriptors", "ecfp"]).fit(X[train], profiles=P[train])
     assert both.score(X[~train], profiles=P[~train]) > plain.score(X[~train], profiles=P[~train]) + 0.2
 
