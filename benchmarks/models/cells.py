@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from distilled import RECIPE, keys_of, pool, structures
 from rdkit import Chem, rdBase
-from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import FunctionTransformer
 
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.datasets import load_comas
@@ -26,11 +26,10 @@ from mocop_sklearn.molecules import canonical_smiles
 from mocop_sklearn.molecules._parse import connectivity_key
 from mocop_sklearn.profiles import ProfileScaler, feature_columns
 
-STRUCTURES = {**RECIPE, "max_epochs": 12}
 PROFILES = {
     "batch_size": 128,
     "learning_rate": 5e-4,
-    "max_epochs": 30,
+    "max_epochs": 15,
     "validation_fraction": 0.1,
     "structure_weight": 3.0,
     "side_features": None,
@@ -65,21 +64,21 @@ def main() -> None:
     parser.add_argument("--nci60", type=Path, required=True)
     parser.add_argument("--structures", nargs="+", type=Path, required=True)
     parser.add_argument("--exclude", nargs="*", type=Path, default=[])
+    parser.add_argument("--first", type=int, default=107_057, help="molecules to draw from (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=60_000, help="bare structures (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     excluded = keys_of([text for path in args.exclude for text in structures(path)])
-    bare = pool(args.structures, excluded, args.limit)
+    bare = pool(args.structures, excluded, args.first, args.limit)
     smiles, matrix = profiles(args.nci60)
     canonical = canonical_smiles(smiles)
     with rdBase.BlockLogs():
         keep = [i for i, s in enumerate(canonical) if s and connectivity_key(Chem.MolFromSmiles(s)) not in excluded]
     settings = {"unlabeled": bare, "memory": args.cache, "n_jobs": args.n_jobs, "verbose": 1}
-    first = MoCoPEmbedder(**settings, **STRUCTURES).fit(bare[:1])
-    transformer = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
-    cells = MoCoPEmbedder(pretrained=first.model_, profile_transformer=transformer, **settings, **PROFILES)
+    first = MoCoPEmbedder(**settings, **RECIPE).fit(bare[:1])
+    cells = MoCoPEmbedder(pretrained=first.model_, profile_transformer=FunctionTransformer(), **settings, **PROFILES)
     model = cells.fit([smiles[i] for i in keep], profiles=matrix[keep]).model_.compact()
     model.save(args.out / "cells.safetensors")
     first.model_.compact().save(args.cache / "structures.safetensors")  # the arm without cells

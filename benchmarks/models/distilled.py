@@ -1,4 +1,4 @@
-"""Make the model ``distilled``: a student of MiniMol on bare structures.
+"""Make the model ``distilled``: a student of MiniMol and of RDKit's descriptors on bare structures.
 
     python benchmarks/models/distilled.py --structures comas.parquet nci60.parquet toxcast.parquet jump.parquet \
         --exclude tdc_*.parquet ace_*.parquet ... --out mocop_sklearn/model_file/shipped
@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from rdkit import Chem, rdBase
+from sklearn.pipeline import FeatureUnion
 
 from mocop_sklearn import MoCoPEmbedder
-from mocop_sklearn.molecules import MiniMol, canonical_smiles
+from mocop_sklearn.molecules import MiniMol, MoleculeDescriptors, canonical_smiles
 from mocop_sklearn.molecules._parse import InvalidMolecule, connectivity_key, parse_molecule
 
 RECIPE = {
@@ -27,7 +28,7 @@ RECIPE = {
     "hidden_dim": 128,
     "embedding_dim": 512,
     "dropout": 0.0,
-    "max_epochs": 16,
+    "max_epochs": 12,
     "batch_size": 128,
     "learning_rate": 1.5e-3,
     "validation_fraction": 0.02,
@@ -55,8 +56,8 @@ def keys_of(texts: list[str]) -> set[str]:
     return keys
 
 
-def pool(paths: list[Path], excluded: set[str], limit: int | None) -> list[str]:
-    """Canonical parents of all tables, without those that are excluded."""
+def pool(paths: list[Path], excluded: set[str], first: int, limit: int) -> list[str]:
+    """Canonical parents: ``limit`` at random of the first so many of all tables that are not excluded."""
     texts: dict[str, None] = {}
     for path in paths:
         found = structures(path)
@@ -65,23 +66,27 @@ def pool(paths: list[Path], excluded: set[str], limit: int | None) -> list[str]:
         texts |= dict.fromkeys(s for s in canonical_smiles(found.tolist()) if s is not None)
     with rdBase.BlockLogs():
         kept = [s for s in texts if connectivity_key(Chem.MolFromSmiles(s)) not in excluded]
-    return kept[:limit]
+    kept = kept[:first]
+    return [kept[i] for i in np.random.default_rng(0).permutation(len(kept))[:limit]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--structures", nargs="+", type=Path, required=True)
     parser.add_argument("--exclude", nargs="*", type=Path, default=[])
-    parser.add_argument("--limit", type=int, default=107_057, help="molecules to train on (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=107_057, help="molecules to draw from (default: %(default)s)")
+    parser.add_argument("--limit", type=int, default=60_000, help="molecules to train on (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     excluded = keys_of([text for path in args.exclude for text in structures(path)])
-    smiles = pool(args.structures, excluded, args.limit)
+    smiles = pool(args.structures, excluded, args.first, args.limit)
     print(f"{len(smiles):,} structures; {len(excluded):,} connectivities are excluded")
     teacher = MiniMol(standardize=None, invalid="nan", memory=args.cache, n_jobs=args.n_jobs)
-    student = MoCoPEmbedder(unlabeled=smiles, structure_targets=teacher, memory=args.cache, verbose=1, **RECIPE)
+    descriptors = MoleculeDescriptors(standardize=None, memory=args.cache, n_jobs=args.n_jobs)
+    targets = FeatureUnion([("minimol", teacher), ("descriptors", descriptors)])
+    student = MoCoPEmbedder(unlabeled=smiles, structure_targets=targets, memory=args.cache, verbose=1, **RECIPE)
     model = student.fit(smiles[:1]).model_.compact()
     model.save(args.out / "distilled.safetensors")
     print(f"digest {model.digest}, explained variance {model.best_score:.3f}")

@@ -255,7 +255,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
 
 def _texts(keys: list[str]) -> np.ndarray:
-    return np.array(keys, dtype=str if keys else "U1")  # an empty array of no width is pickled with another one
+    return np.array(keys or [""], dtype=str)[: len(keys)]  # an array made empty is pickled with other strides
 
 
 def _text_or_repr(value: Any) -> str:
