@@ -41,8 +41,17 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.n_iter_ = model.n_iter
         self.best_score_ = model.best_score
         self.digest_ = model.digest
-        self.molecule_keys_, self.structure_keys_ = map(_texts, (model.molecule_keys, model.structure_keys))
         self._module = model.module()
+
+    @property
+    def molecule_keys_(self) -> np.ndarray:
+        """Sorted connectivity keys of the molecules that were seen with a profile."""
+        return np.array(self.model_.molecule_keys, dtype=str)
+
+    @property
+    def structure_keys_(self) -> np.ndarray:
+        """Sorted connectivity keys of the molecules that were seen as structures only."""
+        return np.array(self.model_.structure_keys, dtype=str)
 
     # -- embedding ----------------------------------------------------------------------------
 
@@ -252,10 +261,6 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             pairs = PairedProfiles(*pairs) if isinstance(pairs, tuple) else pairs
             state["pairs"] = pairs.without_rows()
         return state
-
-
-def _texts(keys: list[str]) -> np.ndarray:
-    return np.array(keys or [""], dtype=str)[: len(keys)]  # an array made empty is pickled with other strides
 
 
 def _text_or_repr(value: Any) -> str:

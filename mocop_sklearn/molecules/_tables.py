@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -28,6 +28,7 @@ from ._parse import (
 from ._workers import in_chunks
 
 _CHUNK = 256
+_N_KEPT = 4096  # molecules whose descriptors a process keeps: cross-validation asks for the same ones again
 Rows = tuple[np.ndarray, list[str | None]]  # numbers, and for each row why there are none
 
 
@@ -206,7 +207,7 @@ class MoleculeDescriptors(MoleculeTable):
         return [name for name, _ in _descriptors()]
 
     def _numbers(self, molecules: list[Chem.Mol]) -> list[Any]:
-        return _each(molecules, _described)
+        return _each(molecules, lambda mol: _described(Chem.MolToSmiles(mol)))
 
 
 @cache
@@ -216,7 +217,9 @@ def _descriptors() -> list[tuple[str, Any]]:
     return list(descList)
 
 
-def _described(mol: Chem.Mol) -> np.ndarray:
+@lru_cache(maxsize=_N_KEPT)
+def _described(smiles: str) -> np.ndarray:
+    mol = Chem.MolFromSmiles(smiles)  # in canonical order, so that the last digit does not depend on the order given
     values = np.full(len(_descriptors()), np.nan)
     for i, (_, describe) in enumerate(_descriptors()):
         try:

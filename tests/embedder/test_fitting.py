@@ -16,7 +16,7 @@ from mocop_sklearn.training import _contrastive as training
 @pytest.fixture(scope="module")
 def validated(smiles, profiles, tiny):
     """An embedder that was trained for some epochs, with a fifth of its molecules held out."""
-    parameters = tiny | {"max_epochs": 8, "learning_rate": 3e-2, "validation_fraction": 0.2}
+    parameters = tiny | {"max_epochs": 8, "learning_rate": 3e-2, "validation_fraction": 0.2, "side_features": None}
     return MoCoPEmbedder(**parameters).fit(smiles, profiles)
 
 

@@ -18,6 +18,7 @@ from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.molecules._parse import connectivity_key
 from mocop_sklearn.nn import infonce
 from mocop_sklearn.profiles import ProfileScaler
+from mocop_sklearn.training import _pretraining
 from mocop_sklearn.training import _profiled as profiled
 from mocop_sklearn.training._batches import Corpus, StreamedProfiles
 from mocop_sklearn.training._loop import TrainingState
@@ -495,13 +496,13 @@ def test_the_transformer_sees_training_rows_alone(pairs, tiny, smiles, monkeypat
 
 def test_a_grid_search_pretrains_once_for_each_candidate(store, tiny, smiles, labels, tmp_path, monkeypatch):
     runs = []
-    pretrain = profiled.train
+    pretrain = _pretraining.train
 
     def counted(*args, **kwargs):
         runs.append(1)
         return pretrain(*args, **kwargs)
 
-    monkeypatch.setattr(profiled, "train", counted)
+    monkeypatch.setattr(_pretraining, "train", counted)
     embedder = MoCoPEmbedder(**tiny | {"max_epochs": 1}, pairs=store, memory=tmp_path / "cache")
     pipeline = make_pipeline(embedder, LogisticRegression(max_iter=10_000))
     grid = {"mocopembedder__temperature": [0.05, 0.2]}
