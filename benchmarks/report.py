@@ -21,8 +21,14 @@ deviation of the seeds. The score is 1 − 2 × normalised rank among all held-o
 score of molecules (molecule → profile) whose Tanimoto similarity to all of training is below 0.4. `default` is
 `MoCoPEmbedder()`, `paper` is `MoCoPEmbedder.paper(max_epochs=200)`, `ridge` is `ProfileKernelRidge` with the kernel
 or the features named, and `5 nearest neighbours` is `ProfileNeighbors()`. The strength of the regularisation is
-chosen by cross-validation on training molecules. MiniMol was pretrained on labelled assays. `default` and
-`paper` on COMAS are of an earlier run, in which scores were not measured.
+chosen by cross-validation on training molecules. `from distilled` starts from the model of that name, with a learning
+rate of 3e-4. MiniMol was pretrained on labelled assays, `distilled` is its student. `paper` on COMAS is of an earlier
+run, in which scores were not measured.
+""".strip()
+FROZEN = """
+Mean of twelve ADME and toxicity sets of TDC (AUROC of 8, Spearman's correlation of 4) by share of the training molecules,
+three seeds, published splits. SVM: RBF kernel on blocks of columns that weigh alike. No molecule of these sets took part
+in the pretraining of `distilled` and `cells`. MiniMol, and `distilled` through it, have seen labelled assays.
 """.strip()
 CORPORA_IN_WORDS = {
     "COMAS": "Cell Painting profiles that come with the package (`load_comas`), 15 % of the molecules held out.",
@@ -63,6 +69,22 @@ def retrieval(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
+def frozen(figures: dict[str, Any]) -> list[str]:
+    """Table of frozen representations with one head."""
+    fractions = list(next(iter(figures["means"].values())))
+    rows = [[arm, *(f"{row[f]:.3f}" for f in fractions)] for arm, row in figures["means"].items()]
+    return [
+        "## Frozen representations",
+        "",
+        provenance(figures),
+        "",
+        *FROZEN.splitlines(),
+        "",
+        *table(["arm", *fractions], rows),
+        "",
+    ]
+
+
 def throughput(figures: dict[str, Any]) -> list[str]:
     """Tables of rates."""
     size = ", ".join(f"{name} {value:.0f}" for name, value in figures["bytes_per_molecule"].items())
@@ -78,6 +100,7 @@ def throughput(figures: dict[str, Any]) -> list[str]:
         "smiles_to_embedding": "SMILES → vector",
         "pretraining_pairs": "Pretraining pairs",
     }
+    titles = {key: title for key, title in titles.items() if key in figures}
     for key, title in titles.items():
         rows = [[name, *(f"{value:,.2f}" for value in row.values())] for name, row in figures[key].items()]
         reference = list(next(iter(figures[key].values())))[1].removeprefix("ratio_to_")
@@ -255,6 +278,7 @@ def gridsearch(figures: dict[str, Any]) -> list[str]:
 def main() -> None:
     sections: dict[str, Callable[[dict[str, Any]], list[str]]] = {
         "retrieval": retrieval,
+        "frozen": frozen,
         "throughput": throughput,
         "library": library,
         "loop": loop,
