@@ -26,9 +26,10 @@ rate of 3e-4. MiniMol was pretrained on labelled assays, `distilled` is its stud
 run, in which scores were not measured.
 """.strip()
 FROZEN = """
-Mean of twelve ADME and toxicity sets of TDC (AUROC of 8, Spearman's correlation of 4) by share of the training molecules,
-three seeds, published splits. SVM: RBF kernel on blocks of columns that weigh alike. No molecule of these sets took part
-in the pretraining of `distilled` and `cells`. MiniMol, and `distilled` through it, have seen labelled assays.
+Mean of twelve ADME and toxicity sets of TDC (AUROC of 8, Spearman's correlation of 4) by share of the training
+molecules, three seeds, published splits. SVM: RBF kernel on blocks of columns that weigh alike. No molecule of these
+sets took part in the pretraining of `distilled` and `cells`. MiniMol, and `distilled` through it, have seen labelled
+assays.
 """.strip()
 CORPORA_IN_WORDS = {
     "COMAS": "Cell Painting profiles that come with the package (`load_comas`), 15 % of the molecules held out.",
