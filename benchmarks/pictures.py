@@ -11,11 +11,14 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 # the same picture for the same figures, byte for byte
 STYLE = {"svg.hashsalt": "mocop", "svg.fonttype": "none", "font.size": 9}
 COLOURS = ["#444444", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#999999"]
+MARKERS = "osD^v"  # and lines of several kinds, so that a picture can be read in grey
+LINES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 
 
 @contextmanager
@@ -76,3 +79,32 @@ def rates(panels: Mapping[str, Mapping[str, float]], path: Path) -> None:
             ax.set_title(title, loc="left")
             ax.set_xticks([])
             ax.spines[["top", "right", "bottom"]].set_visible(False)
+
+
+def demonstration(found: Mapping[str, np.ndarray], means: pd.DataFrame, spreads: pd.DataFrame, path: Path) -> None:
+    """Two panels: the share of queries that find their own among the first k, and scores by the number of labels.
+
+    ``found`` has an array for k = 1, 2, … by arm; ``means`` and ``spreads`` have a row per arm, a column per number.
+    """
+    with _picture(path, ncols=2, figsize=(10.5, 4.4)) as (left, right):
+        for i, (label, shares) in enumerate(found.items()):
+            grey = {"color": "#999999", "ls": ":"} if label == "chance" else _line(i + 1)
+            marks = {"marker": None} if label == "chance" else {"markevery": [0, 4, 9, 19, 29, 39, 49]}
+            left.plot(np.arange(1, len(shares) + 1), shares, label=label, lw=1.3, **grey | marks)
+        left.set(xlabel="first k candidates", ylabel="share of unseen molecules that are found", ylim=(0, 1))
+        left.set_title("Cell Painting: which profile is whose?")
+        for i, label in enumerate(means.index):
+            x = means.columns.to_numpy(float) * 1.02 ** (i - (len(means) - 1) / 2)
+            right.errorbar(x, means.loc[label], spreads.loc[label], capsize=2, lw=1.3, label=label, **_line(i + 1))
+        right.set_xscale("log")
+        right.set_xticks(means.columns.tolist(), [f"{n:,}" for n in means.columns])
+        right.minorticks_off()
+        right.set(xlabel="labels", ylabel="Spearman's correlation, other scaffolds")
+        right.set_title("Clearance in human liver microsomes")
+        for axes in (left, right):
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(fontsize=7, frameon=False, loc="lower right")
+
+
+def _line(i: int) -> dict[str, Any]:
+    return {"color": COLOURS[i], "marker": MARKERS[(i - 1) % len(MARKERS)], "ls": LINES[(i - 1) % len(LINES)], "ms": 4}
