@@ -60,7 +60,10 @@ class ResidualGraphConv(nn.Module):
 
 
 class MoleculeNorm(nn.BatchNorm1d):
-    """Batch normalisation that takes a batch of one molecule: it then uses the statistics it has."""
+    """Batch normalisation that takes a batch of one molecule: it then uses the statistics it has.
+
+    In a process group, each process normalises its own share of a batch; the kept statistics are the mean of all.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and len(x) < 2:

@@ -75,11 +75,10 @@ def test_a_signal_leaves_no_temporary_files(model, tmp_path, number):  # noqa: F
 def test_the_core_alone_embeds_text_files(model, tmp_path):  # noqa: F811
     code = """
 import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("pandas", "pyarrow"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
+from importlib.machinery import PathFinder
+found = PathFinder.find_spec
+absent = "pandas", "pyarrow"
+PathFinder.find_spec = lambda name, *args: None if name.partition(".")[0] in absent else found(name, *args)
 from mocop_sklearn.cli import main
 sys.exit(main(sys.argv[1:]))
 """
