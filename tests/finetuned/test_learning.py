@@ -15,7 +15,7 @@ from tests.helpers.finetuning import LEARN, QUICK, SHAPE, same_weights
 def test_the_network_is_the_one_of_the_paper(smiles, classifier):
     # encoder → tanh → linear, from the embedder's own encoder with these weights
     weights = classifier.weights_[0]
-    model = MoCoPEmbedder(**SHAPE, max_epochs=1, random_state=0).fit(smiles, np.eye(40)).model_
+    model = MoCoPEmbedder(**SHAPE, encoder="ggnn", max_epochs=1, random_state=0).fit(smiles, np.eye(40)).model_
     model.weights |= {name: w for name, w in weights.items() if name.startswith("molecule_encoder")}
     z = MoCoPEmbedder(pretrained=model).fit(smiles).transform(smiles)
     expected = np.tanh(z) @ weights["head.weight"].T + weights["head.bias"]

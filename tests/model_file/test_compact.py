@@ -10,7 +10,7 @@ from mocop_sklearn.model_selection import overlap
 
 @pytest.fixture(scope="module")
 def model(smiles, profiles, tiny):
-    settings = {"encoder": "gine", **tiny}
+    settings = {"encoder": "gine", "side_features": None, **tiny}
     return MoCoPEmbedder(unlabeled=smiles, **settings).fit(smiles[:20], profiles=profiles[:20]).model_
 
 

@@ -76,7 +76,14 @@ def alter(header, arrays, rng):
     a = arrays.pop(name)
     broken = a.astype(float)
     broken.ravel()[: a.size // 2 + 1] = rng.choice([np.nan, np.inf, 1e300])
-    changed = [a.astype(np.float64), a.astype(np.float16), a.ravel()[:-1], broken.astype(a.dtype), a[None], a[:0]]
+    changed = [
+        a.astype(np.float64),
+        a.astype(np.float16),
+        a.ravel()[:-1],
+        broken.astype(a.dtype),
+        a[None],
+        a.ravel()[:0],
+    ]
     if rng.random() < 0.9:
         arrays[name] = rng.choice(changed)
 

@@ -205,14 +205,15 @@ def wells(smiles, profiles, tmp_path):
 
 @pytest.mark.slow
 def test_torchrun_writes_the_model_of_one_process(wells, tmp_path):
-    words = ["pretrain", wells, "-o", tmp_path / "two.model", *flags(TINY | {"dropout": 0.0})]
+    settings = TINY | {"dropout": 0.0, "encoder": "ggnn"}
+    words = ["pretrain", wells, "-o", tmp_path / "two.model", *flags(settings)]
     process = torchrun(2, *words)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert output.count("molecules") == 1  # the table is printed once
     two = MoCoPEmbedder.load(tmp_path / "two.model")
     frame = pd.read_parquet(wells)
-    one = MoCoPEmbedder(**TINY | {"dropout": 0.0}).fit(frame.pop("Metadata_SMILES"), profiles=frame.astype(np.float32))
+    one = MoCoPEmbedder(**settings).fit(frame.pop("Metadata_SMILES"), profiles=frame.astype(np.float32))
     assert two.n_iter_ == 4
     np.testing.assert_allclose(two.transform(["CCO", "c1ccccc1"]), one.transform(["CCO", "c1ccccc1"]), atol=1e-4)
 
