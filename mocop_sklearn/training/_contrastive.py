@@ -19,7 +19,7 @@ from ..metrics import retrieval_report
 from ..nn._losses import LOSSES, Loss
 from ..nn._models import Architecture, TwoTower
 from ..utils._device import autocast
-from ..utils._distributed import average_buffers, average_gradients, gather, of_first_rank, process_group
+from ..utils._distributed import average, average_buffers, average_gradients, gather, of_first_rank, process_group
 from ..utils._random import Stream, generator, torch_integer, torch_seed
 from ..utils._warnings import TrainingInterrupted
 from ._batches import Batch, Corpus
@@ -173,7 +173,7 @@ class _Run:
         loss = torch.zeros((), device=self.device)
         if bare is not None:
             weight = self.recipe.structure_weight
-            error = structure_gradients(self.model, bare, weight, self.device, self.recipe.precision)
+            error = average(structure_gradients(self.model, bare, weight, self.device, self.recipe.precision))
             self._structure_losses.append(error)
             loss = loss + weight * error
         if batch is None:
@@ -301,7 +301,7 @@ def accumulate_gradients(
     else:
         loss = _cached_gradients(model, len(batch.passes), device, vectors_of, loss_of, structure_weight)
     average_over_processes(model)
-    return loss.detach()
+    return average(loss.detach())  # of the structure objective each process knows its share
 
 
 def average_over_processes(model: nn.Module) -> None:

@@ -71,6 +71,16 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         gradient.copy_(part.view_as(gradient) / world_size)
 
 
+def average(value: torch.Tensor) -> torch.Tensor:
+    """Return the mean of a value over the processes of the group."""
+    world_size = process_group()[1]
+    if world_size == 1:
+        return value
+    total = value.detach().clone()
+    dist.all_reduce(total)
+    return total / world_size
+
+
 def average_buffers(buffers: Iterable[torch.Tensor]) -> None:
     """Replace every buffer of floats, such as the statistics of a BatchNorm, by its mean over the processes."""
     world_size = process_group()[1]
