@@ -9,6 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .metrics import normalized_rank, retrieval_ranks
 
+__all__ = ["RetrievalDisplay", "TrainingHistoryDisplay"]
+
 
 def _axes(ax: Any) -> Any:
     if ax is not None:

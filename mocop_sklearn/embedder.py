@@ -343,7 +343,6 @@ class MoCoPEmbedder(FittedEmbedding):
             "weight_decay": 0.01,
             "warmup_fraction": 0.05,
             "validation_fraction": 0.1,
-            "patience": None,
             "precision": "fp32",
         }
         return cls(**(recipe | overrides))

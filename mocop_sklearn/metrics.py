@@ -8,6 +8,8 @@ import numpy as np
 
 _CELLS_PER_BLOCK = 2**24  # of the matrix of similarities
 
+__all__ = ["normalized_rank", "retrieval_ranks", "retrieval_report", "retrieval_score", "top_k_accuracy"]
+
 
 def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
     """Rank of each query's own candidate among all candidates, by inner product.
