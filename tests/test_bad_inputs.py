@@ -633,9 +633,20 @@ def test_any_flipped_bit_of_a_model_file_is_noticed(model_file, tmp_path):
         for bit in (1, 32):
             altered = bytearray(content)
             altered[position] ^= bit
+            if position < header and _metadata(altered, header) == _metadata(content, header):
+                continue  # the seventeenth digit of a number, which is the same number
             path.write_bytes(altered)
             with pytest.raises(ValueError, match=r"model' "):
                 MoCoPEmbedder.load(path)
+
+
+def _metadata(content, end):
+    """The parsed header of a model file; None where it cannot be parsed."""
+    try:
+        parsed = json.loads(content[8:end])
+        return parsed | {"__metadata__": {k: json.loads(v) for k, v in parsed["__metadata__"].items()}}
+    except (ValueError, KeyError, AttributeError):
+        return None
 
 
 # ---------------------------------------------------------------------------------------------

@@ -62,7 +62,8 @@ def structure_table(
 def fit_targets(table: np.ndarray, transformer: str, names: list[str]) -> StructureTargets:
     """Learn the scale of a table: mean and spread of winsorised columns."""
     scaler = BlockScaler(balance=False).fit(table)
-    return StructureTargets(transformer, names, scaler.mean_, scaler.scale_)
+    mean, scale = (np.array([float(f"{x:.9g}") for x in a]) for a in (scaler.mean_, scaler.scale_))  # short in files
+    return StructureTargets(transformer, names, mean, scale)
 
 
 @dataclass(frozen=True)
