@@ -68,7 +68,7 @@ def _initial_weights(job: Job, targets: StructureTargets | None) -> dict[str, to
     if job.start is None:
         return None
     known = job.start.structure_targets
-    keeps_head = targets is not None and known is not None and known.names == targets.names
+    keeps_head = targets is None or (known is not None and known.names == targets.names)
     weights = as_tensors(job.start.weights)
     return weights if keeps_head else {n: w for n, w in weights.items() if not n.startswith("structure_head.")}
 

@@ -79,6 +79,14 @@ def test_structure_first_then_profiles(smiles, profiles, small):
     np.testing.assert_array_equal(joint.model_.structure_targets.mean, first.model_.structure_targets.mean)
 
 
+def test_the_head_stays_when_the_objective_ends(smiles, profiles, small):
+    first = MoCoPEmbedder(unlabeled=smiles, **small).fit(smiles)
+    cells = MoCoPEmbedder(pretrained=first, structure_weight=0, **small).fit(smiles, profiles=profiles)
+    name = "structure_head.weight"
+    np.testing.assert_array_equal(cells.model_.weights[name], first.model_.weights[name])
+    assert cells.model_.structure_targets.names == first.model_.structure_targets.names
+
+
 def test_a_model_of_labels_is_a_start_for_profiles(smiles, profiles, labels, small):
     shape = {name: small[name] for name in ("encoder", "n_layers", "hidden_dim", "embedding_dim", "random_state")}
     classifier = MoCoPClassifier(max_epochs=1, **shape).fit(smiles, labels)
