@@ -8,6 +8,7 @@ numbers. No molecule of these sets took part in the pretraining of the shipped m
     python benchmarks/frozen.py
     python benchmarks/frozen.py --cross-validate    within the training parts: what choices are made by
     python benchmarks/frozen.py --models mine.safetensors
+    python benchmarks/frozen.py --arms MiniMol      these arms only, which are printed and not written
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from typing import Any
 
 import numpy as np
 from common import print_table, save
+from qsar.arms import head_model
 from qsar.tasks import Spec, TaskSet, load
 from scipy.stats import spearmanr
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.svm import SVC, SVR
@@ -78,19 +79,15 @@ def table(block: str, smiles: Sequence[str], cache: Path) -> np.ndarray:
     return maker().fit(list(smiles)).transform(list(smiles))
 
 
-def predict(head: str, blocks: list[np.ndarray], train: np.ndarray, test: np.ndarray, y: np.ndarray, seed: int) -> Any:
+def predict(
+    head: str, blocks: list[np.ndarray], train: np.ndarray, test: np.ndarray, y: np.ndarray, kind: str, seed: int
+) -> Any:
     """Scores of the test rows."""
-    classify = set(np.unique(y)) <= {0.0, 1.0}
+    classify = kind == "classification"
     if head == "forest":
         columns = np.clip(np.nan_to_num(np.hstack(blocks), posinf=0.0, neginf=0.0), -1e6, 1e6)
-        if classify:
-            forest = RandomForestClassifier(100, random_state=seed).fit(columns[train], y[train])
-            return forest.predict_proba(columns[test])[:, 1]
-        return (
-            RandomForestRegressor(100, max_features=0.1, random_state=seed)
-            .fit(columns[train], y[train])
-            .predict(columns[test])
-        )
+        forest = head_model("forest", kind, seed).fit(columns[train], y[train])
+        return forest.predict_proba(columns[test])[:, 1] if classify else forest.predict(columns[test])
     scaled = np.hstack([BlockScaler().fit(b[train]).transform(b) for b in blocks])
     scaled = np.nan_to_num(scaled)  # MiniMol may refuse a molecule
     gamma = 1 / len(blocks)
@@ -140,7 +137,7 @@ def run(wanted: dict[str, tuple[str, tuple[str, ...]]], cross_validate: bool, ca
                 for fraction in FRACTIONS:
                     rows_of_part = part(train, y, fraction, seed, classify)
                     for arm, (head, blocks) in wanted.items():
-                        scores = predict(head, [features[b] for b in blocks], rows_of_part, test, y, seed)
+                        scores = predict(head, [features[b] for b in blocks], rows_of_part, test, y, spec.kind, seed)
                         value = quality(y[test], scores, classify)
                         rows.append({"set": name, "arm": arm, "fraction": fraction, "seed": seed, "score": value})
         print(f"{name} done", flush=True)
@@ -171,7 +168,7 @@ def main() -> None:
     means = summary(rows)
     header = ["arm", *(f"{f:.0%}" for f in FRACTIONS)]
     print_table(header, [[arm, *(f"{v:.3f}" for v in values.values())] for arm, values in means.items()])
-    if not arguments.cross_validate:
+    if not arguments.cross_validate and not arguments.arms:  # a part does not replace the whole
         save("frozen", {"means": means, "rows": rows, "seconds": time.perf_counter() - start})
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from distilled import RECIPE, keys_of, pool, structures
-from rdkit import Chem, rdBase
+from distilled import RECIPE, excluded, pool
+from scipy.linalg import block_diag
 from sklearn.preprocessing import FunctionTransformer
 
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.datasets import load_comas
 from mocop_sklearn.molecules import canonical_smiles
-from mocop_sklearn.molecules._parse import connectivity_key
 from mocop_sklearn.profiles import ProfileScaler, feature_columns
 
 PROFILES = {
@@ -50,13 +49,7 @@ def profiles(nci60: Path) -> tuple[list[str], np.ndarray]:
             ProfileScaler(n_components=32).fit_transform(table[feature_columns(table)].to_numpy(np.float32)),
         ),
     ]
-    smiles = [s for molecules, _ in parts for s in molecules]
-    matrix = np.zeros((len(smiles), sum(block.shape[1] for _, block in parts)), dtype=np.float32)
-    row = column = 0
-    for molecules, block in parts:
-        matrix[row : row + len(molecules), column : column + block.shape[1]] = block
-        row, column = row + len(molecules), column + block.shape[1]
-    return smiles, matrix
+    return [s for molecules, _ in parts for s in molecules], block_diag(*(block for _, block in parts))
 
 
 def main() -> None:
@@ -70,12 +63,10 @@ def main() -> None:
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    excluded = keys_of([text for path in args.exclude for text in structures(path)])
-    bare = pool(args.structures, excluded, args.first, args.limit)
+    bare = pool(args.structures, args.exclude, args.first, args.limit)
     smiles, matrix = profiles(args.nci60)
-    canonical = canonical_smiles(smiles)
-    with rdBase.BlockLogs():
-        keep = [i for i, s in enumerate(canonical) if s and connectivity_key(Chem.MolFromSmiles(s)) not in excluded]
+    valid = np.flatnonzero([s is not None for s in canonical_smiles(smiles)])
+    keep = valid[~excluded(args.exclude, [smiles[i] for i in valid])]
     settings = {"unlabeled": bare, "memory": args.cache, "n_jobs": args.n_jobs, "verbose": 1}
     first = MoCoPEmbedder(**settings, **RECIPE).fit(bare[:1])
     cells = MoCoPEmbedder(pretrained=first.model_, profile_transformer=FunctionTransformer(), **settings, **PROFILES)

@@ -11,16 +11,18 @@ The teacher embeds about 100 molecules a second, once; training takes a quarter 
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rdkit import Chem, rdBase
+import pyarrow.parquet as pq
+from rdkit import rdBase
 from sklearn.pipeline import FeatureUnion
 
 from mocop_sklearn import MoCoPEmbedder
+from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.molecules import MiniMol, MoleculeDescriptors, canonical_smiles
-from mocop_sklearn.molecules._parse import InvalidMolecule, connectivity_key, parse_molecule
 
 RECIPE = {
     "encoder": "gine",
@@ -39,24 +41,21 @@ RECIPE = {
 
 def structures(path: Path) -> np.ndarray:
     """Distinct structures of a table, as they are written."""
-    names = pd.read_parquet(path).columns
-    column = "Metadata_SMILES" if "Metadata_SMILES" in names else "smiles"
+    column = "Metadata_SMILES" if "Metadata_SMILES" in pq.read_schema(path).names else "smiles"
     return pd.read_parquet(path, columns=[column])[column].dropna().unique()
 
 
-def keys_of(texts: list[str]) -> set[str]:
-    """Connectivity keys of the molecules among texts."""
-    keys = set()
-    with rdBase.BlockLogs():
-        for text in texts:
-            try:
-                keys.add(connectivity_key(parse_molecule(text)))
-            except InvalidMolecule:
-                continue
-    return keys
+def excluded(paths: list[Path], smiles: list[str]) -> np.ndarray:
+    """Whether each molecule, which must be valid, has the connectivity of one in some tables."""
+    texts = [text for path in paths for text in structures(path)]
+    if not texts:
+        return np.zeros(len(smiles), dtype=bool)
+    with warnings.catch_warnings(), rdBase.BlockLogs():
+        warnings.simplefilter("ignore", UserWarning)  # of texts that are not molecules
+        return overlap(texts, smiles, invalid="nan")
 
 
-def pool(paths: list[Path], excluded: set[str], first: int, limit: int) -> list[str]:
+def pool(paths: list[Path], exclude: list[Path], first: int, limit: int) -> list[str]:
     """Canonical parents: ``limit`` at random of the first so many of all tables that are not excluded."""
     texts: dict[str, None] = {}
     for path in paths:
@@ -64,10 +63,9 @@ def pool(paths: list[Path], excluded: set[str], first: int, limit: int) -> list[
         if path == paths[-1]:
             found = np.random.default_rng(0).permutation(found)
         texts |= dict.fromkeys(s for s in canonical_smiles(found.tolist()) if s is not None)
-    with rdBase.BlockLogs():
-        kept = [s for s in texts if connectivity_key(Chem.MolFromSmiles(s)) not in excluded]
-    kept = kept[:first]
-    return [kept[i] for i in np.random.default_rng(0).permutation(len(kept))[:limit]]
+    smiles = np.array(list(texts), dtype=object)
+    kept = smiles[~excluded(exclude, smiles.tolist())][:first]
+    return kept[np.random.default_rng(0).permutation(len(kept))[:limit]].tolist()
 
 
 def main() -> None:
@@ -80,9 +78,8 @@ def main() -> None:
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    excluded = keys_of([text for path in args.exclude for text in structures(path)])
-    smiles = pool(args.structures, excluded, args.first, args.limit)
-    print(f"{len(smiles):,} structures; {len(excluded):,} connectivities are excluded")
+    smiles = pool(args.structures, args.exclude, args.first, args.limit)
+    print(f"{len(smiles):,} structures")
     teacher = MiniMol(standardize=None, invalid="nan", memory=args.cache, n_jobs=args.n_jobs)
     descriptors = MoleculeDescriptors(standardize=None, memory=args.cache, n_jobs=args.n_jobs)
     targets = FeatureUnion([("minimol", teacher), ("descriptors", descriptors)])

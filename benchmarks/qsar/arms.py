@@ -178,7 +178,7 @@ def predict(arm: Arm, room: Room, tasks: TaskSet, train: np.ndarray, test: np.nd
         classes = len(np.unique(y[known]))
         if classes < 1 or (kind == "classification" and classes < 2):
             continue
-        model = _model(arm.model, kind, seed).fit(X[known], y[known])
+        model = head_model(arm.model, kind, seed).fit(X[known], y[known])
         scores = model.predict_proba(X_test)[:, 1] if kind == "classification" else model.predict(X_test)
         predicted[:, task] = scores
     return predicted
@@ -202,7 +202,8 @@ def _network(
     return scores
 
 
-def _model(name: str, kind: str, seed: int) -> Any:
+def head_model(name: str, kind: str, seed: int) -> Any:
+    """Return the model that stands on features: "forest", "boosting" or "linear"."""
     classify = kind == "classification"
     if name == "forest":
         if classify:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import DATA
+from scipy.linalg import block_diag
 from sklearn.impute import SimpleImputer
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
@@ -72,7 +73,7 @@ class Corpus:
 def morphology(tasks: Collection[str] = ()) -> Corpus:
     """Measured Cell Painting: the sets share few features, so each has columns of its own, 0 for other sets."""
     molecules: list[str] = []
-    blocks: list[tuple[int, np.ndarray]] = []
+    blocks: list[np.ndarray] = []
     for name in CELL_PAINTING:
         frame = pd.read_parquet(DATA / f"{name}.parquet")
         usable = frame["Metadata_SMILES"].notna() & (frame["Metadata_SMILES_Status"] != "unparsable")
@@ -84,13 +85,8 @@ def morphology(tasks: Collection[str] = ()) -> Corpus:
         scaled = ProfileScaler(n_components=32).fit_transform(wells[:, filled])
         mean = pd.DataFrame(scaled).groupby(frame["Metadata_SMILES"].to_numpy()).mean()
         molecules += mean.index.tolist()
-        blocks.append((len(mean), mean.to_numpy(np.float32)))
-    profiles = np.zeros((len(molecules), sum(block.shape[1] for _, block in blocks)), dtype=np.float32)
-    row = column = 0
-    for n, block in blocks:
-        profiles[row : row + n, column : column + block.shape[1]] = block
-        row, column = row + n, column + block.shape[1]
-    return Corpus("morphology", molecules, profiles, binary=False)
+        blocks.append(mean.to_numpy(np.float32))
+    return Corpus("morphology", molecules, block_diag(*blocks), binary=False)
 
 
 def toxcast(tasks: Collection[str] = ()) -> Corpus:

@@ -24,7 +24,7 @@ from ..training._inference import embed_molecules, embed_profiles
 from ..training._profiled import apply_transformer
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
 from ..utils._device import resolve_device
-from ._parameters import accept_molecules
+from ..utils._sklearn import accept_molecules
 
 _SKIP_INVALID = (
     "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."

@@ -37,8 +37,8 @@ from ..utils._cache import digest_of_pickle
 from ..utils._device import resolve_device
 from ..utils._names import describe_callable, described
 from ..utils._random import Stream, base_seed, generator
-from ..utils._sklearn import Interval, StrOptions, check_sample_weight
-from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, accept_molecules, load_start
+from ..utils._sklearn import Interval, StrOptions, accept_molecules, check_sample_weight
+from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, load_start
 
 _KIND = "fine-tuned model"
 # Parameters that change where a fit runs and what it prints, but not its result. The start has its own digest.

@@ -87,10 +87,3 @@ def check_widths(name: str, widths: Any) -> None:
     """Raise ``ValueError`` unless a parameter is a tuple of positive integers."""
     if not widths or any(isinstance(w, bool) or not isinstance(w, Integral) or w < 1 for w in widths):
         raise ValueError(f"{name} must be a tuple of positive integers, got {widths!r}.")
-
-
-def accept_molecules(tags: Any, invalid: str) -> None:
-    """Say in an estimator's tags that X is one column of molecules."""
-    tags.input_tags.string = True
-    tags.input_tags.two_d_array = False
-    tags.input_tags.allow_nan = invalid == "nan"

@@ -13,14 +13,14 @@ from rdkit import Chem
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from .._base._parameters import accept_molecules
 from ..metrics import retrieval_score
 from ..model_selection._keys import describe_rows
 from ..molecules._parse import check_molecules, report_invalid
 from ..pairs._grouping import average_by_group
 from ..profiles._checks import check_profiles
 from ..profiles._scaler import ProfileScaler
-from ..utils._sklearn import Hidden, StrOptions
+from ..utils._arrays import unit_rows
+from ..utils._sklearn import Hidden, StrOptions, accept_molecules
 
 _CHUNK = 4096  # molecules whose profiles are predicted together
 
@@ -196,9 +196,3 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
 
 def _is_molecule(smiles: np.ndarray) -> np.ndarray:
     return np.array([text is not None for text in smiles])
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; a row of zeros stays."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, 1.0)

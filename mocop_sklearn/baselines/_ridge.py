@@ -14,9 +14,10 @@ from sklearn.model_selection import GroupKFold
 from ..metrics import retrieval_score
 from ..model_selection._groups import molecule_groups
 from ..molecules._tables import MoleculeDescriptors, MorganCounts
+from ..utils._arrays import unit_rows
 from ..utils._sklearn import Interval, StrOptions
 from ._kernels import BlockKernel, TanimotoKernel
-from ._regressor import ProfileRegressor, unit_rows
+from ._regressor import ProfileRegressor
 
 
 class ProfileKernelRidge(ProfileRegressor):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from ..molecules._blocks import BlockScaler
 from ..molecules._tables import MoleculeDescriptors, MorganCounts
 from ..profiles._moments import blocks
+from ..utils._arrays import unit_rows
 
 FEATURES = {"descriptors": MoleculeDescriptors, "ecfp": MorganCounts}
 N_LANDMARKS = 2048
@@ -65,10 +66,7 @@ class SideTower(BaseEstimator):
             Processes of the transformers that have such a parameter.
         """
         self.pipelines_ = [make_pipeline(_transformer(feature), BlockScaler()) for feature in self.features]
-        with config_context(transform_output="default"):
-            for pipeline in self._with_jobs(n_jobs):
-                pipeline.fit(list(smiles))
-        columns = self._columns(smiles)
+        columns = self._columns(smiles, n_jobs, Pipeline.fit_transform)
         chosen = np.sort(np.random.default_rng(seed).permutation(len(columns))[:N_LANDMARKS])
         self.landmarks_ = columns[chosen]
         self.mean_ = profiles.mean(axis=0).astype(np.float32)
@@ -83,7 +81,6 @@ class SideTower(BaseEstimator):
                 gram += kernel.T @ kernel
                 right += kernel.T @ centered[part]
             self.coef_ = _solve(gram + 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram)), right)
-        self._with_jobs(None)
         return self
 
     def check(self) -> None:
@@ -106,24 +103,27 @@ class SideTower(BaseEstimator):
 
     def project_molecules(self, smiles: Sequence[str], n_jobs: int | None = None) -> np.ndarray:
         """Return unit vectors of molecules, float32 of shape (n_molecules, n_profile_features)."""
-        self._with_jobs(n_jobs)
-        columns = self._columns(smiles)
+        columns = self._columns(smiles, n_jobs, Pipeline.transform)
         n = len(columns)
         columns = np.pad(columns, ((0, -n % _ROWS), (0, 0)))
         parts = [self._kernel(columns[i : i + _ROWS]) @ self.coef_ for i in range(0, len(columns), _ROWS)]
-        return unit_rows(np.concatenate(parts)[:n])
+        return unit_rows(np.concatenate(parts)[:n]).astype(np.float32)
 
     def project_profiles(self, profiles: np.ndarray) -> np.ndarray:
         """Return unit vectors of transformed profiles, float32 of shape (n_profiles, n_profile_features)."""
-        return unit_rows(profiles - self.mean_)
+        return unit_rows(profiles - self.mean_).astype(np.float32)
 
-    def _columns(self, smiles: Sequence[str]) -> np.ndarray:
+    def _columns(
+        self, smiles: Sequence[str], n_jobs: int | None, compute: Callable[[Pipeline, list[str]], Any]
+    ) -> np.ndarray:
+        """Return what ``compute``, a method of Pipeline, makes of the molecules, all blocks side by side."""
         with config_context(transform_output="default"):
-            parts = [np.asarray(pipeline.transform(list(smiles))) for pipeline in self.pipelines_]
+            parts = [np.asarray(compute(pipeline, list(smiles))) for pipeline in self._with_jobs(n_jobs)]
+        self._with_jobs(None)  # the number of processes does not belong to a model
         return np.nan_to_num(np.hstack(parts).astype(np.float32))
 
     def _with_jobs(self, n_jobs: int | None) -> list[Pipeline]:
-        """Set the number of processes of transformers that have such a parameter: it does not belong to a model."""
+        """Set the number of processes of the transformers that have such a parameter."""
         for pipeline in self.pipelines_:
             if "n_jobs" in pipeline[0].get_params(deep=False):
                 pipeline[0].set_params(n_jobs=n_jobs)
@@ -143,12 +143,6 @@ def _transformer(given: Any) -> Any:
 def _solve(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
     solution: np.ndarray = cho_solve(cho_factor(gram, lower=True), right)
     return solution
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Divide each row by its length; a row of zeros stays."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
 
 
 def beside(network: np.ndarray, side: np.ndarray) -> np.ndarray:

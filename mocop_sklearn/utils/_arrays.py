@@ -44,3 +44,10 @@ def without_mask(values: Any) -> Any:
     plain = np.ma.getdata(values).astype(object)
     plain[np.ma.getmaskarray(values)] = None
     return plain
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Divide each row by its length; a row of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: np.ndarray = rows / np.where(lengths > 0, lengths, 1.0)
+    return scaled

@@ -1,5 +1,7 @@
 """The private names of scikit-learn that this package uses, so that a new release breaks one file at most."""
 
+from typing import Any
+
 from sklearn.utils import _safe_indexing as take_rows
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions, make_constraint, validate_params
@@ -11,6 +13,7 @@ __all__ = [
     "Hidden",
     "Interval",
     "StrOptions",
+    "accept_molecules",
     "check_sample_weight",
     "is_pandas_na",
     "is_scalar_nan",
@@ -19,3 +22,10 @@ __all__ = [
     "take_rows_of_params",
     "validate_params",
 ]
+
+
+def accept_molecules(tags: Any, invalid: str) -> None:
+    """Say in an estimator's tags that X is one column of molecules."""
+    tags.input_tags.string = True
+    tags.input_tags.two_d_array = False
+    tags.input_tags.allow_nan = invalid == "nan"
