@@ -168,7 +168,9 @@ def scores_by_labels(size: Size) -> tuple[pd.DataFrame, int]:
             used = np.concatenate([part, test])
             places = np.arange(n_labels), np.arange(n_labels, len(used))
             for arm, (head, blocks) in ARMS.items():
-                predicted = predict(head, [features[block][used] for block in blocks], *places, y[used], draw)
+                predicted = predict(
+                    head, [features[block][used] for block in blocks], *places, y[used], "regression", draw
+                )
                 rows.append({"arm": arm, "labels": n_labels, "draw": draw, "score": quality(y[test], predicted, False)})
     return pd.DataFrame(rows), len(test)
 
