@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from common import print_table, save
 from qsar.arms import head_model
+from qsar.summary import compared, differences
 from qsar.tasks import Spec, TaskSet, load
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
@@ -139,7 +141,8 @@ def run(wanted: dict[str, tuple[str, tuple[str, ...]]], cross_validate: bool, ca
                     for arm, (head, blocks) in wanted.items():
                         scores = predict(head, [features[b] for b in blocks], rows_of_part, test, y, spec.kind, seed)
                         value = quality(y[test], scores, classify)
-                        rows.append({"set": name, "arm": arm, "fraction": fraction, "seed": seed, "score": value})
+                        row = {"set": name, "arm": arm, "fraction": fraction, "seed": seed, "score": value}
+                        rows.append(row | {"n_train": len(rows_of_part), "n_test": len(test)})
         print(f"{name} done", flush=True)
     return rows
 
@@ -151,6 +154,33 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         means = {f: np.mean([r["score"] for r in rows if r["arm"] == arm and r["fraction"] == f]) for f in FRACTIONS}
         found[arm] = {f"{f:.0%}": round(float(mean), 4) for f, mean in means.items()}
     return found
+
+
+def comparisons(rows: list[dict[str, Any]], models: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Paired differences between arms, by fraction."""
+    table = pd.DataFrame(rows).rename(columns={"arm": "label", "score": "auroc"})
+    table = table.assign(split="published split", split_number=0)
+    without = "descriptors ⧺ ECFP + SVM"
+    wanted = [pair for model in map(Path, models) for pair in (
+        (f"{model.stem} + SVM", "descriptors + forest"),
+        (f"{model.stem} + SVM", without),
+        (f"{model.stem} + SVM", "MiniMol + SVM"),
+        (f"{model.stem} ⧺ {without}", without),
+    )]  # fmt: skip
+    known = set(table["label"])
+    return {
+        f"{arm} less {reference}": {
+            f"{fraction:.0%}": row for fraction, row in differences(table, arm, reference).T.to_dict().items()
+        }
+        for arm, reference in wanted
+        if {arm, reference} <= known
+    }
+
+
+def print_comparisons(found: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print a row per comparison, a column per fraction."""
+    header = ["difference", *(f"{f:.0%}" for f in FRACTIONS)]
+    print_table(header, [[name, *map(compared, own.values())] for name, own in found.items()])
 
 
 def main() -> None:
@@ -168,8 +198,11 @@ def main() -> None:
     means = summary(rows)
     header = ["arm", *(f"{f:.0%}" for f in FRACTIONS)]
     print_table(header, [[arm, *(f"{v:.3f}" for v in values.values())] for arm, values in means.items()])
+    found = comparisons(rows, arguments.models)
+    print_comparisons(found)
     if not arguments.cross_validate and not arguments.arms:  # a part does not replace the whole
-        save("frozen", {"means": means, "rows": rows, "seconds": time.perf_counter() - start})
+        seconds = time.perf_counter() - start
+        save("frozen", {"means": means, "differences": found, "rows": rows, "seconds": seconds})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import pictures
 from common import RESULTS, ROOT, mean_std, table
 from qsar.section import section as qsar_section
+from qsar.summary import compared
 from retrieval import pools_of, retrieval_table
 
 RETRIEVAL = """
@@ -82,6 +83,14 @@ def frozen(figures: dict[str, Any]) -> list[str]:
         *FROZEN.splitlines(),
         "",
         *table(["arm", *fractions], rows),
+        "",
+        "Paired differences: the mean over the sets with its 95 % interval (Student, the sets as units), and the "
+        "number of sets with a difference above 0.",
+        "",
+        *table(
+            ["difference", *fractions],
+            [[name, *map(compared, own.values())] for name, own in figures["differences"].items()],
+        ),
         "",
     ]
 

@@ -8,6 +8,8 @@ into a Pipeline on three tasks that have nothing to do with it.
     python benchmarks/retrieval.py                                 five seeds
     python benchmarks/retrieval.py --quick                         one seed, few epochs
     python benchmarks/retrieval.py --corpora NCI-60 --arms ridge   these only; other rows of the results stay
+
+Each row is written when it is measured.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -134,10 +136,12 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
     from_student = {"pretrained": "distilled", "learning_rate": 3e-4, **epochs}
     found = {
         "default": lambda seed: MoCoPEmbedder(random_state=seed, **epochs),
+        "default, 3 networks": lambda seed: MoCoPEmbedder(random_state=seed, n_estimators=3, **epochs),
         "default, network alone": lambda seed: MoCoPEmbedder(random_state=seed, side_features=None, **epochs),
         "gated network of the paper": lambda seed: MoCoPEmbedder(random_state=seed, **GATED, **epochs),
         "untrained": lambda seed: MoCoPEmbedder(random_state=seed, max_epochs=0, side_features=None),
         "from distilled": lambda seed: MoCoPEmbedder(random_state=seed, **from_student),
+        "from distilled, 3 networks": lambda seed: MoCoPEmbedder(random_state=seed, n_estimators=3, **from_student),
         "from distilled, network alone": lambda seed: MoCoPEmbedder(
             random_state=seed, side_features=None, **from_student
         ),
@@ -239,14 +243,15 @@ def far_molecules(corpus: Corpus, test: np.ndarray, cache: Path) -> np.ndarray:
     return nearest < FAR
 
 
-def run(name: str, corpus: Corpus, seeds: range, wanted: list[str], quick: bool, cache: Path) -> Runs:
-    """Fit and measure the arms that are wanted; rows by arm."""
+def run(
+    name: str, corpus: Corpus, seeds: range, wanted: list[str], quick: bool, cache: Path
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Fit and measure the arms that are wanted; yield an arm and its row of one seed."""
     molecules = np.unique(corpus.smiles).tolist()
     arms = networks(name, molecules, cache, quick) | baselines(name, molecules, cache)
     arms = {arm: make for arm, make in arms.items() if not wanted or any(part in arm for part in wanted)}
     with rdBase.BlockLogs():
         groups = molecule_groups(corpus.smiles, standardize=None)
-    results: Runs = {arm: [] for arm in arms}
     for seed in seeds:
         test = held_out(groups, seed, corpus.fraction)
         far = far_molecules(corpus, test, cache)
@@ -255,13 +260,12 @@ def run(name: str, corpus: Corpus, seeds: range, wanted: list[str], quick: bool,
             model = make(seed).fit(corpus.smiles[~test], corpus.profiles[~test])
             row = {"seed": seed, "fit_seconds": time.perf_counter() - start, **_details(model)}
             row |= measure(model, corpus, test, far, seed)
-            results[arm].append(row)
             print(
                 f"{name} seed {seed} {arm:55s} top-10 {row['all']['top10']:.3f}  normalised rank "
                 f"{row['all']['normalized_rank']:.3f}  ({row['fit_seconds']:.0f} s)",
                 flush=True,
             )
-    return results
+            yield arm, row
 
 
 def _details(model: Any) -> dict[str, Any]:
@@ -330,21 +334,25 @@ def main() -> None:
     arguments = parser.parse_args()
     cache = Path(arguments.cache).expanduser()
     path = RESULTS / f"retrieval{'_quick' if arguments.quick else ''}.json"
-    figures = json.loads(path.read_text()) if path.exists() else {}
-    results: dict[str, Runs] = figures.get("retrieval", {})
+    earlier = json.loads(path.read_text()) if path.exists() else {}
+    figures = {key: earlier.get(key, {}) for key in ("retrieval", "tasks")}
+    results: dict[str, Runs] = figures["retrieval"]
     seeds = range(1 if arguments.quick else arguments.seeds)
     for name in arguments.corpora:
-        rows = run(name, CORPORA[name](), seeds, arguments.arms, arguments.quick, cache)
-        results[name] = results.get(name, {}) | rows if arguments.arms else rows
-        print_retrieval(name, results[name])
-    tasks = figures.get("tasks") if arguments.arms or "COMAS" not in arguments.corpora else None
-    if tasks is None:
-        tasks = downstream(comas(), arguments.quick)
+        kept = results.setdefault(name, {})
+        for arm, row in run(name, CORPORA[name](), seeds, arguments.arms, arguments.quick, cache):
+            others = [other for other in kept.get(arm, []) if other["seed"] != row["seed"]]
+            kept[arm] = sorted([*others, row], key=lambda run: run["seed"])
+            save(path.stem, figures)  # a run can be cut short
+        print_retrieval(name, kept)
+    tasks = figures["tasks"]
+    if not tasks or ("COMAS" in arguments.corpora and not arguments.arms):
+        tasks |= downstream(comas(), arguments.quick)
     print("\nRandom forest on published splits (AUROC; Spearman for caco2), mean of 3 forests\n")
     print_table(["task", *list(next(iter(tasks.values())))[1:]], [
         [task, *(f"{value:.3f}" for value in list(row.values())[1:])] for task, row in tasks.items()
     ])  # fmt: skip
-    save(path.stem, {"retrieval": results, "tasks": tasks})
+    save(path.stem, figures)
 
 
 def _names(text: str) -> list[str]:

@@ -27,7 +27,7 @@ from .profiles._scaler import ProfileScaler
 from .training._contrastive import Recipe
 from .training._job import Job
 from .training._pretraining import Interrupted, pretrain
-from .utils._cache import Entry, digest_of_pickle, once
+from .utils._cache import digest_of_pickle, once
 from .utils._device import resolve_device
 from .utils._distributed import of_first_rank
 from .utils._random import base_seed
@@ -137,6 +137,9 @@ class MoCoPEmbedder(FittedEmbedding):
         With 0, or where either part would hold fewer than two molecules, the last epoch is kept.
     patience : int, default=None
         Stop after this many epochs without a better validation score.
+    n_estimators : int, default=1
+        Networks, each with its own random numbers: ``output="encoder"`` has their representations side by side, and a
+        cosine in the shared space is the mean of theirs. A model of several that is ``pretrained`` gives each its own.
     output : {"encoder", "projection"}, default="encoder"
         What ``transform`` returns: the encoder's representation, or the unit vector in the shared space.
     device : str, default="auto"
@@ -218,6 +221,7 @@ class MoCoPEmbedder(FittedEmbedding):
         "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"learned"})],
         "replicates": [StrOptions({"sample", "source", "mean", "mix"}), Interval(Integral, 2, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
         "output": [StrOptions({"encoder", "projection"})],
         "memory": [str, os.PathLike, Hidden(object), None],
@@ -259,6 +263,7 @@ class MoCoPEmbedder(FittedEmbedding):
         warmup_fraction: float = 0.05,
         validation_fraction: float = 0.1,
         patience: int | None = None,
+        n_estimators: int = 1,
         output: str = "encoder",
         device: str = "auto",
         precision: str = "auto",
@@ -299,6 +304,7 @@ class MoCoPEmbedder(FittedEmbedding):
         self.warmup_fraction = warmup_fraction
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.n_estimators = n_estimators
         self.output = output
         self.device = device
         self.precision = precision
@@ -397,7 +403,7 @@ class MoCoPEmbedder(FittedEmbedding):
         key = self._fit_key(source, unlabeled, start)
         job = self._job(source, unlabeled, start, key)
         try:
-            model = once(self.memory, f"fit-{key}", self._model_entry(job), pretrain, job)
+            model = once(self.memory, f"fit-{key}", job.cache_entry, pretrain, job)
         except Interrupted as interruption:
             model = interruption.model
         self._adopt(model)
@@ -430,6 +436,7 @@ class MoCoPEmbedder(FittedEmbedding):
             start=start,
             architecture=self._architecture(source is not None, start),
             recipe=self._recipe(),
+            n_networks=int(self.n_estimators),
             profile_transformer=self.profile_transformer,
             standardize=start.standardize if start else self.standardize,
             invalid=self.invalid,
@@ -490,11 +497,3 @@ class MoCoPEmbedder(FittedEmbedding):
         }
         bare = None if unlabeled is None else [as_text(value) for value in unlabeled]
         return digest_of_pickle([__version__, source and source.digest, bare, start and start.digest, parameters])
-
-    def _model_entry(self, job: Job) -> Entry:
-        components = {name: getattr(job.architecture, name) for name in _COMPONENTS}
-        return Entry(
-            ".safetensors",
-            lambda model, path: model.save(path),
-            lambda path: PretrainedModel.load(path, job.standardize, components),
-        )

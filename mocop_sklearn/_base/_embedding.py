@@ -16,7 +16,7 @@ from ..metrics import retrieval_score
 from ..model_file._model import PretrainedModel
 from ..model_file._side import beside
 from ..molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
-from ..nn._models import TwoTower
+from ..nn._models import TwoTower, TwoTowers
 from ..pairs._grouping import average_by_group
 from ..pairs._pairs import PairedProfiles
 from ..profiles._checks import check_profiles
@@ -64,8 +64,9 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         Returns
         -------
-        ndarray of float32, shape (n_samples, embedding_dim or projection_dim)
-            Row i belongs to row i of X. With ``invalid="nan"``, rows that are not molecules are NaN.
+        ndarray of float32, shape (n_samples, n_features_out)
+            Row i belongs to row i of X: the representations of the networks side by side, ``embedding_dim`` columns
+            each, or unit vectors of the shared space. With ``invalid="nan"``, rows that are not molecules are NaN.
 
         Raises
         ------
@@ -85,7 +86,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         Returns
         -------
-        ndarray of float32, shape (n_profiles, projection_dim)
+        ndarray of float32, shape (n_profiles, n_features_out of the output "projection")
             Unit vectors.
 
         Raises
@@ -189,7 +190,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             full[valid] = beside(vectors[valid], self.model_.side.project_molecules(smiles, self.n_jobs))
         return full, reasons
 
-    def _torch_module(self) -> TwoTower:
+    def _torch_module(self) -> TwoTower | TwoTowers:
         if not hasattr(self, "_module"):
             self._module = self.model_.module()
         return self._module.to(resolve_device(self.device))
@@ -240,8 +241,8 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     @property
     def _n_features_out(self) -> int:
         """Number of columns of ``transform``, for ``get_feature_names_out``."""
-        architecture = self.model_.architecture
-        return architecture.embedding_dim if self.output == "encoder" else self.model_.n_shared
+        model = self.model_
+        return model.n_networks * model.architecture.embedding_dim if self.output == "encoder" else model.n_shared
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

@@ -205,7 +205,7 @@ class FineTuned(BaseEstimator):
                     merged.part(validation, shift, scale) if len(validation) else None,
                     seed=member_seed,
                     device=resolve_device(self.device),
-                    encoder_weights=start.encoder_weights if start else None,
+                    encoder_weights=start.encoder_weights(member) if start else None,
                     resume_from=states.get(member),
                     save=state_saver(self._state_path(key, member), seed) if key else None,
                     verbose=bool(self.verbose),

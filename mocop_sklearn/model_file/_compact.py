@@ -1,14 +1,29 @@
-"""What makes a model file small without a loss: half precision where it is exact, and hashed keys as integers."""
+"""The arrays of a model file: weights of networks, in half precision where it is exact, and hashed keys as integers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 _PREFIX = "keys."
 KEYS = ("molecule_keys", "structure_keys")
+
+
+def numbered(networks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the weights of several networks under one name each; undo it with ``networks_of``."""
+    return {f"{i}.{name}" if i else name: w for i, network in enumerate(networks) for name, w in network.items()}
+
+
+def networks_of(weights: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Return the weights of each network, by their names in it."""
+    found: dict[int, dict[str, np.ndarray]] = {}
+    for name, w in weights.items():
+        number, name = re.fullmatch(r"(?:([1-9]\d{0,3})\.)?(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+        found.setdefault(int(number or 0), {})[name] = w
+    return [found.get(i, {}) for i in range(max(found, default=0) + 1)]
 
 
 def rounded(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

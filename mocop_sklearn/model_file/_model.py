@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator
 
 from ..model_selection._keys import hashed_key
 from ..molecules._fields import Featurizer
-from ..nn._models import Architecture, TwoTower
+from ..nn._models import Architecture, TwoTower, TwoTowers
 from ..utils._names import describe_callable, plain_repr
 from ._codec import Encoder, decode
-from ._compact import KEYS, pack_keys, packed, rounded, unpack_keys, unpacked
+from ._compact import KEYS, networks_of, pack_keys, packed, rounded, unpack_keys, unpacked
 from ._format import content_digest, library_versions, read_file, write_or_save_elsewhere
 from ._schema import Section, check_header, check_side, check_transformer, check_vocabulary, check_weights
 from ._shipped import path_of
@@ -38,6 +38,7 @@ class PretrainedModel:
     ----------
     architecture : Architecture
     weights : dict of ndarray
+        Of the first network by their names in it; those of the second have the prefix "1.", and so on.
     standardize : {"parent", None} or callable
     profile_transformer : fitted scikit-learn transformer
     profile_features : list of str or None
@@ -104,19 +105,31 @@ class PretrainedModel:
         }
         return header, encoder.arrays | {f"weights.{name}": w for name, w in self.weights.items()}
 
-    def module(self) -> TwoTower:
+    def module(self) -> TwoTower | TwoTowers:
         """Build the torch module with these weights."""
-        with self.architecture.without_initial_weights():
-            module = TwoTower(self.architecture)
-        module.load_state_dict(as_tensors(self.weights), assign=True)
-        return module
+        members = []
+        for weights in networks_of(self.weights):
+            with self.architecture.without_initial_weights():
+                member = TwoTower(self.architecture)
+            member.load_state_dict(as_tensors(weights), assign=True)
+            members.append(member)
+        return members[0] if len(members) == 1 else TwoTowers(members)
 
     @property
-    def encoder_weights(self) -> dict[str, torch.Tensor]:
-        """Weights of the molecule encoder alone, by their names within it."""
+    def n_networks(self) -> int:
+        """Number of networks whose vectors stand side by side."""
+        return len(networks_of(self.weights))
+
+    def network_weights(self, member: int) -> dict[str, torch.Tensor]:
+        """Return the weights of one network, counted around when there are fewer."""
+        networks = networks_of(self.weights)
+        return as_tensors(networks[member % len(networks)])
+
+    def encoder_weights(self, member: int = 0) -> dict[str, torch.Tensor]:
+        """Return the weights of the molecule encoder of one network, by their names within it."""
         prefix = "molecule_encoder."
-        found = {name.removeprefix(prefix): w for name, w in self.weights.items() if name.startswith(prefix)}
-        return as_tensors(found)
+        weights = self.network_weights(member).items()
+        return {name.removeprefix(prefix): w for name, w in weights if name.startswith(prefix)}
 
     def profile_columns(self, n_columns: int, names: list[str] | None, what: str) -> list[int] | None:
         """Return the positions of the columns the model was fitted on, in its order; None to take all as they are.
@@ -176,9 +189,9 @@ class PretrainedModel:
 
     @property
     def n_shared(self) -> int:
-        """Width of the shared space: that of the network, and of what stands beside it."""
-        architecture = self.architecture
-        return architecture.projection_dim + (0 if self.side is None else architecture.n_profile_features)
+        """Width of the shared space: that of the networks, and of what stands beside them."""
+        of_side = 0 if self.side is None else self.architecture.n_profile_features
+        return self.n_networks * self.architecture.projection_dim + of_side
 
     def require_profile_network(self) -> None:
         """Raise ``ValueError`` when the model cannot embed profiles."""
@@ -259,7 +272,7 @@ class PretrainedModel:
         architecture = restore_architecture(path, model["architecture"], components or {})
         check_vocabulary(path, architecture, model["vocabulary"], record["versions"])
         weights = {name.removeprefix("weights."): a for name, a in arrays.items() if name.startswith("weights.")}
-        check_weights(path, architecture, weights)
+        check_weights(path, architecture, networks_of(weights))
         transformer = decode(model["profile_transformer"], arrays)
         check_transformer(path, transformer, model["n_profile_columns"], architecture.n_profile_features)
         side = decode(model["side"], arrays)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -129,16 +129,17 @@ def check_vocabulary(path: Any, architecture: Architecture, vocabulary: Any, ver
         )
 
 
-def check_weights(path: Any, architecture: Architecture, weights: Mapping[str, np.ndarray]) -> None:
+def check_weights(path: Any, architecture: Architecture, networks: Sequence[Mapping[str, np.ndarray]]) -> None:
     """Raise ``ValueError`` unless the weights are those of the architecture, in single precision and finite."""
-    n_numbers = sum(a.size for a in weights.values())
+    n_numbers = sum(a.size for a in networks[0].values())
     widths = [architecture.hidden_dim, architecture.embedding_dim, architecture.projection_dim]
     inputs = architecture.n_profile_features, architecture.n_structure_targets
     if max(*widths, *architecture.profile_dims, *inputs) > n_numbers:
         raise ValueError(f"{str(path)!r} describes a larger network than it has weights for.")
     with architecture.without_initial_weights():
         module = TwoTower(architecture)
-    check_arrays(path, weights, module)
+    for weights in networks:
+        check_arrays(path, weights, module)
 
 
 def check_arrays(path: Any, weights: Mapping[str, Any], module: nn.Module) -> None:

@@ -176,6 +176,26 @@ class TwoTower(nn.Module):
         return SideBySide([nn.Sequential(encoder, self.molecule_head)], self.molecule_head.linear.out_features)
 
 
+class TwoTowers(nn.Module):
+    """Several two-tower networks: their representations stand side by side, and a cosine is the mean of theirs."""
+
+    def __init__(self, members: Sequence[TwoTower]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def project_profiles(self, profiles: Tensor) -> Tensor:
+        """Return unit vectors of profiles, shape (n_profiles, n_members * projection_dim)."""
+        vectors = [member.project_profiles(profiles) for member in self.members]  # type: ignore[operator]
+        return torch.cat(vectors, dim=1) * len(vectors) ** -0.5
+
+    def tower(self, output: str) -> SideBySide:
+        """Return the part that embeds molecules, up to ``output``: "encoder" or "projection"."""
+        towers = [member.tower(output) for member in self.members]  # type: ignore[operator]
+        networks = [network for tower in towers for network in tower.members]
+        scale = len(towers) ** -0.5 if output == "projection" else 1.0
+        return SideBySide(networks, sum(tower.width for tower in towers), scale)
+
+
 class PredictionNetwork(nn.Module):
     """Molecule encoder → tanh → dropout → linear: what predicts labels, after arXiv 2305.09790."""
 
@@ -194,12 +214,13 @@ class PredictionNetwork(nn.Module):
 
 
 class SideBySide(nn.Module):
-    """Several networks that read one graph; their outputs, of ``width`` columns in all, side by side."""
+    """Several networks that read one graph; their outputs, ``width`` columns in all times ``scale``, side by side."""
 
-    def __init__(self, members: Sequence[nn.Module], width: int):
+    def __init__(self, members: Sequence[nn.Module], width: int, scale: float = 1.0):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.width = width
+        self.scale = scale
 
     @property
     def takes_empty_molecules(self) -> bool:
@@ -208,4 +229,5 @@ class SideBySide(nn.Module):
         return len(encoders) == len(self.members)
 
     def forward(self, graph: GraphBatch) -> Tensor:
-        return torch.cat([member(graph) for member in self.members], dim=1)  # (n_molecules, width)
+        outputs = torch.cat([member(graph) for member in self.members], dim=1)  # (n_molecules, width)
+        return outputs if self.scale == 1 else outputs * self.scale

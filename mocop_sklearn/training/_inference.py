@@ -17,7 +17,7 @@ from ..molecules._featurize import FeaturizedMolecules, featurize
 from ..molecules._graphs import MoleculeGraphs
 from ..molecules._parse import MAX_ATOMS, Standardize
 from ..molecules._workers import in_chunks
-from ..nn._models import SideBySide, TwoTower
+from ..nn._models import SideBySide, TwoTower, TwoTowers
 from ..utils._device import autocast
 from ..utils._parallel import ahead
 
@@ -135,7 +135,7 @@ def _batches_by_atoms(graphs: MoleculeGraphs) -> list[Tensor]:
 
 @torch.inference_mode()
 def embed_profiles(
-    model: TwoTower, profiles: Tensor | np.ndarray, device: torch.device, precision: str = "fp32"
+    model: TwoTower | TwoTowers, profiles: Tensor | np.ndarray, device: torch.device, precision: str = "fp32"
 ) -> np.ndarray:
     """Project transformed profiles into the shared space, shape (n_profiles, projection_dim)."""
     model.eval()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
-from ..model_file._model import PretrainedModel, as_tensors
+from ..model_file._compact import numbered
+from ..model_file._model import PretrainedModel
 from ..model_file._side import SideTower
 from ..model_file._structure import StructureTargets
 from ..nn._models import Architecture
-from ._contrastive import train
+from ._contrastive import Recipe, train
 from ._job import Job
 from ._loop import TrainingState, read_state, state_saver
 from ._profiled import ProfiledMolecules, profiled_molecules
@@ -35,7 +37,7 @@ def pretrain(job: Job) -> PretrainedModel:
     Interrupted
         When training ended before its time.
     """
-    job, resumed = _resume(job)
+    job = _with_seed_of_checkpoint(job)
     profiled = None if job.source is None else profiled_molecules(job, job.source)
     structure = structure_molecules(job, profiled) if job.recipe.structure_weight > 0 else None
     architecture = job.architecture
@@ -43,40 +45,58 @@ def pretrain(job: Job) -> PretrainedModel:
         architecture = replace(architecture, n_profile_features=profiled.n_features)
     if structure is not None:
         architecture = replace(architecture, n_structure_targets=len(structure.targets.names))
-    state = train(
+    states: list[TrainingState] = []
+    while len(states) < job.n_networks and not (states and _is_unfinished(states[-1], job.recipe)):
+        states.append(_train_member(job, len(states), architecture, profiled, structure))
+    side = _side_tower(job, profiled) if profiled and job.side_features else None
+    model = _model(job, architecture, states, profiled, structure, side)
+    if _is_unfinished(states[-1], job.recipe):
+        raise Interrupted(model)
+    return model
+
+
+def _train_member(
+    job: Job,
+    member: int,
+    architecture: Architecture,
+    profiled: ProfiledMolecules | None,
+    structure: StructureMolecules | None,
+) -> TrainingState:
+    """Train one network, on the same training and validation molecules as the others."""
+    recipe, checkpoint = job.recipe_of(member), job.checkpoint_of(member)
+    return train(
         architecture,
-        job.recipe,
+        recipe,
         replace(profiled.training, targets=structure.of_profiled if structure else None) if profiled else None,
         profiled.validation if profiled else None,
         device=job.device,
         structure=structure.training if structure else None,
         structure_validation=structure.validation if structure else None,
-        initial_weights=_initial_weights(job, structure.targets if structure else None),
-        resume_from=resumed,
-        save=state_saver(job.checkpoint, job.recipe.seed) if job.checkpoint else None,
+        initial_weights=_initial_weights(job, member, structure.targets if structure else None),
+        resume_from=_unfinished(job, member),
+        save=state_saver(checkpoint, recipe.seed) if checkpoint else None,
         verbose=job.verbose,
     )
-    side = _side_tower(job, profiled) if profiled and job.side_features else None
-    model = _model(job, architecture, state, profiled, structure, side)
-    if state.epoch < job.recipe.max_epochs and not state.is_out_of_patience(job.recipe.patience):
-        raise Interrupted(model)
-    return model
 
 
-def _initial_weights(job: Job, targets: StructureTargets | None) -> dict[str, torch.Tensor] | None:
+def _is_unfinished(state: TrainingState, recipe: Recipe) -> bool:
+    return state.epoch < recipe.max_epochs and not state.is_out_of_patience(recipe.patience)
+
+
+def _initial_weights(job: Job, member: int, targets: StructureTargets | None) -> dict[str, torch.Tensor] | None:
     """Return the weights to start from; a head for other structure targets than ours begins at random."""
     if job.start is None:
         return None
     known = job.start.structure_targets
     keeps_head = targets is None or (known is not None and known.names == targets.names)
-    weights = as_tensors(job.start.weights)
+    weights = job.start.network_weights(member)
     return weights if keeps_head else {n: w for n, w in weights.items() if not n.startswith("structure_head.")}
 
 
 def _model(
     job: Job,
     architecture: Architecture,
-    state: TrainingState,
+    states: list[TrainingState],
     profiled: ProfiledMolecules | None,
     structure: StructureMolecules | None,
     side: SideTower | None,
@@ -87,7 +107,7 @@ def _model(
     provenance = source.provenance if source and not job.start_with_profiles else start.provenance if start else {}
     return PretrainedModel(
         architecture=architecture,
-        weights={name: w.numpy() for name, w in state.best_weights.items()},
+        weights=numbered([{name: w.numpy() for name, w in state.best_weights.items()} for state in states]),
         standardize=job.standardize,
         side=side,
         profile_transformer=profiled.transformer if profiled else None,
@@ -95,14 +115,21 @@ def _model(
         n_profile_columns=source.n_features if source else 0,
         molecule_keys=sorted(keys),
         structure_keys=sorted(bare - keys),
-        history=state.history,
-        n_iter=state.epoch,
-        best_score=state.best_score,
+        history=_history(states),
+        n_iter=max(state.epoch for state in states),
+        best_score=float(np.mean([state.best_score for state in states])),
         parameters=job.parameters,
         provenance=provenance,
         profile_statistics=profiled.statistics if profiled else {},
         structure_targets=structure.targets if structure else start.structure_targets if start else None,
     )
+
+
+def _history(states: list[TrainingState]) -> list[dict[str, float]]:
+    """Return the rows of all networks; where there are several, each says which one it belongs to."""
+    if len(states) == 1:
+        return states[0].history
+    return [{"estimator": member, **row} for member, state in enumerate(states) for row in state.history]
 
 
 def _side_tower(job: Job, profiled: ProfiledMolecules) -> SideTower:
@@ -112,9 +139,18 @@ def _side_tower(job: Job, profiled: ProfiledMolecules) -> SideTower:
     return SideTower(job.side_features).fit(profiled.smiles, profiles, seed=job.recipe.seed, n_jobs=job.n_jobs)
 
 
-def _resume(job: Job) -> tuple[Job, TrainingState | None]:
-    """Return the job with the seed of its checkpoint, and the state to continue from, if there is one."""
+def _with_seed_of_checkpoint(job: Job) -> Job:
+    """Return the job with the seed of the run that it continues, if there is one."""
     if not job.resume or job.checkpoint is None or not job.checkpoint.exists():
-        return job, None
-    seed, state = read_state(job.checkpoint)
-    return replace(job, recipe=replace(job.recipe, seed=seed)), state
+        return job
+    seed, _ = read_state(job.checkpoint)
+    return replace(job, recipe=replace(job.recipe, seed=seed))
+
+
+def _unfinished(job: Job, member: int) -> TrainingState | None:
+    """Return the state of a network to continue from; one with another seed belongs to an earlier run."""
+    path = job.checkpoint_of(member)
+    if not job.resume or path is None or not path.exists():
+        return None
+    seed, state = read_state(path)
+    return state if seed == job.recipe_of(member).seed else None

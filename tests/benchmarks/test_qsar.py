@@ -36,6 +36,24 @@ def test_intervals_are_those_of_the_paired_t_test():
     np.testing.assert_allclose([mean, low, high], [(a - b).mean(), reference.low, reference.high])
     assert scores.paired_interval([0.3]) == (0.3, -np.inf, np.inf)
     assert all(np.isnan(scores.paired_interval([])))
+    assert scores.paired_p_value(a - b) == pytest.approx(stats.ttest_rel(a, b).pvalue)
+
+
+def test_overlapping_splits_widen_an_interval():
+    d = np.array([0.03, -0.01, 0.03, 0.05, 0.02])
+    mean, low, high = scores.paired_interval(d, overlap=0.25)
+    # Nadeau and Bengio: the variance of the mean is (1 / 5 + n_test / n_train) times that of one
+    half = stats.t.ppf(0.975, 4) * np.sqrt((1 / 5 + 1 / 4) * d.var(ddof=1))
+    np.testing.assert_allclose([mean, low, high], [d.mean(), d.mean() - half, d.mean() + half])
+    t = d.mean() / np.sqrt((1 / 5 + 1 / 4) * d.var(ddof=1))
+    assert scores.paired_p_value(d, overlap=0.25) == pytest.approx(2 * stats.t.sf(t, 4))
+    assert scores.paired_p_value([0.0, 0.0]) == scores.paired_p_value([0.1]) == 1
+    assert scores.paired_p_value([0.1, 0.1]) < 1e-6
+
+
+def test_p_values_are_adjusted_for_their_number():
+    np.testing.assert_allclose(scores.holm([0.01, 0.04, 0.03, 0.8]), [0.04, 0.09, 0.09, 0.8])
+    np.testing.assert_allclose(scores.holm([0.6, 0.5]), [1, 1])
 
 
 def test_what_cannot_be_scored_is_reported_and_never_half():
@@ -359,7 +377,12 @@ def write_results(path, scores):
     for (arm, corpus, name, fraction, split, seed), value in scores.items():
         unit = (name, arm, corpus, "-", fraction, f"split {split}" if split else "published split", seed)
         mean = {"auroc": value, "auprc": value / 2, "prevalence": 0.3}
-        line = dict(zip(results.KEY, unit, strict=True)) | {"split_number": split, "n_train": 9, "seconds": 1.0}
+        line = dict(zip(results.KEY, unit, strict=True)) | {
+            "split_number": split,
+            "n_train": 9,
+            "n_test": 3,
+            "seconds": 1.0,
+        }
         results.append(path, line | {"protocol": "p", "mean": mean})
     results.compact(path)
 
@@ -381,15 +404,26 @@ def test_differences_are_paired_by_split_and_seed(tmp_path):
     table = summary.frame(tmp_path / "pk.parquet")
     found = summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0]
 
-    def mean_of_sets(arm, corpus, i):
-        return np.mean([made_up[arm, corpus, name, 1.0, i, i] for name in ("tdc_herg", "tdc_dili")])
+    def of_set(arm, corpus, name):
+        return np.array([made_up[arm, corpus, name, 1.0, i, i] for i in range(3)])
 
-    tuned = np.array([mean_of_sets("fine-tuned", "toxcast", i) for i in range(3)])
-    scratch = np.array([mean_of_sets("scratch", "-", i) for i in range(3)])
-    np.testing.assert_allclose(found[["mean", "low", "high"]].tolist(), scores.paired_interval(tuned - scratch))
-    assert (found["n"], found["n_sets"]) == (3, 2)
-    change = found[["relative", "relative_low", "relative_high"]].tolist()
-    np.testing.assert_allclose(change, scores.paired_interval(100 * (tuned / scratch - 1)))
+    tuned = {name: of_set("fine-tuned", "toxcast", name) for name in ("tdc_herg", "tdc_dili")}
+    scratch = {name: of_set("scratch", "-", name) for name in tuned}
+    gains = [(tuned[name] - scratch[name]).mean() for name in tuned]
+    np.testing.assert_allclose(found[["mean", "low", "high"]].tolist(), scores.paired_interval(gains))
+    assert (found["n"], found["n_sets"], found["won"]) == (3, 2, 2)
+    ratio = np.mean([*tuned.values()]) / np.mean([*scratch.values()])
+    assert found["relative"] == pytest.approx(100 * (ratio - 1))
+    assert found["relative_low"] < found["relative"] < found["relative_high"]
+    p = [
+        scores.paired_p_value([made_up["fine-tuned", "toxcast", name, f, i, i] - made_up["scratch", "-", name, f, i, i]
+                               for i in range(3)], overlap=3 / 9)
+        for f in (0.1, 1.0) for name in tuned
+    ]  # fmt: skip
+    assert (found["up"], found["down"]) == (sum(scores.holm(p)[2:] < 0.05), 0)
+    own = summary.differences(table[table["set"] == "tdc_herg"], "fine-tuned [toxcast]", "scratch").loc[1.0]
+    expected = scores.paired_interval(tuned["tdc_herg"] - scratch["tdc_herg"], overlap=3 / 9)
+    np.testing.assert_allclose(own[["mean", "low", "high"]].tolist(), expected)
     relative = summary.differences(table, "fine-tuned [toxcast]", "scratch", "auprc").loc[1.0, "relative"]
     assert relative == pytest.approx(found["relative"])
 
@@ -406,8 +440,14 @@ def test_only_what_all_arms_have_is_averaged(tmp_path):
         for name in ("tdc_herg", "tdc_dili")
     ]
     assert means.loc["fine-tuned [toxcast]", 1.0] == pytest.approx(np.mean(of_set))
-    # a pair of split and seed that lacks a set does not count
-    assert summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0, "n"] == 2
+    gains = [
+        np.mean([
+            kept["fine-tuned", "toxcast", name, 1.0, i, i] - kept["scratch", "-", name, 1.0, i, i] for i in range(n)
+        ])
+        for name, n in (("tdc_herg", 3), ("tdc_dili", 2))
+    ]  # fmt: skip
+    found = summary.differences(table, "fine-tuned [toxcast]", "scratch").loc[1.0, "mean"]
+    assert found == pytest.approx(np.mean(gains))
 
 
 def test_a_repeated_unit_counts_once_and_the_last_time(tmp_path):
@@ -429,7 +469,7 @@ def test_the_report_has_tables_and_pictures(tmp_path):
     assert "ECFP + forest | 0.750 ± 0.000 | 0.789 ± 0.008 (forest)" in " ".join(text.split())
     cells = [("tdc_herg", 1.0, i, i) for i in range(3)]
     herg = np.mean([aurocs["fine-tuned", "toxcast", *cell] - aurocs["scratch", "-", *cell] for cell in cells])
-    assert re.search(rf"\| tdc_herg +\| 1, 3 \|.*\| \+{herg:.3f} \[[^|]*\|$", text, re.MULTILINE)
+    assert re.search(rf"\| tdc_herg +\| 1, 3 \|.*\| \+{herg:.3f} \[[^|]*\| 1 \([01], 0\) +\|$", text, re.MULTILINE)
     for picture in ("pk_curves.svg", "pk_differences.svg"):
         assert 1000 < (tmp_path / picture).stat().st_size < 150_000
         assert f"({picture})" in text

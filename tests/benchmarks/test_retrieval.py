@@ -70,7 +70,9 @@ def test_far_molecules_have_no_near_neighbour(corpus, tmp_path):
 
 def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(retrieval, "find_spec", lambda name: None)
-    runs = retrieval.run("COMAS", corpus, range(2), ["neighbours", "Tanimoto"], True, tmp_path)
+    runs: retrieval.Runs = {}
+    for arm, row in retrieval.run("COMAS", corpus, range(2), ["neighbours", "Tanimoto"], True, tmp_path):
+        runs.setdefault(arm, []).append(row)
     assert list(runs) == ["5 nearest neighbours", "ridge: Tanimoto", "ridge: Tanimoto + descriptors"]
     assert [row["seed"] for row in runs["ridge: Tanimoto"]] == [0, 1]
     header, rows = retrieval.retrieval_table(runs, "all")

@@ -177,10 +177,10 @@ def test_fine_tuning(estimator, model, smiles, labels, tmp_path):
     tuned.save(tmp_path / "tuned.safetensors")
     twin = estimator.load(tmp_path / "tuned.safetensors", encoder=model.encoder)
     np.testing.assert_array_equal(twin.predict(smiles), predicted)
-    before = model.model_.encoder_weights
-    assert any(not torch.equal(w, before[name]) for name, w in tuned.model_.encoder_weights.items())
+    before = model.model_.encoder_weights()
+    assert any(not torch.equal(w, before[name]) for name, w in tuned.model_.encoder_weights().items())
     frozen = estimator(pretrained=model, max_epochs=2, freeze="encoder", random_state=0).fit(smiles, labels)
-    assert all(torch.equal(w, before[name]) for name, w in frozen.model_.encoder_weights.items())
+    assert all(torch.equal(w, before[name]) for name, w in frozen.model_.encoder_weights().items())
     with pytest.raises(ValueError, match='freeze=1, but the encoder has no parts: use freeze="encoder"'):
         estimator(pretrained=model, freeze=1).fit(smiles, labels)
 
