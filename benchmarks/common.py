@@ -67,6 +67,14 @@ def save(name: str, figures: dict[str, Any]) -> Path:
     return path
 
 
+def provenance(figures: dict[str, Any]) -> str:
+    """The command and the machine, as a sentence."""
+    machine = figures["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    where = f"{machine['cores']} cores, {machine['processor']}, " + (machine["gpu"] or "no GPU")
+    return f"`{figures['command']}`; {where}; {versions}."
+
+
 def cached(cache: Path | None, key: str, make: Callable[[], Any]) -> Any:
     """Result of ``make()``, kept in a folder under ``key``, which tells all that decides the result."""
     return joblib.Memory(cache, verbose=0).cache(_made, ignore=["make"])(key, make)

@@ -1,11 +1,13 @@
-"""Frozen representations with one head, on twelve ADME and toxicity sets (TDC): no network is trained on labels.
+"""Frozen representations with one head: no network is trained on labels.
 
 Each arm is a list of blocks of features and a head: a support vector machine on balanced blocks (RBF kernel, gamma =
 1 / number of blocks; C 1 for classes, C 3 and epsilon 0.1 for standardised numbers) or a random forest. Published
-scaffold splits; of the training molecules all, or random parts (three seeds). AUROC for classes, rank correlation for
-numbers. No molecule of these sets took part in the pretraining of the shipped models.
+splits; of the training molecules all, or random parts. Twelve ADME and toxicity sets of TDC: three seeds, AUROC for
+classes and rank correlation for numbers. The 25 targets of MoleculeACE, activities with cliffs: one seed, RMSE of pKi
+or pEC50. No molecule of these sets took part in the pretraining of the shipped models.
 
     python benchmarks/frozen.py
+    python benchmarks/frozen.py --sets MoleculeACE
     python benchmarks/frozen.py --cross-validate    within the training parts: what choices are made by
     python benchmarks/frozen.py --models mine.safetensors
     python benchmarks/frozen.py --arms MiniMol      these arms only, which are printed and not written
@@ -17,6 +19,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,9 +50,45 @@ CLASSES = (
     "herg",
     "dili",
 )
-FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-N_SEEDS = 3
 LEAST = 10  # training molecules, and both classes among them
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sets that are averaged.
+
+    Attributes
+    ----------
+    sets : dict of str to Spec
+        By the name of their file.
+    fractions : tuple of float
+        Shares of the training molecules.
+    n_seeds : int
+        Random parts of each share.
+    metric : str
+        Of numbers: "spearman" or "rmse". Classes have the AUROC.
+    """
+
+    sets: dict[str, Spec]
+    fractions: tuple[float, ...]
+    n_seeds: int
+    metric: str
+
+
+GROUPS = {
+    "TDC": Group(
+        {f"tdc_{name}": Spec("classification") for name in CLASSES}
+        | {f"tdc_{name}": Spec("regression", log10=name in LOG10) for name in NUMBERS},
+        (0.01, 0.05, 0.1, 0.25, 0.5, 1.0),
+        n_seeds=3,
+        metric="spearman",
+    ),
+    "MoleculeACE": Group(
+        {"ace_moleculeace25": Spec("regression", label="y", by="meta_target")}, (0.1, 1.0), n_seeds=1, metric="rmse"
+    ),
+}
+# file of the results of each group
+FILES = {"TDC": "frozen", "MoleculeACE": "frozen_moleculeace"}
 
 
 def arms(models: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -96,24 +135,29 @@ def predict(
     if classify:
         return SVC(C=1.0, gamma=gamma).fit(scaled[train], y[train]).decision_function(scaled[test])
     center, spread = y[train].mean(), y[train].std()
-    return SVR(C=3.0, epsilon=0.1, gamma=gamma).fit(scaled[train], (y[train] - center) / spread).predict(scaled[test])
+    svm = SVR(C=3.0, epsilon=0.1, gamma=gamma).fit(scaled[train], (y[train] - center) / spread)
+    return svm.predict(scaled[test]) * spread + center
 
 
-def quality(y: np.ndarray, scores: np.ndarray, classify: bool) -> float:
-    """AUROC, or Spearman's correlation."""
-    return float(roc_auc_score(y, scores) if classify else spearmanr(y, scores).statistic)
+def quality(y: np.ndarray, predicted: np.ndarray, classify: bool, metric: str = "spearman") -> float:
+    """AUROC of classes; of numbers Spearman's correlation, or the root of the mean squared error."""
+    if classify:
+        return float(roc_auc_score(y, predicted))
+    if metric == "rmse":
+        return float(np.sqrt(np.mean((y - predicted) ** 2)))
+    return float(spearmanr(y, predicted).statistic)
 
 
 def pairs_of(
-    tasks: TaskSet, y: np.ndarray, classify: bool, cross_validate: bool
+    tasks: TaskSet, y: np.ndarray, classify: bool, cross_validate: bool, n_seeds: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Training and test rows: the published split for each seed, or folds of its training part."""
     _, train, test = tasks.splits[0]
     train, test = train[~np.isnan(y[train])], test[~np.isnan(y[test])]
     if not cross_validate:
-        return [(train, test)] * N_SEEDS
-    folds = (StratifiedKFold if classify else KFold)(N_SEEDS, shuffle=True, random_state=0)
-    return [(train[a], train[b]) for a, b in folds.split(train, y[train] if classify else None)]
+        return [(train, test)] * n_seeds
+    folds = (StratifiedKFold if classify else KFold)(3, shuffle=True, random_state=0)
+    return [(train[a], train[b]) for a, b in folds.split(train, y[train] if classify else None)][:n_seeds]
 
 
 def part(train: np.ndarray, y: np.ndarray, fraction: float, seed: int, classify: bool) -> np.ndarray:
@@ -126,32 +170,43 @@ def part(train: np.ndarray, y: np.ndarray, fraction: float, seed: int, classify:
     return chosen
 
 
-def run(wanted: dict[str, tuple[str, tuple[str, ...]]], cross_validate: bool, cache: Path) -> list[dict[str, Any]]:
+def run(
+    group: Group, wanted: dict[str, tuple[str, tuple[str, ...]]], cross_validate: bool, cache: Path
+) -> list[dict[str, Any]]:
     """One row for each set, arm, fraction and seed."""
     rows = []
-    for name in (*CLASSES, *NUMBERS):
-        classify = name in CLASSES
-        spec = Spec("classification" if classify else "regression", log10=name in LOG10)
-        for tasks in load(f"tdc_{name}", spec, 1, cache):
-            y = tasks.labels[:, 0]
-            features = {b: table(b, tasks.smiles, cache) for _, blocks in wanted.values() for b in blocks}
-            for seed, (train, test) in enumerate(pairs_of(tasks, y, classify, cross_validate)):
-                for fraction in FRACTIONS:
-                    rows_of_part = part(train, y, fraction, seed, classify)
-                    for arm, (head, blocks) in wanted.items():
-                        scores = predict(head, [features[b] for b in blocks], rows_of_part, test, y, spec.kind, seed)
-                        value = quality(y[test], scores, classify)
-                        row = {"set": name, "arm": arm, "fraction": fraction, "seed": seed, "score": value}
-                        rows.append(row | {"n_train": len(rows_of_part), "n_test": len(test)})
-        print(f"{name} done", flush=True)
+    for name, spec in group.sets.items():
+        for tasks in load(name, spec, 1, cache):
+            rows += measure(tasks, group, wanted, cross_validate, cache)
+            print(f"{tasks.name} done", flush=True)
+    return rows
+
+
+def measure(
+    tasks: TaskSet, group: Group, wanted: dict[str, tuple[str, tuple[str, ...]]], cross_validate: bool, cache: Path
+) -> list[dict[str, Any]]:
+    """One row for each arm, fraction and seed of a set."""
+    rows = []
+    y, kind = tasks.labels[:, 0], tasks.spec.kind
+    classify = kind == "classification"
+    features = {b: table(b, tasks.smiles, cache) for _, blocks in wanted.values() for b in blocks}
+    for seed, (train, test) in enumerate(pairs_of(tasks, y, classify, cross_validate, group.n_seeds)):
+        for fraction in group.fractions:
+            chosen = part(train, y, fraction, seed, classify)
+            for arm, (head, blocks) in wanted.items():
+                predicted = predict(head, [features[b] for b in blocks], chosen, test, y, kind, seed)
+                score = quality(y[test], predicted, classify, group.metric)
+                row = {"set": tasks.name, "arm": arm, "fraction": fraction, "seed": seed, "score": score}
+                rows.append(row | {"n_train": len(chosen), "n_test": len(test)})
     return rows
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Mean over sets and seeds, by arm and fraction."""
     found: dict[str, dict[str, float]] = {}
+    fractions = dict.fromkeys(row["fraction"] for row in rows)
     for arm in dict.fromkeys(row["arm"] for row in rows):
-        means = {f: np.mean([r["score"] for r in rows if r["arm"] == arm and r["fraction"] == f]) for f in FRACTIONS}
+        means = {f: np.mean([r["score"] for r in rows if r["arm"] == arm and r["fraction"] == f]) for f in fractions}
         found[arm] = {f"{f:.0%}": round(float(mean), 4) for f, mean in means.items()}
     return found
 
@@ -179,30 +234,33 @@ def comparisons(rows: list[dict[str, Any]], models: Sequence[str]) -> dict[str, 
 
 def print_comparisons(found: dict[str, dict[str, dict[str, float]]]) -> None:
     """Print a row per comparison, a column per fraction."""
-    header = ["difference", *(f"{f:.0%}" for f in FRACTIONS)]
+    header = ["difference", *next(iter(found.values()))]
     print_table(header, [[name, *map(compared, own.values())] for name, own in found.items()])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", choices=GROUPS, default="TDC")
     parser.add_argument("--cross-validate", action="store_true")
     parser.add_argument("--models", nargs="+", default=[model.name for model in list_models()])
     parser.add_argument("--arms", nargs="+", default=[], help="arms, by a part of their name")
     parser.add_argument("--cache", default=os.environ.get("MOCOP_BENCHMARK_CACHE", "~/.cache/mocop_benchmarks"))
     arguments = parser.parse_args()
+    group = GROUPS[arguments.sets]
     wanted = arms(arguments.models)
     if arguments.arms:
         wanted = {name: arm for name, arm in wanted.items() if any(text in name for text in arguments.arms)}
     start = time.perf_counter()
-    rows = run(wanted, arguments.cross_validate, Path(arguments.cache).expanduser())
+    rows = run(group, wanted, arguments.cross_validate, Path(arguments.cache).expanduser())
     means = summary(rows)
-    header = ["arm", *(f"{f:.0%}" for f in FRACTIONS)]
+    header = ["arm", *next(iter(means.values()))]
     print_table(header, [[arm, *(f"{v:.3f}" for v in values.values())] for arm, values in means.items()])
     found = comparisons(rows, arguments.models)
-    print_comparisons(found)
+    if found:
+        print_comparisons(found)
     if not arguments.cross_validate and not arguments.arms:  # a part does not replace the whole
         seconds = time.perf_counter() - start
-        save("frozen", {"means": means, "differences": found, "rows": rows, "seconds": seconds})
+        save(FILES[arguments.sets], {"means": means, "differences": found, "rows": rows, "seconds": seconds})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pictures
-from common import RESULTS, ROOT, mean_std, table
+from common import RESULTS, ROOT, mean_std, provenance, table
 from qsar.section import section as qsar_section
 from qsar.summary import compared
 from retrieval import pools_of, retrieval_table
@@ -38,14 +38,6 @@ CORPORA_IN_WORDS = {
         "Growth of 60 tumour cell lines: cellular response profiles, not morphology. 10 % of the molecules held out."
     ),
 }
-
-
-def provenance(figures: dict[str, Any]) -> str:
-    """The command and the machine, as a sentence."""
-    machine = figures["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    where = f"{machine['cores']} cores, {machine['processor']}, " + (machine["gpu"] or "no GPU")
-    return f"`{figures['command']}`; {where}; {versions}."
 
 
 def retrieval(figures: dict[str, Any]) -> list[str]:
