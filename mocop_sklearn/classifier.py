@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, roc_auc_score
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._base._finetuned import FineTuned, some_columns
 from .model_file._schema import Section
-from .training._labels import check_same_shape, class_factors, measured_labels, plain_labels
+from .training._classes import Classes, check_tasks
+from .training._labels import check_same_shape, measured_labels, plain_labels
 from .training._objectives import BINARY, MULTICLASS, Objective
 from .utils._sklearn import StrOptions, check_sample_weight
 
@@ -72,6 +71,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         A label that means "not measured". NaN and None always mean it.
     max_epochs : int or "auto", default="auto"
         An epoch is one pass over the distinct molecules. ``"auto"``: 30 for a classifier with ``pretrained``, else 60.
+    min_epochs : int, default=0
+        ``patience`` does not end training before this many epochs.
     batch_size : int, default=32
     learning_rate : float or "auto", default="auto"
         Constant. ``"auto"``: 1e-4 with ``pretrained``, else 3e-4; for a regressor, 3e-4 and 1e-3.
@@ -182,6 +183,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         class_weight: Any = None,
         missing: Any = np.nan,
         max_epochs: int | str = "auto",
+        min_epochs: int = 0,
         batch_size: int = 32,
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
@@ -214,6 +216,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             loss=loss,
             missing=missing,
             max_epochs=max_epochs,
+            min_epochs=min_epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -231,7 +234,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
         """Fine-tune on labels.
 
         Parameters
@@ -239,10 +242,16 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         X : list, array, Series or one column of str or Mol, shape (n_samples,)
         y : array-like or sparse matrix, shape (n_samples,) or (n_samples, n_tasks)
             One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured, nor is
-            what a sparse matrix does not store. One column is one task, as if it were one-dimensional.
+            what a sparse matrix does not store: its measured zeros have to be stored, as
+            ``scipy.sparse.coo_array((values, (rows, columns)), shape=...)`` stores them. One column is one task, as if
+            it were one-dimensional. Memory grows with the number of measured labels, also where y is of int8 with
+            ``missing=-1``, or mapped from a file.
         sample_weight : array-like of float, shape (n_samples,), default=None
             A row of weight 0 is checked and then left out. The loss of a batch is the weighted mean over
             its labels, as in scikit-learn's MLPClassifier, so weights of very different size call for large batches.
+        X_val, y_val : as X and y, default=None
+            Molecules and labels that choose the best epoch, instead of those of ``validation_fraction``. They are
+            checked like X and y. Molecules that X holds too are not left out.
 
         Returns
         -------
@@ -251,40 +260,24 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Raises
         ------
         ValueError
-            When rows are invalid, lengths differ, labels are not classes, or fewer than two distinct molecules
-            with labels remain.
+            When rows are invalid, lengths differ, labels are not classes, fewer than two distinct molecules with labels
+            remain, or y_val has another class or other tasks than y.
         """
-        values, labels, measured, weight = self._check_fit(X, y, sample_weight)
-        known = plain_labels(labels[measured])
-        if len(known):
-            check_classification_targets(known)
-        if labels.ndim == 2:
-            _check_tasks(known, labels.shape[1])
-        values_of_classes = np.array([0, 1]) if labels.ndim == 2 else np.unique(known)
-        n_classes = len(values_of_classes)
-        codes = np.full((len(values), math.prod(labels.shape[1:])), -1)  # number of the class, -1 where not measured
-        codes[measured.reshape(codes.shape)] = np.searchsorted(values_of_classes, known)
-        # weight of each class of each task, (n_tasks, n_classes)
-        mass = np.stack([weight @ (codes == c) for c in range(max(1, n_classes))], axis=1)
-        scorable = (mass > 0).sum(axis=1) > 1
-        factors = class_factors(self.class_weight, mass, values_of_classes)
-        present = weight[:, None] * scorable * (codes >= 0)
-        weights = present * sum(factors[:, c] * (codes == c) for c in range(mass.shape[1]))
-        if present.any() and not weights.any():
-            raise ValueError(f"class_weight={self.class_weight} leaves no label with a weight above 0.")
-        weights = weights * (present.sum() / (weights.sum() or 1))  # class weights are 1 on average
-        classes, objective = (np.arange(n_classes), MULTICLASS) if n_classes > 2 else (np.array([1]), BINARY)
-        known_rows, targets = (codes >= 0).any(axis=1), (codes == classes).astype(float)
-        self._fit_members(values, known_rows, targets, weights, present, objective)
+        values, labels, weight = self._check_fit(X, y, sample_weight)
+        given = self._check_validation(X_val, y_val, labels)
+        classes = Classes.of(labels, weight, self.class_weight)
+        validation = given and (given[0], classes.targets(given[1], np.ones(len(given[0])), "y_val"))
+        objective = MULTICLASS if classes.is_multiclass else BINARY
+        self._fit_members(values, classes.targets(labels, weight), objective, validation)
         self._tasks_shape = list(labels.shape[1:])
-        self.classes_ = np.arange(labels.shape[1]) if labels.ndim == 2 else values_of_classes
-        self.unscorable_tasks_ = np.flatnonzero(~scorable).tolist()
-        self._constant = np.where(mass.any(axis=1), mass.argmax(axis=1), np.nan)
+        self.classes_ = np.arange(labels.n_tasks) if self._tasks_shape else classes.values
+        self.unscorable_tasks_ = np.flatnonzero(~classes.scorable).tolist()
+        self._constant = np.where(classes.mass.any(axis=1), classes.mass.argmax(axis=1), np.nan)
         if len(self.unscorable_tasks_):
             warnings.warn(
-                f"{len(self.unscorable_tasks_)} of {len(scorable)} tasks have fewer than two classes among the "
+                f"{len(self.unscorable_tasks_)} of {labels.n_tasks} tasks have fewer than two classes among the "
                 f"measured labels (columns {some_columns(self.unscorable_tasks_)} of y). Their only class is always "
-                f"predicted{', and score leaves them out' if labels.ndim == 2 else ''}.",
+                f"predicted{', and score leaves them out' if self._tasks_shape else ''}.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -424,7 +417,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
                 accuracy_score(plain_labels(labels[rows]), self._classes(decision[rows]), sample_weight=weight[rows])
             )
         check_same_shape(labels, decision)
-        _check_tasks(plain_labels(labels[measured]), labels.shape[1])
+        check_tasks(plain_labels(labels[measured]), labels.shape[1])
         scores = []
         for task in np.setdiff1d(np.arange(decision.shape[1]), self.unscorable_tasks_):
             rows = measured[:, task] & ~np.isnan(decision[:, task]) & (weight > 0)
@@ -458,12 +451,3 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _check_tasks(known: np.ndarray, n_tasks: int) -> None:
-    """Raise ``ValueError`` unless the measured labels of several tasks are 0 and 1."""
-    if not set(np.unique(known).tolist()) <= {0, 1}:
-        raise ValueError(
-            f"y has {n_tasks} columns, so each must hold 0, 1 and missing values, but got "
-            f'{np.unique(known)[:10].tolist()}. For -1 as "not measured", set missing=-1.'
-        )

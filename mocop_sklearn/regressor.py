@@ -11,7 +11,8 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from ._base._finetuned import FineTuned, some_columns
-from .training._labels import check_same_shape, measured_labels, numeric_labels
+from .training._labels import Entries, check_same_shape, measured_labels, numeric_entries, numeric_labels
+from .training._merging import Targets
 from .training._objectives import REGRESSION
 from .utils._sklearn import check_sample_weight
 
@@ -47,6 +48,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     missing : number or None, default=nan
         A value that means "not measured". NaN and None always mean it.
     max_epochs : int or "auto", default="auto"
+    min_epochs : int, default=0
     batch_size : int, default=32
     learning_rate : float or "auto", default="auto"
     weight_decay : float, default=0.0
@@ -106,7 +108,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         {"head_init": "linear", "max_epochs": 60, "learning_rate": 3e-4},
     )
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
         """Fine-tune on numbers.
 
         Parameters
@@ -117,6 +119,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
             column is one target, as if it were one-dimensional.
         sample_weight : array-like of float, shape (n_samples,), default=None
             As in :class:`MoCoPClassifier`.
+        X_val, y_val : as X and y, default=None
+            Molecules and numbers that choose the best epoch, instead of those of ``validation_fraction``.
 
         Returns
         -------
@@ -128,21 +132,25 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
             When rows are invalid, lengths differ, targets are not numbers, or fewer than two distinct molecules with
             targets remain.
         """
-        values, labels, measured, weight = self._check_fit(X, y, sample_weight)
-        targets = numeric_labels(labels, measured).reshape(len(values), -1)
-        measured = measured.reshape(targets.shape)
-        weights = weight[:, None] * measured
-        self._fit_members(values, measured.any(axis=1), targets, weights, weights, REGRESSION)
+        values, labels, weight = self._check_fit(X, y, sample_weight)
+        given = self._check_validation(X_val, y_val, labels)
+        validation = given and (given[0], self._targets(given[1], np.ones(len(given[0]))))
+        self._fit_members(values, self._targets(labels, weight), REGRESSION, validation)
         self._tasks_shape = list(labels.shape[1:])
         unmeasured = np.flatnonzero(np.isnan(self._shift[0]))
         if len(unmeasured):
             warnings.warn(
-                f"{len(unmeasured)} of {targets.shape[1]} targets were not measured in any row (columns "
+                f"{len(unmeasured)} of {labels.n_tasks} targets were not measured in any row (columns "
                 f"{some_columns(unmeasured)} of y): predictions of them are NaN.",
                 UserWarning,
                 stacklevel=2,
             )
         return self
+
+    @staticmethod
+    def _targets(labels: Entries, weight: np.ndarray) -> Targets:
+        weight = weight[labels.row]
+        return Targets(labels.indptr, labels.column, numeric_entries(labels), weight, weight, labels.n_tasks)
 
     def predict(self, X: Any, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict numbers.

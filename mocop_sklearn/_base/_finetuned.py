@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -18,14 +19,13 @@ from ..model_file._format import library_versions, plain_value, read_file, write
 from ..model_file._model import PretrainedModel, as_tensors, restore_architecture, restore_callable
 from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
 from ..model_selection import scaffold_groups
-from ..molecules._featurize import featurize
 from ..molecules._parse import as_text, check_molecules, report_invalid
 from ..nn._models import Architecture, PredictionNetwork, SideBySide
 from ..pairs._grouping import split_molecules
 from ..training._inference import embed_molecules
-from ..training._labels import measured_labels
+from ..training._labels import Entries, measured_entries
 from ..training._loop import TrainingState, read_state, state_saver
-from ..training._merging import merge_rows
+from ..training._merging import Targets, read_and_merge
 from ..training._objectives import Objective
 from ..training._supervised import (
     SupervisedRecipe,
@@ -61,13 +61,20 @@ class FineTuned(BaseEstimator):
         "missing": [Real, str, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "validation_groups": [StrOptions({"molecule", "scaffold"})],
+        "min_epochs": [Interval(Integral, 0, None, closed="left")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
     }
     # What "auto" stands for, from random weights and with a pretrained encoder; docs/method.md has the
     # cross-validation that chose it.
     _AUTOMATIC: ClassVar[tuple[dict[str, Any], dict[str, Any]]]
+    # What arXiv 2305.09790 fine-tunes with, from random weights and with a pretrained encoder.
+    _PAPER: ClassVar[tuple[dict[str, Any], dict[str, Any]]] = (
+        {"featurizer": "paper", "encoder": "ggnn", "n_layers": 7, "hidden_dim": 75, "embedding_dim": 1024,
+         "learning_rate": 1e-4},
+        {"learning_rate": 5e-5},
+    )  # fmt: skip
     # Weights are routed by default, so that nobody has to call set_fit_request.
-    __metadata_request__fit: ClassVar = {"sample_weight": True}
+    __metadata_request__fit: ClassVar = {"sample_weight": True, "X_val": True, "y_val": True}
     __metadata_request__score: ClassVar = {"sample_weight": True}
 
     def __init__(
@@ -89,6 +96,7 @@ class FineTuned(BaseEstimator):
         loss: Any = "auto",
         missing: Any = np.nan,
         max_epochs: int | str = "auto",
+        min_epochs: int = 0,
         batch_size: int = 32,
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
@@ -120,6 +128,7 @@ class FineTuned(BaseEstimator):
         self.loss = loss
         self.missing = missing
         self.max_epochs = max_epochs
+        self.min_epochs = min_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -148,61 +157,109 @@ class FineTuned(BaseEstimator):
 
     # -- fitting ------------------------------------------------------------------------------
 
-    def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[list[Any], np.ndarray, np.ndarray, np.ndarray]:
-        """Return molecules, labels, which of them are measured, and row weights, the rows of weight 0 unmeasured."""
+    @classmethod
+    def paper(cls, **overrides: Any) -> Self:
+        """Return an estimator with the recipe of the paper (arXiv 2305.09790).
+
+        From random weights: seven gated convolutions of width 75, and a learning rate of 1e-4. With ``pretrained``: the
+        encoder of the model, and 5e-5; ``freeze="encoder"`` is the paper's linear probe. Both have tanh and dropout 0.1
+        before the last layer, Adam, batches of 128, at least 50 epochs, and stop after 20 epochs without a better
+        validation score. Give ``fit`` the validation part as ``X_val`` and ``y_val``; without it, a tenth of the
+        molecules is one.
+
+        Parameters
+        ----------
+        **overrides
+            Any parameter of the class, to replace the recipe's value.
+        """
+        recipe: dict[str, Any] = {
+            "dropout": 0.1,
+            "head_init": "random",
+            "max_epochs": 1000,
+            "min_epochs": 50,
+            "patience": 20,
+            "batch_size": 128,
+            "weight_decay": 0.0,
+            "validation_fraction": 0.1,
+            "precision": "fp32",
+        }
+        return cls(**(recipe | cls._PAPER[overrides.get("pretrained") is not None] | overrides))
+
+    def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[list[Any], Entries, np.ndarray]:
+        """Return molecules, the labels that are measured in rows of a weight above 0, and the weights of rows."""
         self._validate_params()
         resolve_device(self.device)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         values = check_molecules(X)
-        labels, measured = measured_labels(y, self.missing)
-        check_consistent_length(values, labels)
+        labels = measured_entries(y, self.missing)
+        if len(values) != labels.shape[0]:
+            check_consistent_length(values, range(labels.shape[0]))
         if np.ma.is_masked(sample_weight):
             raise ValueError("sample_weight must not hold masked values. Give the rows without a weight the weight 0.")
         weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
-        return values, labels, measured & (weight > 0).reshape([-1] + [1] * (labels.ndim - 1)), weight
+        return values, labels.of_rows(weight > 0), weight
+
+    def _check_validation(self, X_val: Any, y_val: Any, labels: Entries) -> tuple[list[Any], Entries] | None:
+        """Return the molecules and labels of a validation part that was given, checked like those of ``fit``."""
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            given, lacking = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+            raise ValueError(f"{given} is given without {lacking}: pass both, or neither.")
+        values = check_molecules(X_val)
+        known = measured_entries(y_val, self.missing, "y_val")
+        if known.shape[1:] != labels.shape[1:] or len(values) != known.shape[0]:
+            raise ValueError(
+                f"y_val has the shape {known.shape}, but X_val has {len(values)} rows, and y has the shape "
+                f"{labels.shape}. Give one row for each molecule, with the tasks of y."
+            )
+        return values, known
 
     def _fit_members(
         self,
         values: list[Any],
-        measured: Any,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        mass: np.ndarray,
+        labels: Targets,
         objective: Objective,
+        validation: tuple[list[Any], Targets] | None = None,
     ) -> None:
-        """Train ``n_estimators`` networks, after rows of one molecule are merged.
-
-        ``mass`` is the weights without those of the classes.
-        """
+        """Train ``n_estimators`` networks, after rows of one molecule are merged."""
         start = load_start(self, ENCODER_SHAPE, COMPONENTS)
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)
         standardize = start.standardize if start else self.standardize
-        found = featurize(
-            values, architecture.featurizer, standardize, max_atoms=self.max_atoms, identify=True, n_jobs=self.n_jobs
+        read = partial(
+            read_and_merge,
+            featurizer=architecture.featurizer,
+            standardize=standardize,
+            max_atoms=self.max_atoms,
+            invalid=self.invalid,
+            n_jobs=self.n_jobs,
         )
-        report_invalid(values, found.reasons, self.invalid)
-        merged = merge_rows(values, found, measured, targets, weights, mass)
+        merged = read(values, labels, name="X", n_needed=2)
+        given = read(*validation, name="X_val", n_needed=1) if validation else None
         groups = merged.keys
         if self.validation_groups == "scaffold":
             groups = scaffold_groups(merged.smiles, standardize=None, n_jobs=self.n_jobs)
         recipe = self._recipe(objective, start)
-        key = self._fit_key(values, start, merged.targets, merged.weights, described(objective.loss))
+        content = [[*map(as_text, validation[0]), *given.content()]] if validation and given else []
+        key = self._fit_key(values, start, *merged.content(), described(objective.loss), *content)
         seed, states = self._unfinished(key)
         results: list[SupervisedResult] = []
         moments = []
         for member in range(self.n_estimators):
             member_seed = int(generator(seed, Stream.ENSEMBLE_MEMBER, member).integers(2**62))
-            training, validation = split_molecules(groups.tolist(), self.validation_fraction, member_seed)
+            fraction = 0.0 if given else self.validation_fraction
+            training, held_out = split_molecules(groups.tolist(), fraction, member_seed)
             shift, scale = merged.moments(training) if objective.scales_targets else merged.no_scaling()
             moments.append((shift, scale))
+            part = merged.part(held_out, shift, scale) if len(held_out) else None
             results.append(
                 train_supervised(
                     architecture,
                     recipe,
                     merged.part(training, shift, scale),
-                    merged.part(validation, shift, scale) if len(validation) else None,
+                    given.part(np.arange(len(given.smiles)), shift, scale) if given else part,
                     seed=member_seed,
                     device=resolve_device(self.device),
                     encoder_weights=start.encoder_weights(member) if start else None,
@@ -214,7 +271,8 @@ class FineTuned(BaseEstimator):
         self._architecture, self._standardize = architecture, standardize
         self._shift, self._scale = (np.array(part) for part in zip(*moments, strict=True))
         self._adopt(results)
-        self.molecule_keys_ = np.unique([*merged.keys, *(start.molecule_keys if start else ())])
+        keys = [merged.keys, given.keys if given else [], start.molecule_keys if start else []]
+        self.molecule_keys_ = np.unique(np.concatenate([np.asarray(part, dtype=str) for part in keys]))
 
     def _adopt(self, results: list[SupervisedResult]) -> None:
         self.weights_ = [result.weights for result in results]
@@ -248,6 +306,7 @@ class FineTuned(BaseEstimator):
             batch_size=self.batch_size,
             learning_rate=float(chosen["learning_rate"]),
             weight_decay=float(self.weight_decay),
+            min_epochs=self.min_epochs,
             patience=self.patience,
             precision=self.precision,
         )

@@ -70,9 +70,9 @@ class TrainingState:
         self.optimizer = optimizer.state_dict()["state"]
         self.history.append(row)
 
-    def is_out_of_patience(self, patience: int | None) -> bool:
-        """Whether the last ``patience`` epochs brought no better validation."""
-        return patience is not None and self.epoch - self.best_epoch >= patience
+    def is_out_of_patience(self, patience: int | None, min_epochs: int = 0) -> bool:
+        """Whether ``min_epochs`` are run and the last ``patience`` of all brought no better validation."""
+        return patience is not None and self.epoch >= min_epochs and self.epoch - self.best_epoch >= patience
 
 
 def run_epochs(
@@ -88,6 +88,7 @@ def run_epochs(
     validate: Callable[[], dict[str, float]] | None = None,
     describe: Callable[[], dict[str, float]] = dict,
     patience: int | None = None,
+    min_epochs: int = 0,
     save: Callable[[TrainingState], None] | None = None,
     rank: int = 0,
     label: str = "",
@@ -120,6 +121,8 @@ def run_epochs(
         Returns further entries of the history.
     patience : int, optional
         Stop after this many epochs without a better validation.
+    min_epochs : int, default=0
+        Do not stop before this many.
     save : callable, optional
         Called with the state after every epoch.
     rank : int, default=0
@@ -140,7 +143,7 @@ def run_epochs(
     n_before = state.epoch
     shown = {"desc": label, "unit": "epoch", "disable": not verbose}
     with tqdm(initial=n_before, total=max_epochs, **shown) as progress:
-        while state.epoch < max_epochs and not state.is_out_of_patience(patience):
+        while state.epoch < max_epochs and not state.is_out_of_patience(patience, min_epochs):
             started = time.perf_counter()
             rng = generator(seed, Stream.EPOCH, state.epoch)
             torch.manual_seed(torch_integer(rng) + rank)

@@ -10,11 +10,42 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ..molecules._featurize import FeaturizedMolecules
+from ..molecules._featurize import FeaturizedMolecules, featurize
+from ..molecules._fields import Featurizer
 from ..molecules._graphs import MoleculeGraphs
-from ..molecules._parse import as_text
+from ..molecules._parse import Standardize, as_text, report_invalid
 from ._labels import weighted_moments
-from ._supervised import LabelledMolecules
+from ._supervised import LabelledMolecules, compact, dense
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is to be learned of each row, in the manner of a sparse matrix by rows.
+
+    Attributes
+    ----------
+    indptr : ndarray of int, shape (n_rows + 1,)
+    column : ndarray of int, shape (n_entries,)
+        The output of each entry.
+    target, weight, mass : ndarray of float, shape (n_entries,)
+        Labels, their weights, and these without the class weights.
+    n_outputs : int
+    exclusive : bool
+        Whether the outputs are classes of one softmax; then each row has one entry, of its class.
+    """
+
+    indptr: np.ndarray
+    column: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+    mass: np.ndarray
+    n_outputs: int
+    exclusive: bool = False
+
+    @property
+    def has_label(self) -> np.ndarray:
+        """Whether each row has a label."""
+        return np.diff(self.indptr) > 0
 
 
 @dataclass(frozen=True)
@@ -27,44 +58,90 @@ class MergedRows:
     keys : ndarray of str
         Connectivity keys.
     smiles : list of str
-    targets, weights, mass : ndarray, shape (n_molecules, n_outputs)
+    targets, weights, mass : csr_array of float, shape (n_molecules, n_outputs)
         As in ``LabelledMolecules``; weights of at most 1.
     """
 
     graphs: MoleculeGraphs
     keys: np.ndarray
     smiles: list[str]
-    targets: np.ndarray
-    weights: np.ndarray
-    mass: np.ndarray
+    targets: sp.csr_array
+    weights: sp.csr_array
+    mass: sp.csr_array
 
     def part(self, molecules: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> LabelledMolecules:
         """Return some of the molecules, with scaled targets."""
-        scaled = (self.targets - np.nan_to_num(shift)) / np.where(scale > 0, scale, 1)
-        scaled = np.where(self.weights > 0, scaled, 0)
-        arrays = (a[molecules].astype(np.float32) for a in (scaled, self.weights, self.mass))
-        return LabelledMolecules(self.graphs.take(torch.from_numpy(molecules)), *map(torch.from_numpy, arrays))
+        targets, weights, mass = (a[molecules] for a in (self.targets, self.weights, self.mass))
+        scaled = (targets.data - np.nan_to_num(shift)[targets.indices]) / np.where(scale > 0, scale, 1)[targets.indices]
+        form = dense  # of classes of one softmax
+        if weights.shape == targets.shape:
+            scaled, form = np.where(weights.data > 0, scaled, 0), compact
+        targets = sp.csr_array((scaled, targets.indices, targets.indptr), shape=targets.shape)
+        return LabelledMolecules(self.graphs.take(torch.from_numpy(molecules)), *map(form, (targets, weights, mass)))
 
     def moments(self, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and the standard deviation of each target on the training part."""
-        shift, scale = weighted_moments(self.targets[training], self.weights[training])
+        targets, weights = self.targets[training], self.weights[training]
+        n = self.targets.shape[1]
+        shift, scale = weighted_moments(targets.indices, targets.data, weights.data, n)
         # a target that cannot be learned is predicted as its only known value
-        shift = np.where(np.isnan(shift), weighted_moments(self.targets, self.weights)[0], shift)
-        return shift, np.nan_to_num(scale)
+        known = weighted_moments(self.targets.indices, self.targets.data, self.weights.data, n)[0]
+        return np.where(np.isnan(shift), known, shift), np.nan_to_num(scale)
 
     def no_scaling(self) -> tuple[np.ndarray, np.ndarray]:
         """Return moments that leave the targets as they are."""
         return np.zeros(self.targets.shape[1]), np.ones(self.targets.shape[1])
 
+    def content(self) -> list[np.ndarray]:
+        """Return the arrays that tell these labels from others, for a digest."""
+        return [part for a in (self.targets, self.weights) for part in (a.data, a.indices, a.indptr)]
 
-def merge_rows(
+
+def read_and_merge(
     values: Sequence[Any],
-    found: FeaturizedMolecules,
-    measured: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    mass: np.ndarray,
+    labels: Targets,
+    *,
+    featurizer: str | Featurizer,
+    standardize: Standardize,
+    max_atoms: int,
+    invalid: str,
+    n_jobs: int | None,
+    name: str,
+    n_needed: int,
 ) -> MergedRows:
+    """Read the molecules of rows, and merge the rows of each.
+
+    Parameters
+    ----------
+    values : sequence of str or Mol
+    labels : Targets
+    featurizer, standardize, max_atoms, n_jobs
+        As in ``featurize``.
+    invalid : {"raise", "nan"}
+    name : str
+        What the messages call the values.
+    n_needed : int
+        Number of distinct molecules with labels.
+
+    Raises
+    ------
+    ValueError
+        When rows are invalid, or fewer molecules remain.
+    """
+    found = featurize(values, featurizer, standardize, max_atoms=max_atoms, identify=True, n_jobs=n_jobs)
+    report_invalid(values, found.reasons, invalid, name=name)
+    merged = merge_rows(values, found, labels)
+    if len(merged.smiles) < n_needed:
+        n_labelled = int((labels.has_label & (found.graph_of_value >= 0)).sum())
+        task, number = ("Training", "two different molecules") if n_needed > 1 else ("Validation", "one molecule")
+        raise ValueError(
+            f"{task} needs at least {number} with labels, but {name} holds {len(merged.smiles)} "
+            f"(n_samples={len(values)}, of which {n_labelled} are valid, measured and of a weight above 0)."
+        )
+    return merged
+
+
+def merge_rows(values: Sequence[Any], found: FeaturizedMolecules, labels: Targets) -> MergedRows:
     """Merge the rows of each molecule.
 
     The weighted mean of the labels of a molecule's rows has the same gradient as the rows. So rows may come in any
@@ -76,39 +153,61 @@ def merge_rows(
         Molecules as they were given.
     found : FeaturizedMolecules
         The same, with canonical SMILES and keys.
-    measured : ndarray of bool, shape (n_rows,)
-        Rows with a label and a weight above 0.
-    targets, weights : ndarray, shape (n_rows, n_outputs)
-    mass : ndarray
-        The weights without the class weights.
-
-    Raises
-    ------
-    ValueError
-        When fewer than two molecules remain.
+    labels : Targets
+        Of the rows; those of weight 0 left out.
     """
     graph_of_row = found.graph_of_value
-    rows = np.flatnonzero((graph_of_row >= 0) & measured)
+    rows = np.flatnonzero((graph_of_row >= 0) & labels.has_label)
     # Of several spellings of a molecule, the alphabetically first one determines the order of its atoms, so that the
     # order of the rows does not matter.
     rows = np.array(sorted(rows, key=lambda row: as_text(values[int(row)])), dtype=int)
     smiles = np.asarray(found.smiles, dtype=object)[graph_of_row[rows]]
     unique, first, molecule = np.unique(smiles, return_index=True, return_inverse=True)
-    if len(unique) < 2:
-        raise ValueError(
-            f"Training needs at least two different molecules with labels, but X holds {len(unique)} "
-            f"(n_samples={len(values)}, of which {len(rows)} are valid, measured and of a weight above 0)."
-        )
     graph = graph_of_row[rows][first]
-    targets, weights, mass = (a[rows] for a in (targets, weights, mass))
-    merge = sp.csr_array((np.ones(len(rows)), (molecule, np.arange(len(rows)))))
-    total, mass = merge @ weights, merge @ mass
-    largest = mass.max() or 1
+    in_order = np.argsort(molecule, kind="stable")
+    targets, weights, mass = _sums(labels, rows[in_order], molecule[in_order], len(unique))
+    largest = mass.data.max(initial=0) or 1
     return MergedRows(
         graphs=found.graphs.take(torch.from_numpy(graph)),
         keys=np.asarray(found.keys, dtype=str)[graph],
         smiles=unique.tolist(),
-        targets=merge @ (weights * targets) / np.where(total > 0, total, 1),
-        weights=total / largest,
+        targets=targets,
+        weights=weights / largest,
         mass=mass / largest,
     )
+
+
+def _sums(
+    labels: Targets, rows: np.ndarray, molecule: np.ndarray, n_molecules: int
+) -> tuple[sp.csr_array, sp.csr_array, sp.csr_array]:
+    """Return mean targets, and sums of weights and mass, of the rows of each molecule, which stand together."""
+    lengths = np.diff(labels.indptr)[rows]
+    starts = np.cumsum(lengths) - lengths
+    entry = np.arange(lengths.sum()) + np.repeat(labels.indptr[rows] - starts, lengths)
+    place = np.repeat(molecule, lengths) * labels.n_outputs + labels.column[entry]
+    if (np.diff(place) <= 0).any():  # a molecule has several rows
+        order = np.argsort(place, kind="stable")
+        entry, place = entry[order], place[order]
+    first = np.flatnonzero(np.diff(place, prepend=-1))
+    place = place[first]
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        total: np.ndarray = np.add.reduceat(values, first) if len(first) else values
+        return total
+
+    weight = labels.weight[entry]
+    total, weighted, mass = sums(weight), sums(weight * labels.target[entry]), sums(labels.mass[entry])
+    owner, column = np.divmod(place, labels.n_outputs)
+    indptr = np.searchsorted(owner, np.arange(n_molecules + 1))
+    shape = (n_molecules, labels.n_outputs)
+    if labels.exclusive:  # one weight for all classes of a molecule
+        one = np.arange(n_molecules + 1)
+        total, mass = (np.bincount(owner, a, minlength=n_molecules) for a in (total, mass))
+        mean = weighted / np.where(total > 0, total, 1)[owner]
+        weights, masses = (
+            sp.csr_array((a, np.zeros(n_molecules, dtype=int), one), shape=(n_molecules, 1)) for a in (total, mass)
+        )
+    else:
+        mean = weighted / np.where(total > 0, total, 1)
+        weights, masses = (sp.csr_array((a, column, indptr), shape=shape) for a in (total, mass))
+    return sp.csr_array((mean, column, indptr), shape=shape), weights, masses

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch.nn.functional as F
 from scipy.special import expit, log_expit, log_softmax, logsumexp
 from sklearn.metrics import average_precision_score, r2_score
 from torch import Tensor
 
-from ._linear_start import logistic_classes, logistic_columns, ridge_columns
+from ._linear_start import logistic_classes, logistic_columns, measured_column, ridge_columns
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Objective:
 
     loss: Callable[[Tensor, Tensor], Tensor]
     score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
-    start: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+    start: Callable[[np.ndarray, Any, Any], tuple[np.ndarray, np.ndarray, np.ndarray]]
     join: Callable[[np.ndarray], np.ndarray]
     link: Callable[[np.ndarray], np.ndarray]
     scales_targets: bool = False
@@ -78,13 +80,21 @@ def mean_loss(objective: Objective, outputs: Tensor, targets: Tensor, weights: T
     return (weights * losses).sum() / mass.sum().clamp(min=1e-30)
 
 
-def mean_score(objective: Objective, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> float:
-    """Return the mean score of the columns that can be scored; NaN when there is none."""
+def mean_score(
+    objective: Objective, outputs: np.ndarray, targets: np.ndarray | sp.csc_array, weights: np.ndarray | sp.csc_array
+) -> float:
+    """Return the mean score of the columns that can be scored; NaN when there is none.
+
+    Parameters
+    ----------
+    outputs : ndarray, shape (n, n_outputs)
+    targets, weights : ndarray or csc_array
+        As in ``LabelledMolecules``.
+    """
     scores = []
     for column in range(targets.shape[1]):
-        weight = weights[:, min(column, weights.shape[1] - 1)]
-        known = weight > 0
-        scores.append(objective.score(targets[known, column], outputs[known, column], weight[known]))
+        known, target, weight = measured_column(targets, weights, column)
+        scores.append(objective.score(target, outputs[known, column], weight))
     defined = [score for score in scores if not math.isnan(score)]
     return float(np.mean(defined)) if defined else math.nan
 

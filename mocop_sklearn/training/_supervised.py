@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ from ._inference import embed_graphs
 from ._linear_start import linear_start
 from ._loop import TrainingState, run_epochs
 from ._objectives import Objective, mean_loss, mean_score
+
+_MOLECULES_PER_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,13 @@ class SupervisedRecipe:
     batch_size: int
     learning_rate: float
     weight_decay: float
+    min_epochs: int
     patience: int | None
     precision: str
+
+
+# A Tensor or, where most labels are missing as in large assay panels, a csr_array until a batch is made of it.
+Labels: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -44,26 +52,46 @@ class LabelledMolecules:
     Attributes
     ----------
     graphs : MoleculeGraphs
-    targets : Tensor of float32, shape (n_molecules, n_outputs)
+    targets : Labels of float32, shape (n_molecules, n_outputs)
         Labels, finite everywhere; probabilities where replicates disagree.
-    weights : Tensor of float32, shape (n_molecules, n_outputs), or (n_molecules, 1) for one softmax
+    weights : Labels of float32, shape (n_molecules, n_outputs), or (n_molecules, 1) for one softmax
         0 where nothing was measured.
-    mass : Tensor of float32, of the shape of ``weights``
+    mass : Labels of float32, of the shape of ``weights``
         The weights without the class weights.
     """
 
     graphs: MoleculeGraphs
-    targets: Tensor
-    weights: Tensor
-    mass: Tensor
+    targets: Labels
+    weights: Labels
+    mass: Labels
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return int(self.targets.shape[0])
 
     def to(self, device: torch.device) -> LabelledMolecules:
-        """Return these molecules on ``device``."""
-        tensors = (tensor.to(device) for tensor in (self.targets, self.weights, self.mass))
-        return LabelledMolecules(self.graphs.to(device), *tensors)
+        """Return these molecules on ``device``; sparse labels stay where they are."""
+        labels = (a if sp.issparse(a) else a.to(device) for a in (self.targets, self.weights, self.mass))
+        return LabelledMolecules(self.graphs.to(device), *labels)
+
+    def labels(self, molecules: Tensor, device: torch.device) -> list[Tensor]:
+        """Return targets, weights and mass of some molecules."""
+        return [_rows(a, molecules).to(device) for a in (self.targets, self.weights, self.mass)]
+
+
+def compact(labels: sp.csr_array) -> Labels:
+    """Return labels in single precision, in the form that takes less memory: sparse, or dense."""
+    labels = labels.astype(np.float32)
+    n_bytes = labels.data.nbytes + labels.indices.nbytes
+    return labels if n_bytes < 4 * labels.shape[0] * labels.shape[1] else dense(labels)
+
+
+def dense(labels: sp.csr_array) -> Tensor:
+    """Return labels in single precision."""
+    return torch.from_numpy(labels.toarray().astype(np.float32))
+
+
+def _rows(labels: Labels, rows: Tensor) -> Tensor:
+    return torch.from_numpy(labels[rows.numpy()].toarray()) if sp.issparse(labels) else labels[rows]
 
 
 @dataclass(frozen=True)
@@ -124,6 +152,7 @@ def train_supervised(
             state,
             seed=seed,
             max_epochs=recipe.max_epochs,
+            min_epochs=recipe.min_epochs,
             batches=run.batches,
             step=run.step,
             validate=None if validation is None else run.validate,
@@ -164,9 +193,7 @@ class _Run:
                 outputs = self.network(self.training.graphs.take(molecules).collate())
             else:
                 outputs = self.network.predict(self.z[molecules])
-        training = self.training
-        known = (t[molecules] for t in (training.targets, training.weights, training.mass))
-        loss = mean_loss(self.recipe.objective, outputs, *known)
+        loss = mean_loss(self.recipe.objective, outputs, *self.training.labels(molecules, outputs.device))
         loss.backward()
         return loss.detach()
 
@@ -180,18 +207,31 @@ class _Run:
             outputs = torch.from_numpy(embed_graphs(model, self.validation.graphs, self.device, self.recipe.precision))
         else:
             outputs = self.network.predict(self.z_validation).cpu()
-        objective, targets, weights = self.recipe.objective, self.validation.targets, self.validation.weights
+        objective = self.recipe.objective
         return {
-            "validation_loss": float(mean_loss(objective, outputs, targets, weights, self.validation.mass)),
-            "validation_score": mean_score(objective, outputs.numpy(), targets.numpy(), weights.numpy()),
+            "validation_loss": self._validation_loss(outputs),
+            "validation_score": mean_score(
+                objective, outputs.numpy(), *map(_as_columns, (self.validation.targets, self.validation.weights))
+            ),
         }
+
+    def _validation_loss(self, outputs: Tensor) -> float:
+        """Return the mean loss over the validation labels, a block of molecules at a time."""
+        assert self.validation is not None
+        loss = mass = 0.0
+        for rows in torch.arange(len(outputs)).split(_MOLECULES_PER_BLOCK):
+            labels = self.validation.labels(rows, outputs.device)
+            n = float(labels[-1].sum())
+            loss += n * float(mean_loss(self.recipe.objective, outputs[rows], *labels))
+            mass += n
+        return loss / mass if mass else 0.0
 
     @torch.no_grad()
     def start_head(self) -> None:
         """Set the last layer to a regularised linear model of its inputs."""
         z = self._representations(self.training.graphs) if self.z is None else self.z
-        features, targets, weights = (a.cpu().numpy() for a in (z, self.training.targets, self.training.weights))
-        solution = linear_start(self.recipe.objective.start, np.tanh(features), targets, weights)
+        targets, weights = map(_as_columns, (self.training.targets, self.training.weights))
+        solution = linear_start(self.recipe.objective.start, np.tanh(z.cpu().numpy()), targets, weights)
         outputs, coefficients, intercepts = solution
         head = self.network.head
         head.weight[outputs] = torch.from_numpy(coefficients).to(head.weight)
@@ -201,6 +241,11 @@ class _Run:
         """Return the representations of molecules, shape (n_molecules, embedding_dim)."""
         encoder = SideBySide([self.network.molecule_encoder], self.network.head.in_features)
         return torch.from_numpy(embed_graphs(encoder, graphs, self.device, self.recipe.precision)).to(self.device)
+
+
+def _as_columns(labels: Labels) -> np.ndarray | sp.csc_array:
+    """Return labels in a form whose columns are read fast."""
+    return labels.tocsc() if sp.issparse(labels) else labels.cpu().numpy()
 
 
 def check_freeze(architecture: Architecture, freeze: str | int) -> None:
