@@ -379,7 +379,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             return self._with_spread(names, probabilities, members)
         if self.classes_.tolist() == [0, 1]:
             return self._with_spread(self.task_names_, probabilities[:, 1:], [member[:, 1:] for member in members])
-        return {self.task_names_[0]: self._classes(decision)} | self._with_spread(names, probabilities, members)
+        classes = self._classes(decision).astype(object)
+        classes[np.isnan(probabilities).any(axis=1)] = None
+        return {self.task_names_[0]: classes} | self._with_spread(names, probabilities, members)
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable classes.
