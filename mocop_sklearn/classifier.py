@@ -110,6 +110,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     unscorable_tasks_ : list of int
         Tasks with fewer than two classes in ``fit``. They are not trained. Their only class is always predicted, or NaN
         if nothing was measured. With several tasks, ``score`` leaves them out.
+    task_names_ : list of str
+        Names of the columns of y, or of a Series; ``task0`` and so on where y has no names. They name the columns of
+        ``predict_table``, and of other predictions after ``set_output``.
     history_ : list of dict
         One row per network and epoch: estimator, epoch, loss, validation_loss, validation_score, seconds.
     n_iter_ : int
@@ -269,7 +272,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         validation = given and (given[0], classes.targets(given[1], np.ones(len(given[0])), "y_val"))
         objective = MULTICLASS if classes.is_multiclass else BINARY
         self._fit_members(values, classes.targets(labels, weight), objective, validation)
-        self._tasks_shape = list(labels.shape[1:])
+        self._adopt_tasks(y, labels.shape[1:])
         self.classes_ = np.arange(labels.n_tasks) if self._tasks_shape else classes.values
         self.unscorable_tasks_ = np.flatnonzero(~classes.scorable).tolist()
         self._constant = np.where(classes.mass.any(axis=1), classes.mass.argmax(axis=1), np.nan)
@@ -298,7 +301,10 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             The first for two classes, the second for more. Infinite for a task that had one class in ``fit``, NaN
             for one without labels.
         """
-        outputs = self._outputs(X)
+        decision = self._decide(self._outputs(X))
+        return self._named(decision, self._column_names() if decision.ndim > 1 else self.task_names_, X)
+
+    def _decide(self, outputs: np.ndarray) -> np.ndarray:
         log_odds = self._objective.join(outputs)
         if self._is_multiclass():
             return log_odds
@@ -321,7 +327,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         ndarray of float64, shape (n_samples, n_classes) or (n_samples, n_tasks)
             For one task, of each of ``classes_``; for several, of 1.
         """
-        return self._probabilities(self.decision_function(X))
+        return self._named(self._probabilities(self._decide(self._outputs(X))), self._column_names(), X)
 
     def _probabilities(self, decision: np.ndarray) -> np.ndarray:
         probability = self._objective.link(decision)
@@ -347,14 +353,28 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         """
         check_is_fitted(self)
         self._check_ensemble()
-        outputs = self._outputs(X)
-        if not self._is_multiclass():
-            outputs[..., self.unscorable_tasks_] = (
-                0 * outputs[..., self.unscorable_tasks_] + self._constant[self.unscorable_tasks_]
-            )
-            if not self._tasks_shape:
-                outputs = outputs[..., 0]
-        return np.std([self._probabilities(output) for output in outputs], axis=0)
+        return self._named(np.std(self._of_members(self._outputs(X)), axis=0), self._column_names(), X)
+
+    def _of_members(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Probabilities of each network."""
+        return [self._probabilities(self._decide(output[None])) for output in outputs]
+
+    def _column_names(self) -> list[str]:
+        """Names of the columns of ``predict_proba``."""
+        if self._tasks_shape:
+            return self.task_names_
+        return [f"{self.task_names_[0]}_{name}" for name in self.classes_.tolist()]
+
+    def _columns(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        decision, members = self._decide(outputs), self._of_members(outputs)
+        probabilities, names = self._probabilities(decision), self._column_names()
+        if self._tasks_shape:
+            return self._with_spread(names, probabilities, members)
+        if self.classes_.tolist() == [0, 1]:
+            return self._with_spread(self.task_names_, probabilities[:, 1:], [member[:, 1:] for member in members])
+        classes = self._classes(decision).astype(object)
+        classes[np.isnan(probabilities).any(axis=1)] = None
+        return {self.task_names_[0]: classes} | self._with_spread(names, probabilities, members)
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable classes.
@@ -369,7 +389,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             Of ``classes_``, or 0 and 1 for several tasks. Where a row is not a molecule or a task had no labels, the
             array holds NaN (floats) or None (objects).
         """
-        return self._classes(self.decision_function(X))
+        return self._named(self._classes(self._decide(self._outputs(X))), self.task_names_, X)
 
     def _classes(self, decision: np.ndarray) -> np.ndarray:
         undefined = np.isnan(decision)
@@ -403,7 +423,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         float
             NaN when there is nothing to score.
         """
-        decision = self.decision_function(X)
+        decision = self._decide(self._outputs(X))
         labels, measured = measured_labels(y, self.missing)
         check_consistent_length(decision, labels)
         weight = check_sample_weight(sample_weight, labels)

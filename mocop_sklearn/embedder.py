@@ -50,7 +50,7 @@ class MoCoPEmbedder(FittedEmbedding):
     ----------
     pretrained : str, Path, PretrainedModel or fitted estimator, default=None
         Start from this model. Without any profiles, ``fit`` loads and checks it and trains nothing. A fitted
-        ``MoCoPClassifier`` or ``MoCoPRegressor`` gives the representation that it has learned.
+        ``MoCoPClassifier`` or ``MoCoPRegressor``, or its file, gives the representation that it has learned.
         The shape of the network, the featuriser, the standardisation and the profile transformer
         then come from the model; giving another value than the default for one of them is an error.
     pairs : str, Path, PairedProfiles or (molecules, profiles), default=None

@@ -68,6 +68,9 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
 
     Attributes
     ----------
+    task_names_ : list of str
+        Names of the columns of y, or of a Series; ``task0`` and so on where y has no names. They name the columns of
+        ``predict_table``, and of other predictions after ``set_output``.
     history_ : list of dict
         One row per network and epoch: estimator, epoch, loss, validation_loss (of the scaled targets),
         validation_score, seconds.
@@ -136,7 +139,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         given = self._check_validation(X_val, y_val, labels)
         validation = given and (given[0], self._targets(given[1], np.ones(len(given[0]))))
         self._fit_members(values, self._targets(labels, weight), REGRESSION, validation)
-        self._tasks_shape = list(labels.shape[1:])
+        self._adopt_tasks(y, labels.shape[1:])
         unmeasured = np.flatnonzero(np.isnan(self._shift[0]))
         if len(unmeasured):
             warnings.warn(
@@ -177,7 +180,11 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
             self._check_ensemble()
         outputs = self._outputs(X)
         outputs = outputs if self._tasks_shape else outputs[:, :, 0]
-        return (outputs.mean(axis=0), outputs.std(axis=0)) if return_std else outputs.mean(axis=0)
+        mean = self._named(outputs.mean(axis=0), self.task_names_, X)
+        return (mean, self._named(outputs.std(axis=0), self.task_names_, X)) if return_std else mean
+
+    def _columns(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        return self._with_spread(self.task_names_, outputs.mean(axis=0), list(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R², the mean over the targets with two or more different values in y.
@@ -195,8 +202,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         float
             NaN when there is nothing to score.
         """
-        predicted = self.predict(X)
-        assert isinstance(predicted, np.ndarray)
+        outputs = self._outputs(X).mean(axis=0)
+        predicted = outputs if self._tasks_shape else outputs[:, 0]
         labels, measured = measured_labels(y, self.missing)
         check_same_shape(labels, predicted)
         weight = check_sample_weight(sample_weight, labels)

@@ -219,7 +219,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Parameters
         ----------
         path : str or Path
-            Written by ``save``.
+            Written by ``save``, also that of a ``MoCoPClassifier`` or ``MoCoPRegressor``, whose encoder is then loaded.
         **parameters
             Further parameters of the class, such as ``output`` or ``device``. ``standardize``, ``encoder``,
             ``profile_encoder`` and ``featurizer`` must be given again if they were not names.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from functools import partial
@@ -15,8 +16,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._version import __version__
 from ..model_file._codec import Encoder, decode
-from ..model_file._format import library_versions, plain_value, read_file, write_or_save_elsewhere
-from ..model_file._model import PretrainedModel, as_tensors, restore_architecture, restore_callable
+from ..model_file._format import FINE_TUNED, library_versions, plain_value, read_file, write_or_save_elsewhere
+from ..model_file._model import PretrainedModel, as_tensors, encoder_alone, restore_architecture, restore_callable
 from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
 from ..model_selection import scaffold_groups
 from ..molecules._parse import as_text, check_molecules, report_invalid
@@ -39,15 +40,16 @@ from ..utils._names import describe_callable, described
 from ..utils._random import Stream, base_seed, generator
 from ..utils._sklearn import Interval, StrOptions, accept_molecules, check_sample_weight
 from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, load_start
+from ._predictions import NamedPredictions
+from ._tasks import names_of_tasks
 
-_KIND = "fine-tuned model"
 # Parameters that change where a fit runs and what it prints, but not its result. The start has its own digest.
 _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
 # Parameters that depend on the machine are not stored: whoever loads the model sets them.
 _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
 
 
-class FineTuned(BaseEstimator):
+class FineTuned(NamedPredictions, BaseEstimator):
     """Base class of the classifier and the regressor."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -153,6 +155,7 @@ class FineTuned(BaseEstimator):
         "_shift",
         "_scale",
         "_tasks_shape",
+        "task_names_",
     )
 
     # -- fitting ------------------------------------------------------------------------------
@@ -274,6 +277,11 @@ class FineTuned(BaseEstimator):
         keys = [merged.keys, given.keys if given else [], start.molecule_keys if start else []]
         self.molecule_keys_ = np.unique(np.concatenate([np.asarray(part, dtype=str) for part in keys]))
 
+    def _adopt_tasks(self, y: Any, shape: tuple[int, ...]) -> None:
+        """Remember how many tasks y has, and their names."""
+        self._tasks_shape = list(shape)
+        self.task_names_ = names_of_tasks(y, math.prod(shape))
+
     def _adopt(self, results: list[SupervisedResult]) -> None:
         self.weights_ = [result.weights for result in results]
         self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
@@ -336,19 +344,8 @@ class FineTuned(BaseEstimator):
     def model_(self) -> PretrainedModel:
         """The encoder of the first network, for ``pretrained=`` of an embedder or of another fine-tuning."""
         check_is_fitted(self)
-        prefix = "molecule_encoder."
-        return PretrainedModel(
-            architecture=self._architecture.without_profile_network(),
-            weights={name: w for name, w in self.weights_[0].items() if name.startswith(prefix)},
-            standardize=self._standardize,
-            profile_transformer=None,
-            profile_features=None,
-            n_profile_columns=0,
-            molecule_keys=self.molecule_keys_.tolist(),
-            history=[{name: v for name, v in row.items() if name != "estimator"} for row in self.history_],
-            n_iter=self.n_iter_,
-            best_score=self.best_score_,
-        )
+        fitted = {name: getattr(self, name) for name in self._FITTED if hasattr(self, name)}
+        return encoder_alone(self._architecture, self._standardize, fitted)
 
     # -- predicting ---------------------------------------------------------------------------
 
@@ -356,20 +353,24 @@ class FineTuned(BaseEstimator):
         """Outputs of the members, shape (n_estimators, n_samples, n_outputs); NaN for rows that are not molecules."""
         check_is_fitted(self)
         values = check_molecules(X)
+        outputs, reasons = self._outputs_and_reasons(values, self.invalid)
+        report_invalid(values, reasons, self.invalid)
+        return outputs
+
+    def _outputs_and_reasons(self, values: list[Any], invalid: str) -> tuple[np.ndarray, dict[int, str]]:
         outputs, reasons = embed_molecules(
             self._torch_module(),
             values,
             featurizer=self._architecture.featurizer,
             standardize=self._standardize,
             max_atoms=self.max_atoms,
-            invalid=self.invalid,
+            invalid=invalid,
             device=resolve_device(self.device),
             precision=self.precision,
             n_jobs=self.n_jobs,
         )
-        report_invalid(values, reasons, self.invalid)
         members = outputs.reshape(len(values), *self._shift.shape).swapaxes(0, 1)
-        return members * self._scale[:, None] + self._shift[:, None]
+        return members * self._scale[:, None] + self._shift[:, None], reasons
 
     def _torch_module(self) -> SideBySide:
         if not hasattr(self, "_module"):
@@ -412,7 +413,7 @@ class FineTuned(BaseEstimator):
             "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n not in _NOT_IN_FILES},
             "fitted": encoder.encode(fitted, "fitted"),
         }
-        write_or_save_elsewhere(path, _KIND, header, encoder.arrays)
+        write_or_save_elsewhere(path, FINE_TUNED, header, encoder.arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
@@ -432,7 +433,7 @@ class FineTuned(BaseEstimator):
         FileNotFoundError, ValueError
             When the file is missing, truncated, altered, of a newer format or of another kind.
         """
-        header, arrays = read_file(path, _KIND)
+        header, arrays = read_file(path, FINE_TUNED)
         section = Section(path, header)
         if section.entry("estimator", str) != cls.__name__:
             raise ValueError(f"{str(path)!r} holds a {header['estimator']}, not a {cls.__name__}.")
@@ -468,8 +469,10 @@ class FineTuned(BaseEstimator):
         fitted.number("n_iter_", 0, 2**31)
         fitted.entry("best_score_", int, float)
         fitted.entry("molecule_keys_", np.ndarray)
-        fitted.items("_tasks_shape", int)
+        shape = fitted.items("_tasks_shape", int)
         self._check_fitted(fitted, n_outputs)
+        if len(fitted.items("task_names_", str)) != math.prod(shape):
+            raise fitted.error(f"task_names_ does not hold {math.prod(shape)} names")
         for name in self._FITTED:
             if name in fitted.data:
                 setattr(self, name, fitted.data[name])

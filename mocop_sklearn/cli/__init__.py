@@ -1,4 +1,4 @@
-"""The command ``mocop``: build, fetch, pretrain, embed and retrieve from a shell or a job script.
+"""The command ``mocop``: from plates and measurements to embeddings and predictions, in a shell or a job script.
 
 Slow imports are left to the command that needs them, so that ``mocop --help`` is quick.
 """
@@ -18,10 +18,13 @@ from typing import Any
 from .._version import __version__
 from ..utils._warnings import TrainingInterrupted
 from ._build import build, build_arguments
+from ._embed import embed, embed_arguments
+from ._evaluate import evaluate, evaluate_arguments
 from ._fetch import fetch, fetch_arguments
+from ._finetune import finetune, finetune_arguments
 from ._info import info, info_arguments
 from ._models import models, models_arguments
-from ._molecules import embed, embed_arguments
+from ._predict import predict, predict_arguments
 from ._pretrain import pretrain, pretrain_arguments
 from ._retrieve import retrieve, retrieve_arguments
 from ._shared import in_words_of_the_shell, say
@@ -95,7 +98,7 @@ def _warnings_on_stderr(args: argparse.Namespace) -> Iterator[list[type[Warning]
 
 
 def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the parser; the parameters of ``pretrain`` are added only when ``argv`` begins with it."""
+    """Return the parser; the parameters of an estimator are added only when ``argv`` begins with a command for them."""
     parser = argparse.ArgumentParser(prog="mocop", description="Molecular embeddings learned from Cell Painting.")
     parser.add_argument("--version", action="version", version=f"mocop-sklearn {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -113,7 +116,12 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     build_arguments(command(build, "normalise plates and store them as a corpus"))
     pretrain_arguments(command(pretrain, "train a model on wells"), with_parameters="pretrain" in argv[:1])
     embed_arguments(command(embed, "turn molecules into embeddings"))
-    retrieve_arguments(command(retrieve, "find the molecules nearest to profiles"))
+    retrieve_arguments(command(retrieve, "find the molecules nearest to profiles, or the reverse"))
+    finetune_arguments(command(finetune, "train a model on measurements"), with_parameters="finetune" in argv[:1])
+    predict_arguments(command(predict, "predict measurements of molecules"))
+    evaluate_arguments(
+        command(evaluate, "test a model on measurements, beside simple models"), with_parameters="evaluate" in argv[:1]
+    )
     models_arguments(command(models, "list the models that come with the package"))
     info_arguments(command(info, "describe a model file or a stored corpus"))
     return parser

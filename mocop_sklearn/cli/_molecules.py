@@ -1,81 +1,81 @@
-"""``mocop embed``, and what it has in common with ``mocop retrieve``."""
+"""What commands that read a file of molecules have in common: arguments, batches and the report on bad rows."""
 
 from __future__ import annotations
 
 import argparse
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .._version import __version__
-from ._shared import count, output, refuse_to_replace, say, shard
+from ._shared import SEVERAL, count, say, shard
+
+_MODEL = "a file of mocop pretrain or mocop finetune, or the name of a model that comes with the package (mocop models)"
 
 
-def embed_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``embed``."""
-    molecule_arguments(parser)
-    parser.add_argument("-o", "--out", required=True, type=output(".parquet", ".npy", ".csv"),
-                        help="a .parquet, .npy or .csv file")  # fmt: skip
-    parser.add_argument("--output", choices=("encoder", "projection"), default="encoder",
-                        help="the representation, or the unit vector in the shared space")  # fmt: skip
-    parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts, from 1")
+def molecule_arguments(
+    parser: argparse.ArgumentParser, model: str = _MODEL, keep: tuple[str, ...] = ("--keep", "--id")
+) -> None:
+    """Add the arguments about molecules and the model.
 
-
-def molecule_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments about molecules and the model."""
+    Parameters
+    ----------
+    parser : ArgumentParser
+    model : str
+        What models the command takes.
+    keep : tuple of str
+        Names of the option that carries columns to the output.
+    """
     add = parser.add_argument
-    add("molecules", metavar="MOLECULES", help="a .smi, .csv, .tsv or .parquet file")
-    add("-m", "--model", required=True, help="a file of mocop pretrain or MoCoPEmbedder.save")
-    add("--smiles", metavar="COLUMN", help="column of structures (default: Metadata_SMILES or the like)")
+    add("molecules", metavar="MOLECULES", help="a .smi, .sdf, .csv, .tsv or .parquet file")
+    add("-m", "--model", required=True, help=model)
+    structure_argument(parser)
+    add(*keep, **SEVERAL, metavar="COLUMN", dest="keep",
+        help="columns, or tags of an .sdf file, to carry to the output as they are, such as identifiers")  # fmt: skip
     add("--batch-rows", type=count, default=16384, metavar="N", help="rows in memory at a time (default: 16384)")
     add("--device", default="auto", help="cpu, cuda or cuda:N (default: auto, the GPU when there is one)")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     add("--n-jobs", type=int, metavar="N", help="processes that parse molecules and, on a CPU, embed them")
+    add("--max-atoms", type=count, metavar="N",
+        help="rows with more atoms are not accepted as molecules (default: 32767)")  # fmt: skip
     add("-q", "--quiet", action="store_true", help="print only errors and counts of bad rows")
 
 
-def embed(args: argparse.Namespace) -> None:
-    """Turn the molecules of a file into embeddings, in bounded memory.
+def structure_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names the column of structures."""
+    parser.add_argument("--smiles", metavar="COLUMN",
+                        help="column of structures (default: Metadata_SMILES or the like, or else the one column whose "
+                        "values are molecules)")  # fmt: skip
 
-    The output has one row per row of the input, in its order; rows that are not molecules are NaN and
-    are counted. Every line of a .smi file is a row. In .parquet and .csv files the columns are `row`
-    (from 0), the structure, for a .smi file the name, and one float32 column per dimension. An .npy
-    file holds the matrix alone. The metadata of a .parquet file say which model made it, and where the
-    profiles of its pretraining come from.
 
-    Shard I of N has the rows from R (I - 1) / N up to R I / N of all R, rounded down: the shards,
-    concatenated in order, are the whole.
+def shard_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that chooses a part of the rows."""
+    parser.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts, from 1")
+
+
+def rows_of_shard(args: argparse.Namespace, n_rows: int) -> range:
+    """Rows of the part that the arguments name."""
+    part, n_parts = args.shard
+    return range(n_rows * (part - 1) // n_parts, n_rows * part // n_parts)
+
+
+def inference_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters of an estimator that come from the arguments about molecules."""
+    parameters = {name: getattr(args, name) for name in ("device", "precision", "n_jobs", "max_atoms")}
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def worked_on(
+    args: argparse.Namespace, library: Any, rows: range, work: Callable[[list[Any]], tuple[Any, Mapping[int, str]]]
+) -> Iterator[tuple[Any, Any]]:
+    """Yield batches of a file of molecules and what ``work`` makes of them; report the bad rows in the end.
+
+    Parameters
+    ----------
+    args : Namespace
+    library : MoleculeFile
+    rows : range
+    work : callable
+        Maps the structures of a batch to a result, and to the reason for each that is not a molecule.
     """
-    from ..tables._embeddings import embedding_writer
-    from ..tables._molecules import MoleculeFile
-
-    refuse_to_replace(args.out, args.molecules, args.model)
-    embedder = load_embedder(args, args.output)
-    library = MoleculeFile(args.molecules, args.smiles)
-    shard, n_shards = args.shard
-    rows = range(library.n_rows * (shard - 1) // n_shards, library.n_rows * shard // n_shards)
-    names = embedder.get_feature_names_out().tolist()
-    record = {"version": __version__, "model": embedder.digest_, "output": args.output,
-              "provenance": embedder.model_.provenance}  # fmt: skip
-    with embedding_writer(args.out, library.columns, names, len(rows), record) as write:
-        for batch, z in embedded(args, embedder, library, rows):
-            write(batch, z)
-    if not args.quiet:
-        say(f"{len(rows):,} rows embedded in {args.out}")
-
-
-def load_embedder(args: argparse.Namespace, output: str) -> Any:
-    """Load the model of ``embed`` and ``retrieve``; rows that are not molecules become NaN."""
-    from ..embedder import MoCoPEmbedder
-
-    return MoCoPEmbedder.load(
-        args.model, invalid="nan", output=output, device=args.device, precision=args.precision, n_jobs=args.n_jobs
-    )
-
-
-def embedded(args: argparse.Namespace, embedder: Any, library: Any, rows: range) -> Iterator[tuple[Any, Any]]:
-    """Yield batches of the molecule file and their embeddings; report the bad rows in the end."""
-    import numpy as np
     from tqdm import tqdm
 
     n_bad = 0
@@ -83,15 +83,13 @@ def embedded(args: argparse.Namespace, embedder: Any, library: Any, rows: range)
     # disable=None: a bar only where stderr is a terminal
     with tqdm(total=len(rows), unit=" molecules", disable=True if args.quiet else None) as progress:
         for batch in library.batches(args.batch_rows, rows):
-            values = batch.structures
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # one for each batch
-                z = embedder.transform(values)
-            yield batch, z
-            bad = np.flatnonzero(np.isnan(z).all(axis=1))
-            examples += [f"row {batch.rows[i]} {values[i]!r:.60}" for i in bad[: 5 - len(examples)].tolist()]
+            result, bad = work(batch.structures)
+            yield batch, result
+            for i in sorted(bad)[: 5 - len(examples)]:
+                reason = f" ({bad[i]})" if bad[i] else ""
+                examples.append(f"row {batch.rows[i]} {batch.structures[i]!r:.60}{reason}")
             n_bad += len(bad)
-            progress.update(len(z))
+            progress.update(len(batch.rows))
     if n_bad:
         more = ", ..." if n_bad > len(examples) else ""
         say(f"{n_bad:,} of {len(rows):,} rows are not valid molecules: {', '.join(examples)}{more}")

@@ -1,4 +1,4 @@
-"""A flag for every parameter of the embedder."""
+"""A flag for every parameter of an estimator."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ import argparse
 import contextlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
-# Parameters of the class that take objects, or that the command line says in another way.
+# Parameters of the embedder that take objects, or that the command line says in another way.
 NO_FLAGS = ("pairs", "profile_transformer", "memory", "output", "verbose")
+# The same of the classifier.
+NO_FLAGS_OF_FINE_TUNING = (
+    "pretrained", "loss", "missing", "validation_fraction", "validation_groups", "verbose",
+)  # fmt: skip
 
 
-def parameter_arguments(group: Any) -> None:
-    """Add a flag for every parameter of the embedder that a command line can express."""
-    from ..embedder import MoCoPEmbedder
+def parameter_arguments(group: Any, estimator: Any, without: Sequence[str]) -> None:
+    """Add a flag for every parameter of an estimator's class that a command line can express.
+
+    Parameters
+    ----------
+    group : ArgumentParser or argument group
+    estimator : class
+    without : sequence of str
+        Parameters without a flag.
+    """
     from ..utils._sklearn import Interval
 
-    texts = _parameter_texts(inspect.getdoc(MoCoPEmbedder) or "")
-    for name, parameter in inspect.signature(MoCoPEmbedder).parameters.items():
-        if name in NO_FLAGS:
+    texts = _parameter_texts(inspect.getdoc(estimator) or "")
+    for name, parameter in inspect.signature(estimator).parameters.items():
+        if name in without:
             continue
         default = parameter.default
-        constraints = MoCoPEmbedder._parameter_constraints[name]
+        constraints = estimator._parameter_constraints[name]
         options: dict[str, Any]
         if constraints == ["boolean"]:
             options = {"action": argparse.BooleanOptionalAction}
@@ -46,7 +57,14 @@ def _parameter_texts(doc: str) -> dict[str, str]:
     section = doc.partition("Parameters\n----------\n")[2].partition("\n\nAttributes")[0]
     found = re.findall(r"^(\w+) : .*\n((?:    .*(?:\n|$))*)", section, re.MULTILINE)
     plain = {name: re.sub(r":\w+:`~?(?:\w+\.)*(\w+)`|``", r"\1", text) for name, text in found}
-    return {name: " ".join(text.replace("[1]_", "the paper").split()) for name, text in plain.items()}
+    plain = {name: re.sub(r",? \[[2-9]\]_", "", text.replace("[1]_", "the paper")) for name, text in plain.items()}
+    return {name: " ".join(text.split()) for name, text in plain.items()}
+
+
+def given_parameters(args: argparse.Namespace, estimator: Any) -> dict[str, Any]:
+    """Return the parameters of an estimator's class that were given as flags."""
+    flags = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
+    return {name: flags[name] for name in inspect.signature(estimator).parameters if name in flags}
 
 
 def _value_options(constraints: list[Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from ._parameters import parameter_arguments
+from ._molecules import structure_argument
+from ._parameters import NO_FLAGS, given_parameters, parameter_arguments
 from ._plates import normalisation_arguments, normalizer_of, well_arguments
 from ._shared import SEVERAL, epochs_text, left_out_text, megabytes, output, print_table, refuse_to_replace
 
@@ -26,7 +27,7 @@ def pretrain_arguments(parser: argparse.ArgumentParser, with_parameters: bool) -
         help="tables with one row per well (.parquet, .csv, .tsv), or one corpus of mocop build",
     )
     add("-o", "--out", required=True, type=output(), metavar="MODEL", help="the model file to write")
-    add("--smiles", metavar="COLUMN", help="column of structures (default: Metadata_SMILES or the like)")
+    structure_argument(parser)
     add("--features", **SEVERAL, metavar="COLUMN",
         help="names or patterns like 'Cells_*' (default: every numeric column except metadata, identifiers and object "
         "numbers)")  # fmt: skip
@@ -41,7 +42,10 @@ def pretrain_arguments(parser: argparse.ArgumentParser, with_parameters: bool) -
     normalisation_arguments(plates, default=False)
     well_arguments(plates)
     if with_parameters:
-        parameter_arguments(parser.add_argument_group("parameters of the model and of its training"))
+        from ..embedder import MoCoPEmbedder
+
+        group = parser.add_argument_group("parameters of the model and of its training")
+        parameter_arguments(group, MoCoPEmbedder, NO_FLAGS)
 
 
 def pretrain(args: argparse.Namespace) -> None:
@@ -59,8 +63,7 @@ def pretrain(args: argparse.Namespace) -> None:
     from ..utils._files import atomic_write
 
     refuse_to_replace(args.out, *args.wells)
-    flags = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
-    given: dict[str, Any] = {name: flags[name] for name in MoCoPEmbedder().get_params(deep=False) if name in flags}
+    given = given_parameters(args, MoCoPEmbedder)
     make: Any = MoCoPEmbedder.paper if args.paper else MoCoPEmbedder
     with joined_process_group() as rank, _source(args) as source:
         embedder = make(**given, pairs=source, verbose=int(not args.quiet and sys.stderr.isatty()))

@@ -5,30 +5,36 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ._molecules import embedded, load_embedder, molecule_arguments
+from ._embed import embedded, load_embedder
+from ._molecules import molecule_arguments
 from ._plates import normalisation_arguments, normalizer_of, well_arguments
-from ._shared import count, output, refuse_to_replace, say
+from ._shared import SEVERAL, count, output, refuse_to_replace, say
 
 
 def retrieve_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``retrieve``."""
-    molecule_arguments(parser)
+    molecule_arguments(parser, keep=("--keep",))
     parser.add_argument("profiles", metavar="PROFILES",
                         help="a table of profiles (.parquet, .csv, .tsv), or a corpus of mocop build")  # fmt: skip
     parser.add_argument("-o", "--out", required=True, type=output(".csv", ".parquet"), help="a .csv or .parquet file")
-    parser.add_argument("-k", type=count, default=10, help="molecules for each profile (default: 10)")
-    parser.add_argument("--id", metavar="COLUMN", help="column that names the profiles (default: their row number)")
+    parser.add_argument("-k", type=count, default=10, help="hits for each query (default: 10)")
+    parser.add_argument("--query", choices=("profiles", "molecules"), default="profiles",
+                        help="look for molecules near each profile, or for profiles near each molecule "
+                        "(default: profiles)")  # fmt: skip
+    parser.add_argument("--id", **SEVERAL, metavar="COLUMN",
+                        help="columns that name the profiles, to carry to the output")  # fmt: skip
     plates = parser.add_argument_group("profiles of plates that are not normalised yet (see mocop build --help)")
     normalisation_arguments(plates, default=False)
     well_arguments(plates)
 
 
 def retrieve(args: argparse.Namespace) -> None:
-    """Find, for each profile, the molecules that lie nearest to it in the shared space.
+    """Find, for each profile, the molecules that lie nearest to it in the shared space, or the reverse.
 
-    The output has the columns `query` (--id, or the number of the row), `rank` (from 1), `row` (of the
-    molecule, from 0), `smiles`, for a .smi file `name`, and `similarity` (cosine). A molecule that is
-    listed more than once, in the same words, is one candidate.
+    The output has a row for each query and hit. Its columns are `query` (the row of the query, from 0),
+    `rank` (from 1), `row` (of the hit, from 0), those of the molecule (`smiles`, for a .smi or .sdf file
+    `name`, and --keep), those of the profile (--id), and `similarity` (cosine). A molecule that is
+    listed more than once, in the same words, counts once.
     """
     import numpy as np
     from sklearn.neighbors import NearestNeighbors
@@ -36,29 +42,44 @@ def retrieve(args: argparse.Namespace) -> None:
     from ..tables._read import write_table
 
     refuse_to_replace(args.out, args.molecules, args.model, args.profiles)
+    names = ["query", "rank", "row", "smiles", "similarity", *args.keep, *args.id]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"The output would have two columns called {twice[0]!r}: leave it out of --keep or --id.")
     embedder = load_embedder(args, "projection")
-    query, queries = _queries(args, embedder)
+    profiles, p = _profiles(args, embedder)
     library, z = _library(args, embedder)
-    k = min(args.k, len(library))
-    neighbors = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=args.n_jobs).fit(z)
-    distance, nearest = neighbors.kneighbors(queries)  # (n_queries, k)
-    table = library.iloc[nearest.ravel()].reset_index(drop=True)
-    table.insert(0, "query", np.repeat(query, k))
-    table.insert(1, "rank", np.tile(np.arange(1, k + 1), len(query)))
+    (queries, u), (hits, v) = ((library, z), (profiles, p))[:: -1 if args.query == "profiles" else 1]
+    k = min(args.k, len(hits))
+    neighbors = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=args.n_jobs).fit(v)
+    distance, nearest = neighbors.kneighbors(u)  # (n_queries, k)
+    asked = queries.iloc[np.repeat(np.arange(len(queries)), k)].reset_index(drop=True)
+    found = hits.iloc[nearest.ravel()].reset_index(drop=True)
+    table = asked[["row"]].rename(columns={"row": "query"})
+    table["rank"] = np.tile(np.arange(1, k + 1), len(queries))
+    table["row"] = found["row"]
+    molecules, named = (found, asked) if args.query == "profiles" else (asked, found)
+    for part in (molecules, named):
+        table = table.join(part.drop(columns="row"))
     table["similarity"] = 1 - distance.ravel() ** 2 / 2  # of unit vectors
     write_table(table, args.out)
     if not args.quiet:
-        say(f"the nearest {k} of {len(library):,} molecules for each of {len(query):,} profiles are in {args.out}")
+        what = ("molecules", "profiles") if args.query == "profiles" else ("profiles", "molecules")
+        say(f"the nearest {k} of {len(hits):,} {what[0]} for each of {len(queries):,} {what[1]} are in {args.out}")
 
 
-def _queries(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
-    """Names of the profiles that hold a value, and their unit vectors."""
+def _profiles(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
+    """Row and names of the profiles that hold a value, and their unit vectors."""
     import numpy as np
+    import pandas as pd
 
     from ..pairs._store import is_store
 
     features = embedder.model_.profile_features
-    query, names, matrix = _stored_profiles(args) if is_store(args.profiles) else _profiles_of_table(args, features)
+    known, names, matrix = _stored_profiles(args) if is_store(args.profiles) else _profiles_of_table(args, features)
+    lost = [name for name in args.id if name not in known]
+    if lost:
+        raise ValueError(f"{args.profiles!r} has no column {lost[0]!r}; it has {[str(name) for name in known][:50]}.")
     wanted = features or names
     place = {name: i for i, name in enumerate(names)}
     lacking = [name for name in wanted if name not in place]
@@ -72,29 +93,26 @@ def _queries(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
         say(f"{(~measured).sum():,} of {len(measured):,} profiles hold no finite value and are left out")
     if not measured.any():
         raise ValueError(f"{args.profiles!r} holds no profiles.")
-    return query[measured], embedder.transform_profiles(matrix[measured])
+    table = pd.DataFrame({"row": np.arange(len(matrix))} | {name: np.asarray(known[name]) for name in args.id})
+    return table[measured], embedder.transform_profiles(matrix[measured])
 
 
 def _profiles_of_table(args: argparse.Namespace, features: list[str] | None) -> tuple[Any, list[str], Any]:
-    """Names of the rows, names of the features, and the profiles of a table."""
-    import numpy as np
-
+    """Columns by name, names of the features, and the profiles of a table."""
     from ..pairs._wells import profiles_of_table
 
     table, names, matrix = profiles_of_table(
         args.profiles,
         features,
         normalizer=normalizer_of(args),
-        text=() if args.id is None else (args.id,),
+        text=args.id,
         **{name: getattr(args, name) for name in ("plate_columns", "control_column", "control_label", "clip")},
     )
-    if args.id is not None and args.id not in table.columns:
-        raise ValueError(f"{args.profiles!r} has no column {args.id!r}.")
-    return np.arange(len(table)) if args.id is None else table[args.id].to_numpy(), names, matrix
+    return table, names, matrix
 
 
 def _stored_profiles(args: argparse.Namespace) -> tuple[Any, list[str], Any]:
-    """Names of the rows, names of the features, and the profiles of a stored corpus."""
+    """Columns by name, names of the features, and the profiles of a stored corpus."""
     import numpy as np
 
     from ..pairs._pairs import PairedProfiles
@@ -105,9 +123,7 @@ def _stored_profiles(args: argparse.Namespace) -> tuple[Any, list[str], Any]:
     known = {"Metadata_Source": pairs.sources, "Metadata_Batch": pairs.batches, "Metadata_Plate": pairs.plates,
              "Metadata_Well": pairs.wells, "Metadata_SMILES": np.array(pairs.molecules, dtype=object)}  # fmt: skip
     known = {name: labels for name, labels in known.items() if labels is not None}
-    if args.id is not None and args.id not in known:
-        raise ValueError(f"{args.profiles!r} has no column {args.id!r}; a corpus has {list(known)}.")
-    return np.arange(len(pairs)) if args.id is None else known[args.id], pairs.feature_names or [], pairs.profiles
+    return known, pairs.feature_names or [], pairs.profiles
 
 
 def _library(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
@@ -117,7 +133,7 @@ def _library(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
 
     from ..tables._molecules import MoleculeFile
 
-    molecules = MoleculeFile(args.molecules, args.smiles)
+    molecules = MoleculeFile(args.molecules, args.smiles, args.keep)
     batches, vectors = zip(*embedded(args, embedder, molecules, range(molecules.n_rows)), strict=True)
     z = np.concatenate(vectors)
     names = ["smiles", *molecules.columns[1:]]

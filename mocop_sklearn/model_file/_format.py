@@ -9,7 +9,7 @@ import os
 import platform
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ..utils._files import atomic_write
 from ..utils._names import described
 
 FORMAT_VERSION = 1
+MODEL, FINE_TUNED = "model", "fine-tuned model"  # kinds of files
 _KEY = "mocop_sklearn"
 
 
@@ -73,8 +74,8 @@ def write_or_save_elsewhere(
         ) from error
 
 
-def read_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read what ``write_file`` wrote.
+def read_file(path: str | os.PathLike[str], *kinds: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read what ``write_file`` wrote, of one of the kinds; ``kind`` in the header tells which.
 
     Raises
     ------
@@ -99,13 +100,13 @@ def read_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], 
         ) from error
     if _KEY not in metadata:
         raise ValueError(f"{str(path)!r} is a safetensors file, but not one written by mocop_sklearn.")
-    header = _header(path, metadata[_KEY], kind)
+    header = _header(path, metadata[_KEY], kinds)
     if header.pop("digest") != content_digest(header, arrays):
         raise ValueError(_altered(path))
     return header, arrays
 
 
-def _header(path: Path, text: str, kind: str) -> dict[str, Any]:
+def _header(path: Path, text: str, kinds: Sequence[str]) -> dict[str, Any]:
     try:
         header = json.loads(text)
         version, stored_kind, _ = header["format_version"], header["kind"], header["digest"]
@@ -116,8 +117,8 @@ def _header(path: Path, text: str, kind: str) -> dict[str, Any]:
             f"{str(path)!r} has format version {version}, but this mocop_sklearn reads versions up to "
             f"{FORMAT_VERSION}. Upgrade mocop-sklearn."
         )
-    if stored_kind != kind:
-        raise ValueError(f"{str(path)!r} holds a {stored_kind}, but a {kind} is needed.")
+    if stored_kind not in kinds:
+        raise ValueError(f"{str(path)!r} holds a {stored_kind}, but a {' or a '.join(kinds)} is needed.")
     return header
 
 

@@ -18,14 +18,21 @@ from ..nn._models import Architecture, TwoTower, TwoTowers
 from ..utils._names import describe_callable, plain_repr
 from ._codec import Encoder, decode
 from ._compact import KEYS, networks_of, pack_keys, packed, rounded, unpack_keys, unpacked
-from ._format import content_digest, library_versions, read_file, write_or_save_elsewhere
-from ._schema import Section, check_header, check_side, check_transformer, check_vocabulary, check_weights
+from ._format import FINE_TUNED, MODEL, content_digest, library_versions, read_file, write_or_save_elsewhere
+from ._schema import (
+    Section,
+    check_architecture,
+    check_header,
+    check_side,
+    check_transformer,
+    check_vocabulary,
+    check_weights,
+)
 from ._shipped import path_of
 from ._side import SideTower
 from ._statistics import FOREIGN, foreign_share, restore_statistics
 from ._structure import StructureTargets
 
-KIND = "model"
 # Parameters that a model without a profile network does not determine.
 _OF_PROFILES = ("projection_dim", "profile_encoder", "profile_dims", "dropout")
 
@@ -243,13 +250,13 @@ class PretrainedModel:
         }
         arrays |= {f"weights.{name}": w for name, w in packed(self.weights).items()}
         arrays |= {f"statistics.{name}": a for name, a in self.profile_statistics.items()} | pack_keys(record)
-        write_or_save_elsewhere(path, KIND, {"model": model, "record": record}, arrays)
+        write_or_save_elsewhere(path, MODEL, {"model": model, "record": record}, arrays)
 
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], standardize: Any = "parent", components: Mapping[str, Any] | None = None
     ) -> PretrainedModel:
-        """Read a model.
+        """Read a model; of the file of a classifier or a regressor, the encoder of its first network.
 
         Parameters
         ----------
@@ -264,7 +271,9 @@ class PretrainedModel:
         FileNotFoundError, ValueError
             When the file is missing, damaged, of another kind, or needs a function that was not given.
         """
-        header, arrays = read_file(path, KIND)
+        header, arrays = read_file(path, MODEL, FINE_TUNED)
+        if header["kind"] == FINE_TUNED:
+            return _encoder_of(path, header, arrays, standardize, components or {})
         check_header(path, header)
         keys = {name: unpack_keys(name, header["record"], arrays) for name in KEYS}
         arrays = unpacked(arrays)
@@ -297,6 +306,53 @@ class PretrainedModel:
         )
 
 
+def encoder_alone(architecture: Architecture, standardize: Any, fitted: Mapping[str, Any]) -> PretrainedModel:
+    """Return the encoder of the first network of a fine-tuned estimator.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    standardize : {"parent", None} or callable
+    fitted : mapping
+        Attributes of the estimator: ``weights_``, ``molecule_keys_``, ``history_``, ``n_iter_`` and ``best_score_``.
+    """
+    prefix = "molecule_encoder."
+    return PretrainedModel(
+        architecture=architecture.without_profile_network(),
+        weights={name: w for name, w in fitted["weights_"][0].items() if name.startswith(prefix)},
+        standardize=standardize,
+        profile_transformer=None,
+        profile_features=None,
+        n_profile_columns=0,
+        molecule_keys=list(map(str, fitted["molecule_keys_"])),
+        history=[{name: v for name, v in row.items() if name != "estimator"} for row in fitted["history_"]],
+        n_iter=fitted["n_iter_"],
+        best_score=fitted["best_score_"],
+    )
+
+
+def _encoder_of(
+    path: Any, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], standardize: Any, components: Any
+) -> PretrainedModel:
+    """Encoder in the file of a fine-tuned estimator, whose header and arrays were read."""
+    section = Section(path, header)
+    check_architecture(section.section("architecture"))
+    section.component("standardize", ("parent", None))
+    architecture = restore_architecture(path, header["architecture"], components)
+    check_vocabulary(path, architecture, section.section("vocabulary").data, section.section("versions").data)
+    fitted = Section(path, decode(section.section("fitted").data, arrays))
+    if not fitted.items("weights_", dict):
+        raise fitted.error("it has no networks")
+    fitted.items("history_", dict)
+    fitted.number("n_iter_", 0, 2**31)
+    fitted.entry("best_score_", int, float)
+    fitted.entry("molecule_keys_", np.ndarray)
+    standardize = restore_callable(path, "standardize", header["standardize"], standardize)
+    model = encoder_alone(architecture, standardize, fitted.data)
+    check_weights(path, model.architecture, [model.weights])
+    return model
+
+
 def load_pretrained(
     what: Any,
     *,
@@ -309,7 +365,7 @@ def load_pretrained(
     Parameters
     ----------
     what : None, PretrainedModel, fitted estimator of this package, str or Path
-        A str is the name of a model that comes with the package, or a path.
+        A str is the name of a model that comes with the package, or a path, also of a fine-tuned estimator's file.
     standardize : {"parent", None} or callable
         Needed again by a file whose model was trained with a function.
     components : mapping of str to callable, optional

@@ -45,12 +45,17 @@ def find_structure_column(columns: Sequence[Any], smiles: str | None, where: str
     ValueError
         When there is no such column.
     """
-    known = {str(column).lower(): column for column in reversed(columns)}
-    column = smiles if smiles is not None else next((known[name] for name in _STRUCTURES if name in known), None)
+    column = usual_structure_column(columns) if smiles is None else smiles
     if column is None or column not in columns:
         what = "column of structures" if smiles is None else f"column {smiles!r}"
         raise ValueError(
-            f"{where} has no {what}; its first columns are {list(map(str, columns[:12]))}. "
-            "Name the column that holds the SMILES."
+            f"{where} has no {what}; its first columns are {list(map(str, columns[:12]))}. Name the column that holds "
+            "the SMILES: smiles='...'."
         )
     return column
+
+
+def usual_structure_column(columns: Sequence[Any]) -> Any:
+    """Return the first column with a usual name for structures, in any case; None without one."""
+    known = {str(column).lower(): column for column in reversed(columns)}
+    return next((known[name] for name in _STRUCTURES if name in known), None)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..utils._files import atomic_write
-from ._formats import TablePath, ending, needing_libraries_to_write
+from ._formats import TablePath, ending
 from ._molecules import MoleculeBatch
+from ._rows import row_writer
 
-_Names = Sequence[str]
-_Record = Mapping[str, Any]
 _Write = Callable[[MoleculeBatch, np.ndarray], None]
 
 
@@ -33,8 +29,7 @@ def embedding_writer(
     Parameters
     ----------
     path : str or Path
-        A ``.parquet`` or ``.csv`` file, with the columns ``row``, ``columns`` and ``names``, or an
-        ``.npy`` file, with the matrix alone. A column of molecules called as another column is written as ``smiles``.
+        A ``.parquet`` or ``.csv`` file as of :func:`row_writer`, or an ``.npy`` file, with the matrix alone.
     columns : sequence of str
         Columns of the molecules, of text.
     names : sequence of str
@@ -42,8 +37,7 @@ def embedding_writer(
     n_rows : int
         The number of rows in all.
     record : dict, optional
-        Where the embeddings come from, in plain values: JSON in the metadata of the schema of a ``.parquet`` file, with
-        the key ``mocop_sklearn``.
+        As of :func:`row_writer`.
 
     Yields
     ------
@@ -55,63 +49,34 @@ def embedding_writer(
     ValueError
         When fewer or more rows were written than were announced.
     """
-    writer = {".parquet": _parquet_writer, ".npy": _npy_writer, ".csv": _csv_writer}[ending(path)]
-    columns = ["smiles" if column in ("row", *names) else column for column in columns]
-    written = 0
-    if ending(path) == ".parquet":
-        with needing_libraries_to_write(path):
-            import pyarrow.parquet  # noqa: F401
-    with atomic_write(path) as temporary:
-        with writer(temporary, columns, names, n_rows, record or {}) as write:
+    if ending(path) == ".npy":
+        with _npy_writer(path, len(names), n_rows) as write_matrix:
+            yield lambda batch, z: write_matrix(z)
+    else:
+        kinds = [(name, str) for name in molecule_columns(columns, names)] + [(name, float) for name in names]
+        with row_writer(path, kinds, n_rows, record) as write:
+            yield lambda batch, z: write(batch.rows, [*batch.columns.values(), *np.ascontiguousarray(z.T)])
 
-            def count(batch: MoleculeBatch, z: np.ndarray) -> None:
+
+def molecule_columns(columns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Columns of molecules as an output names them: structures are ``smiles`` where another column has their name."""
+    structure, *others = columns
+    return ["smiles" if structure in ("row", *names) else structure, *others]
+
+
+@contextmanager
+def _npy_writer(path: TablePath, width: int, n_rows: int) -> Iterator[Callable[[np.ndarray], None]]:
+    written = 0
+    with atomic_write(path) as temporary:
+        with open(temporary, "wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (n_rows, width)}
+            np.lib.format.write_array_header_1_0(file, header)
+
+            def write(z: np.ndarray) -> None:
                 nonlocal written
-                write(batch, z)
+                file.write(np.ascontiguousarray(z, dtype="<f4").data)
                 written += len(z)
 
-            yield count
+            yield write
         if written != n_rows:
             raise ValueError(f"{written} rows were written to {str(path)!r}, but {n_rows} were announced.")
-
-
-@contextmanager
-def _parquet_writer(path: Path, columns: _Names, names: _Names, n_rows: int, record: _Record) -> Iterator[_Write]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    fields = [("row", pa.int64()), *((c, pa.string()) for c in columns), *((name, pa.float32()) for name in names)]
-    schema = pa.schema(fields, metadata={"mocop_sklearn": json.dumps(record)})
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, write_statistics=["row"]) as file:
-
-        def write(batch: MoleculeBatch, z: np.ndarray) -> None:
-            values = [batch.rows, *batch.columns.values(), *np.ascontiguousarray(z.T)]
-            arrays = [pa.array(v, kind) for v, kind in zip(values, schema.types, strict=True)]
-            file.write_table(pa.Table.from_arrays(arrays, schema=schema))
-
-        yield write
-
-
-@contextmanager
-def _npy_writer(path: Path, columns: _Names, names: _Names, n_rows: int, record: _Record) -> Iterator[_Write]:
-    with open(path, "wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (n_rows, len(names))}
-        np.lib.format.write_array_header_1_0(file, header)
-
-        def write(batch: MoleculeBatch, z: np.ndarray) -> None:
-            file.write(np.ascontiguousarray(z, dtype="<f4").data)
-
-        yield write
-
-
-@contextmanager
-def _csv_writer(path: Path, columns: _Names, names: _Names, n_rows: int, record: _Record) -> Iterator[_Write]:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["row", *columns, *names])
-
-        def write(batch: MoleculeBatch, z: np.ndarray) -> None:
-            for row, texts, values in zip(batch.rows, zip(*batch.columns.values(), strict=True), z, strict=True):
-                numbers = ["" if text == "nan" else text for text in values.astype(str).tolist()]
-                lines.writerow([row, *texts, *numbers])
-
-        yield write

@@ -11,6 +11,7 @@ from pathlib import Path
 TablePath = str | os.PathLike[str]
 
 SMILES_FILES = (".smi", ".smiles")
+SD_FILES = (".sdf", ".sd")
 PARQUET_FILES = (".parquet", ".pq")
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
@@ -51,7 +52,7 @@ def separator_of(path: TablePath) -> str:
     """
     separator = SEPARATORS.get(ending(path))
     if separator is None:
-        raise TableError(path, "its name does not end in .parquet, .csv or .tsv (or .smi, for molecules alone)")
+        raise TableError(path, "its name does not end in .parquet, .csv or .tsv (or .smi or .sdf, for molecules)")
     return separator
 
 

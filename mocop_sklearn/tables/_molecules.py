@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from ..molecules._text import split_name
-from ._columns import find_structure_column
-from ._formats import PARQUET_FILES, SMILES_FILES, TableError, TablePath, ending, reading
-from ._parquet import count_parquet_rows, parquet_names, parquet_texts
+from ._formats import PARQUET_FILES, SD_FILES, SMILES_FILES, TableError, TablePath, ending, reading
+from ._guess import N_SAMPLED, structure_column
+from ._parquet import count_parquet_rows, parquet_head, parquet_names, parquet_texts
+from ._sdf import sdf_records, sdf_structure, sdf_values
 from ._text import TextTable, open_text
 
 _Columns = list[list[str | None]]
@@ -25,7 +26,7 @@ class MoleculeBatch:
     rows : range
         Their numbers in the file, from 0.
     columns : dict of str to list of str
-        The structures, and for a ``.smi`` file the names.
+        The structures first, then the other columns of the file that are read.
     """
 
     rows: range
@@ -45,39 +46,41 @@ class MoleculeFile:
     Parameters
     ----------
     path : str or Path
-        A ``.smi`` file, every line of which is a row, or a ``.parquet``, ``.csv`` or ``.tsv`` file;
-        text may be compressed as ``.gz``.
+        A ``.smi`` file, every line of which is a row, an ``.sdf`` file, every record of which is a row, or a
+        ``.parquet``, ``.csv`` or ``.tsv`` file; all but parquet may be compressed as ``.gz``.
     smiles : str, optional
-        The column of structures; by default as in :func:`read_wells`. Not for ``.smi`` files.
+        The column of structures; by default as in :func:`read_wells`. Not for ``.smi`` and ``.sdf`` files.
+    keep : sequence of str
+        Further columns to read: of a table, or tags of an ``.sdf`` file.
 
     Attributes
     ----------
     columns : list of str
-        What is read: the column of structures; of a ``.smi`` file, ``smiles`` and ``name``.
+        What is read: the column of structures, of ``.smi`` and ``.sdf`` files ``smiles`` and ``name``, and ``keep``.
     n_rows : int
 
     Raises
     ------
     ValueError
-        When the file cannot be read, has no column of structures, or no rows.
+        When the file cannot be read, lacks a column, or has no rows.
     """
 
-    def __init__(self, path: TablePath, smiles: str | None = None):
+    def __init__(self, path: TablePath, smiles: str | None = None, keep: Sequence[str] = ()):
         self.path = path
         self._format = ending(path)
+        self._named = self._format in SMILES_FILES + SD_FILES
         where = repr(os.fspath(path))
         with reading(path):
             self._version = self._stat()
-        if self._format in SMILES_FILES:
-            self.columns = ["smiles", "name"]
-        else:
-            with reading(path):
-                names = self._names()
-            self.columns = [find_structure_column(names, smiles, where)]
         with reading(path):
-            self.n_rows = self._count()
+            names, self.n_rows = self._names_and_count()
         if not self.n_rows:
             raise ValueError(f"{where} holds no rows.")
+        self.columns = ["smiles", "name"] if self._named else [structure_column(names, smiles, where, self._head)]
+        lacking = [name for name in keep if name not in names]
+        if lacking:
+            raise ValueError(f"{where} has no column {lacking[0]!r}; its columns are {names[:50]}.")
+        self.columns += [name for name in dict.fromkeys(keep) if name not in self.columns]
 
     def batches(self, size: int, rows: range | None = None) -> Iterator[MoleculeBatch]:
         """Read the file from its beginning, every cell as it is written.
@@ -118,37 +121,58 @@ class MoleculeFile:
         status = os.stat(self.path)
         return status.st_size, status.st_mtime_ns
 
-    def _names(self) -> list[str]:
-        if self._format not in PARQUET_FILES:
-            return self._table().header
-        return parquet_names(self.path)
-
-    def _count(self) -> int:
+    def _names_and_count(self) -> tuple[list[str], int]:
+        """Names of all columns, and the number of rows."""
         if self._format in SMILES_FILES:
             with open_text(self.path, "replace") as lines:
-                return sum(1 for _ in lines)
-        if self._format not in PARQUET_FILES:
-            return sum(1 for _ in self._table().rows())
-        return count_parquet_rows(self.path)
+                return ["smiles", "name"], sum(1 for _ in lines)
+        if self._format in SD_FILES:
+            tags: dict[str, None] = {"smiles": None, "name": None}
+            n_rows = 0
+            for record in sdf_records(self.path):
+                tags |= dict.fromkeys(sdf_values(record))
+                n_rows += 1
+            return list(tags), n_rows
+        if self._format in PARQUET_FILES:
+            return parquet_names(self.path), count_parquet_rows(self.path)
+        table = self._table()
+        return table.header, sum(1 for _ in table.rows())
+
+    def _head(self) -> dict[str, list[str | None]]:
+        """First rows of a table, for a guess."""
+        if self._format in PARQUET_FILES:
+            return parquet_head(self.path, N_SAMPLED)
+        table = self._table()
+        rows = islice(table.rows(), N_SAMPLED)
+        return {name: list(values) for name, values in zip(table.header, zip(*rows, strict=True), strict=True)}
 
     def _table(self) -> TextTable:
         return TextTable(self.path, "replace")
 
     def _parts(self, size: int) -> Iterator[_Columns]:
         """Yield the columns of at most ``size`` rows at a time."""
+        if self._format in PARQUET_FILES:
+            yield from parquet_texts(self.path, self.columns, size)
+            return
+        rows = self._rows()
+        while part := list(islice(rows, size)):
+            yield [list(column) for column in zip(*part, strict=True)]
+
+    def _rows(self) -> Iterator[Sequence[str | None]]:
+        """Yield the wanted texts of each row of a text file."""
         if self._format in SMILES_FILES:
             with open_text(self.path, "replace") as lines:
-                while part := [split_line(line) for line in islice(lines, size)]:
-                    yield [list(column) for column in zip(*part, strict=True)]
-        elif self._format in PARQUET_FILES:
-            yield from ([texts] for texts in parquet_texts(self.path, self.columns[0], size))
+                yield from map(split_line, lines)
+        elif self._format in SD_FILES:
+            for record in sdf_records(self.path):
+                values = sdf_values(record)
+                name = record[0].strip() if record else ""
+                yield [sdf_structure(record), name, *(values.get(tag, "") for tag in self.columns[2:])]
         else:
             table = self._table()
-            place = table.header.index(self.columns[0])
-            rows = table.rows()
-            while part_of_rows := list(islice(rows, size)):
-                texts: list[str | None] = [row[place] for row in part_of_rows]
-                yield [texts]
+            places = [table.header.index(name) for name in self.columns]
+            for row in table.rows():
+                yield [row[place] for place in places]
 
 
 def split_line(line: str) -> tuple[str, str]:

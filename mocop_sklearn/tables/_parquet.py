@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ._formats import TablePath, refuse_repeated
@@ -41,11 +41,23 @@ def read_parquet(path: TablePath) -> Any:
     return index_as_columns(pd.read_parquet(path))
 
 
-def parquet_texts(path: TablePath, column: str, size: int) -> Iterator[list[str | None]]:
-    """Yield the values of a column as texts, at most ``size`` at a time; None where one is missing."""
+def parquet_texts(path: TablePath, columns: Sequence[str], size: int) -> Iterator[list[list[str | None]]]:
+    """Yield the values of columns as texts, at most ``size`` rows at a time; None where one is missing."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(size, columns=[column]):
-            yield batch.column(0).cast(pa.string()).to_pylist()
+        for batch in file.iter_batches(size, columns=list(columns)):
+            yield [batch.column(name).cast(pa.string()).to_pylist() for name in columns]
+
+
+def parquet_head(path: TablePath, size: int) -> dict[str, list[str | None]]:
+    """Return the first rows of the columns of texts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def is_text(kind: Any) -> bool:
+        return pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+    names = [field.name for field in pq.read_schema(path) if is_text(field.type)]
+    return dict(zip(names, next(parquet_texts(path, names, size), []), strict=False)) if names else {}

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from typing import Any
 
 from ..utils._files import atomic_write
-from ._columns import find_structure_column
 from ._formats import PARQUET_FILES, TablePath, ending, needing_libraries_to_write, reading
+from ._guess import N_SAMPLED, structure_column
 from ._parquet import read_parquet
 from ._text import read_text_table
 
@@ -51,7 +51,7 @@ def read_wells(path: TablePath, smiles: str | None = None) -> tuple[Any, Any]:
         As in :func:`read_table`.
     smiles : str, optional
         The column of structures; by default the first of ``Metadata_SMILES``, ``SMILES``,
-        ``Metadata_InChI`` and the like, in any case.
+        ``Metadata_InChI`` and the like, in any case, or else the one column whose values are molecules.
 
     Returns
     -------
@@ -66,7 +66,12 @@ def read_wells(path: TablePath, smiles: str | None = None) -> tuple[Any, Any]:
         When the file cannot be read, or has no column of structures.
     """
     frame = read_table(path, () if smiles is None else (smiles,))
-    return find_structure_column(list(frame.columns), smiles, repr(os.fspath(path))), frame
+
+    def head() -> dict[Any, list[Any]]:
+        texts = frame.select_dtypes(["object", "category", "string"])
+        return {name: texts[name].head(N_SAMPLED).tolist() for name in texts.columns}
+
+    return structure_column(list(frame.columns), smiles, repr(os.fspath(path)), head), frame
 
 
 def write_table(frame: Any, path: TablePath) -> None:

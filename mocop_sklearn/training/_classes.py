@@ -84,8 +84,8 @@ class Classes:
         strange = np.flatnonzero(~np.isin(known, self.values))
         if len(strange):
             raise ValueError(
-                f"{name} holds {known[strange[0]].tolist()!r} in row {labels.row[strange[0]]}, but the classes of y are "
-                f"{self.values[:10].tolist()}. Leave such rows out, or mark them as not measured."
+                f"{name} holds {known[strange[0]].tolist()!r} in row {labels.row[strange[0]]}, but the classes of y "
+                f"are {self.values[:10].tolist()}. Leave such rows out, or mark them as not measured."
             )
         code = np.searchsorted(self.values, known)
         mass = weight[labels.row] * self.scorable[labels.column]

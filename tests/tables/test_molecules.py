@@ -5,10 +5,11 @@ import os
 
 import pandas as pd
 import pytest
+from rdkit import Chem
 
 from mocop_sklearn.tables._formats import TableError
 from mocop_sklearn.tables._molecules import MoleculeFile, split_line
-from mocop_sklearn.tables._read import write_table
+from mocop_sklearn.tables._read import read_wells, write_table
 
 SMILES = ["CCO", "", "NA", "1", "C,C", "CC(C)O", "c1ccccc1", "\u00b5", "CC", "O"]
 NAMES = [f"molecule {i}" for i in range(9)] + [""]
@@ -110,3 +111,70 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, suffix, change):
     os.utime(path, ns=(1, 1))
     with pytest.raises(TableError, match=f"molecules{suffix}'"):
         list(file.batches(4))
+
+
+def write_sdf(path, records):
+    """An SD file of (SMILES or the text of a block, title, values by tag)."""
+    parts = []
+    for smiles, title, values in records:
+        mol = Chem.MolFromSmiles(smiles)
+        block = smiles if mol is None else Chem.MolToMolBlock(mol)
+        lines = [title, *block.splitlines()[1:]]
+        for tag, value in values.items():
+            lines += [f">  <{tag}>  (1)", *value.splitlines(), ""]
+        parts.append("\n".join([*lines, "$$$$", ""]))
+    text = "".join(parts)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+PENTAVALENT = Chem.MolToMolBlock(Chem.MolFromSmiles("CC(C)(C)C", sanitize=False)).replace(
+    "  1  2  1  0", "  1  2  2  0"
+)
+
+
+@pytest.mark.parametrize("suffix", [".sdf", ".sdf.gz"])
+def test_sd_files(tmp_path, suffix):
+    records = [("C[C@H](N)C(=O)O", "alanine", {"IC50 (nM)": "12", "notes": "two\nlines"}),
+               (PENTAVALENT, "no carbon", {}), ("\n\n\nnot a structure", "no record", {"IC50 (nM)": ">30"}),
+               ("CCO", "", {"notes": "> not a tag"})]  # fmt: skip
+    path = write_sdf(tmp_path / f"molecules{suffix}", records)
+    file = MoleculeFile(path, keep=["notes", "IC50 (nM)"])
+    assert (file.n_rows, file.columns) == (4, ["smiles", "name", "notes", "IC50 (nM)"])
+    for size in (1, 4):
+        batches = list(file.batches(size))
+        texts = {name: [v for batch in batches for v in batch.columns[name]] for name in file.columns}
+        assert texts["smiles"] == ["C[C@H](N)C(=O)O", "C=C(C)(C)C", None, "CCO"]
+        assert texts["name"] == ["alanine", "no carbon", "no record", ""]
+        assert texts["notes"] == ["two lines", "", "", "> not a tag"]
+        assert texts["IC50 (nM)"] == ["12", "", ">30", ""]
+    with pytest.raises(ValueError, match=r"has no column 'IC50'; its columns are .*'notes'"):
+        MoleculeFile(path, keep=["IC50"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_that_are_kept(tmp_path, suffix):
+    path = tmp_path / f"molecules{suffix}"
+    write_table(pd.DataFrame({"id": ["007", "NA"], "SMILES": ["CCO", "CC"], "n": [1, 2]}), path)
+    file = MoleculeFile(path, keep=["n", "id", "n"])
+    assert file.columns == ["SMILES", "n", "id"]
+    assert next(file.batches(9)).columns == {"SMILES": ["CCO", "CC"], "n": ["1", "2"], "id": ["007", "NA"]}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_structures_are_found_by_their_content(tmp_path, suffix):
+    path = tmp_path / f"molecules{suffix}"
+    table = pd.DataFrame({"Country": ["CN", "NO", "C"], "Name": ["ethanol", "B12", "x"], "n": [1.5, 2.5, 3.5]})
+    write_table(table.assign(Drug=["CCO", "c1ccccc1O", ""]), path)
+    with pytest.warns(UserWarning, match="read from the column 'Drug', whose values are molecules"):
+        file = MoleculeFile(path)
+    assert next(file.batches(9)).structures[:2] == ["CCO", "c1ccccc1O"]
+    with pytest.warns(UserWarning, match="column 'Drug'"):
+        assert read_wells(path)[0] == "Drug"
+    assert MoleculeFile(path, "Country").columns == ["Country"]
+    write_table(table, path)
+    with pytest.raises(ValueError, match="no column of structures; its first"):
+        MoleculeFile(path)
+    write_table(table.assign(raw=["CCO", "CCCO", "CCC"], parent=["CCO", "CCCO", "CC"]), path)
+    with pytest.raises(ValueError, match=r"in the columns \['raw', 'parent'\]. Name one of them: smiles='raw'"):
+        MoleculeFile(path)

@@ -1,0 +1,97 @@
+"""Predictions with the names of their tasks: in arrays, DataFrames, and as the columns of a table."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..molecules._parse import check_molecules
+from ._tasks import check_container, in_container
+
+
+class NamedPredictions:
+    """What the classifier and the regressor share about the form of their answers."""
+
+    task_names_: list[str]
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose the container of predictions, as for ``transform`` in scikit-learn.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars", None}, default=None
+            ``"default"`` gives arrays; ``"pandas"`` and ``"polars"`` a DataFrame whose columns have the names of the
+            tasks, or for one task and several classes ``task_class``, and a Series for one column of answers. None
+            changes nothing. The configuration of scikit-learn as a whole has no effect on predictions.
+
+        Returns
+        -------
+        MoCoPClassifier or MoCoPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            When ``transform`` is something else.
+        """
+        check_container(transform)
+        if transform is not None:
+            self._sklearn_output_config = {"transform": transform}  # by this name, scikit-learn's clone keeps it
+        return self
+
+    def _named(self, values: np.ndarray, names: list[str], X: Any) -> Any:
+        """Put answers into the container that was chosen."""
+        container = getattr(self, "_sklearn_output_config", {}).get("transform", "default")
+        return in_container(values, names, X, container)
+
+    def predict_table(self, X: Any) -> dict[str, np.ndarray]:
+        """Predictions as the columns of a table, with the reason for each row that is not a molecule.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+            Rows that are not molecules are not an error here, whatever ``invalid`` is.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n_samples,)
+            For each task, by its name: the number that is predicted, or for classes 0 and 1 the probability of 1. One
+            task of other classes has the most probable class by its name, and the probability of each class as
+            ``task_class``. With two networks or more, the standard deviation among them follows each number, as
+            ``..._std``. The last column is ``invalid``: the reason why a row is not a molecule, or None. All other
+            columns are NaN, or None, in such a row.
+
+        Examples
+        --------
+        >>> from mocop_sklearn import MoCoPRegressor
+        >>> regressor = MoCoPRegressor(max_epochs=1, random_state=0).fit(["C", "CC", "CCC"], [1.0, 2.0, 3.0])
+        >>> table = regressor.predict_table(["CCCC", "C(C"])
+        >>> list(table), table["invalid"].tolist()
+        (['task0', 'invalid'], [None, 'not a valid SMILES'])
+        """
+        check_is_fitted(self)
+        values = check_molecules(X)
+        outputs, reasons = self._outputs_and_reasons(values, "nan")
+        table = self._columns(outputs)
+        table["invalid"] = np.array([reasons.get(row) for row in range(len(values))], dtype=object)
+        return table
+
+    def _outputs_and_reasons(self, values: list[Any], invalid: str) -> tuple[np.ndarray, dict[int, str]]:
+        """Outputs of the members, and why rows are not molecules."""
+        raise NotImplementedError
+
+    def _columns(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of ``predict_table`` from the outputs of the members."""
+        raise NotImplementedError
+
+    def _with_spread(self, names: list[str], mean: np.ndarray, members: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """Columns of a matrix by name, each followed by its standard deviation among several members."""
+        columns = {}
+        spread = np.std(members, axis=0)
+        for i, name in enumerate(names):
+            columns[name] = mean[:, i]
+            if len(members) > 1:
+                columns[f"{name}_std"] = spread[:, i]
+        return columns

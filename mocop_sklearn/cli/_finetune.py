@@ -1,0 +1,100 @@
+"""``mocop finetune``, and the model of labels that ``mocop evaluate`` trains as well."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ._labels import Labels, read_labels, table_arguments
+from ._parameters import NO_FLAGS_OF_FINE_TUNING, given_parameters, parameter_arguments
+from ._shared import megabytes, output, print_table, refuse_to_replace, say
+
+
+class GroupsAndFraction(argparse.Action):
+    """Two values of an option: the groups that a split keeps whole, and the share of one part."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Check the values and set them."""
+        groups, text = values
+        try:
+            fraction = float(text)
+        except ValueError:
+            fraction = math.nan
+        if groups not in ("scaffold", "molecule") or not 0 < fraction < 1:
+            raise argparse.ArgumentError(self, f"'{groups} {text}' is not scaffold or molecule and a share, as in 0.2")
+        setattr(namespace, self.dest, (groups, fraction))
+
+
+def finetune_arguments(parser: argparse.ArgumentParser, with_parameters: bool) -> None:
+    """Add the arguments of ``finetune``."""
+    parser.usage = "%(prog)s TABLE --target COLUMN [COLUMN ...] [-m MODEL] -o FILE [options]"
+    table_arguments(parser)
+    parser.add_argument("-o", "--out", required=True, type=output(), metavar="FILE", help="the model file to write")
+    fine_tuning_arguments(parser, with_parameters)
+
+
+def fine_tuning_arguments(parser: argparse.ArgumentParser, with_parameters: bool) -> None:
+    """Add the arguments about the training on labels."""
+    add = parser.add_argument
+    add("--validation", nargs=2, action=GroupsAndFraction, metavar=("GROUPS", "SHARE"),
+        help="let this share of the scaffolds or molecules choose the best epoch, as in: --validation scaffold 0.1 "
+        "(default: all rows are trained on, and the last epoch is kept)")  # fmt: skip
+    add("-q", "--quiet", action="store_true", help="print neither progress nor summary")
+    if with_parameters:
+        from ..classifier import MoCoPClassifier
+
+        group = parser.add_argument_group("parameters of the model and of its training")
+        parameter_arguments(group, MoCoPClassifier, NO_FLAGS_OF_FINE_TUNING)
+
+
+def finetune(args: argparse.Namespace) -> None:
+    """Train a model on measurements of molecules: classes or numbers, one target or many.
+
+    Rows of one molecule are its replicates. A cell that is empty was not measured. The targets are
+    classes if they hold 0 and 1 (true and false, any two numbers, or words) and else numbers; what was
+    found is printed, and --task says otherwise. Of several targets, all must hold numbers, or all 0, 1
+    and empty cells. The file remembers the names of the targets.
+    """
+    refuse_to_replace(args.out, args.table, args.model)
+    labels = read_labels(args)
+    if not args.quiet:
+        say(f"{', '.join(labels.names)}: {labels.kind()}{'' if args.task != 'auto' else ' (--task says otherwise)'}")
+    estimator = fine_tuned(args, labels)
+    estimator.save(args.out)
+    if not args.quiet:
+        print_table(
+            rows=f"{len(labels.structures):,}",
+            **labels.summaries(),
+            start=args.model or "random weights",
+            networks=f"{len(estimator.weights_)}",
+            epochs=_epochs(estimator),
+            file=f"{args.out} ({megabytes(args.out)})",
+        )
+
+
+def fine_tuned(args: argparse.Namespace, labels: Labels, rows: Sequence[int] | None = None) -> Any:
+    """Return a classifier or regressor that was trained on some rows, with the names of the targets."""
+    from ..classifier import MoCoPClassifier
+    from ..regressor import MoCoPRegressor
+
+    cls: Any = MoCoPClassifier if labels.task == "classification" else MoCoPRegressor
+    given = given_parameters(args, MoCoPClassifier)
+    if labels.task == "regression" and given.pop("class_weight", None) is not None:
+        raise ValueError("--class-weight is for classes, but the targets hold numbers.")
+    if args.validation is not None:
+        given["validation_groups"], given["validation_fraction"] = args.validation
+    verbose = int(not args.quiet and sys.stderr.isatty())
+    estimator = cls(**given, pretrained=args.model, verbose=verbose)
+    structures = labels.structures if rows is None else [labels.structures[row] for row in rows]
+    estimator.fit(structures, labels.y(rows))
+    estimator.task_names_ = list(labels.names)
+    return estimator
+
+
+def _epochs(estimator: Any) -> str:
+    score = estimator.best_score_
+    what = "R²" if estimator._estimator_type == "regressor" else "average precision"
+    return f"{estimator.n_iter_} ({'no validation' if math.isnan(score) else f'best validation {what} {score:.3f}'})"
