@@ -65,7 +65,9 @@ def _counts(X: Any, name: str) -> Any:
         raise ValueError(
             f"{name} must hold counts or bits, which are whole numbers from 0. Of MorganCounts, take log=False."
         )
-    matrix.eliminate_zeros()
+    if not matrix.data.all():
+        matrix = matrix.copy()  # X shares its arrays
+        matrix.eliminate_zeros()
     return matrix
 
 

@@ -30,6 +30,7 @@ _PACKAGES = {
         "StandardScaler",
     ),
     "sklearn.random_projection": ("GaussianRandomProjection",),
+    "mocop_sklearn.inspection": ("ApplicabilityDomain",),
     "mocop_sklearn.model_file": ("SideTower",),
     "mocop_sklearn.molecules": ("BlockScaler", "MiniMol", "MoleculeDescriptors", "MorganCounts"),
     "mocop_sklearn.profiles": ("ProfileFilter", "ProfileNormalizer", "ProfileScaler"),

@@ -35,6 +35,12 @@ def test_rows_of_zeros_are_alike():
     assert tanimoto_kernel([[0, 0]], [[0, 0], [1, 0]]).tolist() == [[1.0, 0.0]]
 
 
+def test_stored_zeros_do_not_matter_and_stay():
+    X = sparse.csr_array((np.array([2, 0, 1]), np.array([0, 1, 2]), np.array([0, 3])))
+    assert tanimoto_kernel(X, [[2, 0, 1]]).tolist() == [[1.0]]
+    assert X.data.tolist() == [2, 0, 1]
+
+
 @pytest.mark.parametrize("value", [-1, 0.5, np.nan])
 def test_what_is_not_a_count_is_refused(value):
     with pytest.raises(ValueError, match=r"Y must hold counts or bits.*log=False"):
