@@ -1,10 +1,12 @@
-"""What users get wrong with corpora: rows for the table of bad inputs."""
+"""Corpora that cannot be built or opened, and what users are told."""
 
 import json
 
 import numpy as np
+import pytest
 
 from mocop_sklearn import PairedProfiles, build_pairs
+from tests.helpers.bad_inputs import check
 from tests.helpers.platemaker import MOLECULES, build_store, make_plate, write
 
 
@@ -108,3 +110,8 @@ CASES = {
         lambda c: PairedProfiles(["C", "CC"], np.eye(2), sample_weight=np.ma.masked_array([1.0, 2.0], [True, False])),
     ),
 }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_corpora(case, context):
+    check(*CASES[case], context)
