@@ -25,13 +25,14 @@ from ..training._profiled import apply_transformer
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
 from ..utils._device import resolve_device
 from ..utils._sklearn import accept_molecules
+from ._html import FittedSummary, count_of_weights, epochs_in_words
 
 _SKIP_INVALID = (
     "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."
 )
 
 
-class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """An estimator around a trained two-tower model."""
 
     def _adopt(self, model: PretrainedModel) -> None:
@@ -236,6 +237,20 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return embedder
 
     # -- the scikit-learn contract ------------------------------------------------------------
+
+    def _summary(self) -> dict[str, str]:
+        model = self.model_
+        has_profiles = model.architecture.has_profile_network
+        n_profiles = f"{model.n_profile_columns:,}, {model.architecture.n_profile_features:,} after the transformer"
+        return {
+            "molecules": f"{len(model.molecule_keys):,} seen with a profile, "
+            f"{len(model.structure_keys):,} as structures only",
+            "epochs": epochs_in_words(model.n_iter, model.best_score, " (chance 0)" if has_profiles else ""),
+            "output": f"{self._n_features_out:,} columns ({self.output})",
+            "profile features": n_profiles if has_profiles else "none: no shared space with profiles",
+            "parameters": f"{count_of_weights(model.weights):,}",
+            "digest": model.digest[:12],
+        }
 
     @property
     def _n_features_out(self) -> int:
