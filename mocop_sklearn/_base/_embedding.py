@@ -115,10 +115,15 @@ class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, Transforme
         float
         """
         check_is_fitted(self)
-        values = check_molecules(X)
         profiles = y if profiles is None else profiles
         if profiles is None:
             raise ValueError("score needs the profiles of X: score(X, profiles=P) or score(X, P).")
+        return retrieval_score(*self._paired_vectors(X, profiles))
+
+    def _paired_vectors(self, X: Any, profiles: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of the distinct molecules of X, and of the mean profile of each."""
+        check_is_fitted(self)
+        values = check_molecules(X)
         check_consistent_length(values, profiles)
         scaled = self._scale_profiles(profiles, "profiles")
         identity = canonical_smiles(values, self.model_.standardize, self.max_atoms)
@@ -127,7 +132,7 @@ class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, Transforme
         if not valid.any():
             raise ValueError("No row of X is a valid molecule.")
         _, first, group = np.unique(np.array(identity, dtype=object)[valid], return_index=True, return_inverse=True)
-        return retrieval_score(molecules[valid][first], self._project(average_by_group(scaled[valid], group)))
+        return molecules[valid][first], self._project(average_by_group(scaled[valid], group))
 
     def _scale_profiles(self, P: Any, name: str) -> np.ndarray:
         self.model_.require_profile_network()
