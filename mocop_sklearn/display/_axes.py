@@ -8,7 +8,7 @@ from typing import Any
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#444444")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 GREY = "#999999"
-COLOR_MAP = "cividis"  # from dark to light in grey, too
+COLOR_MAP = "viridis"  # from dark to light in grey, too
 
 
 def new_axes(ax: Any, **options: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ._axes import COLORS, new_axes, tidy
+from ._axes import COLORS, literal, new_axes, tidy
 
 
 class DomainDisplay:
@@ -19,7 +19,8 @@ class DomainDisplay:
     threshold : float
         Molecules with a smaller score lie outside.
     reference : array-like of float, default=None
-        Scores of other molecules, such as a held-out part of training.
+        Scores of other molecules, such as those of training.
+    reference_name : str, default="reference"
 
     Attributes
     ----------
@@ -29,10 +30,11 @@ class DomainDisplay:
     figure_ : matplotlib Figure
     """
 
-    def __init__(self, scores: Any, threshold: float, reference: Any = None):
+    def __init__(self, scores: Any, threshold: float, reference: Any = None, reference_name: str = "reference"):
         self.scores = _finite(scores)
         self.threshold = float(threshold)
         self.reference = None if reference is None else _finite(reference)
+        self.reference_name = reference_name
         self.inside_ = float(np.mean(self.scores >= self.threshold)) if len(self.scores) else float("nan")
 
     @classmethod
@@ -62,7 +64,7 @@ class DomainDisplay:
         self.figure_ = self.ax_.figure
         shown = {"these molecules": self.scores}
         if self.reference is not None:
-            shown["reference"] = self.reference
+            shown[literal(self.reference_name)] = self.reference
         both = np.concatenate(list(shown.values()))
         edges = np.histogram_bin_edges(both, bins=30) if len(both) else np.linspace(0, 1, 31)
         for (name, scores), color, line in zip(shown.items(), COLORS, ("-", "--"), strict=False):

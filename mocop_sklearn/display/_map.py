@@ -117,7 +117,8 @@ class EmbeddingMapDisplay:
             low, high = np.percentile(values[known], [2, 98])
             points = self._scatter(known, c=values[known], cmap=COLOR_MAP, vmin=low, vmax=high)
             extend = "both" if low > values[known].min() or high < values[known].max() else "neither"
-            self.figure_.colorbar(points, ax=self.ax_, label=literal(self.color_name), extend=extend)
+            scale = self.figure_.colorbar(points, ax=self.ax_, label=literal(self.color_name), extend=extend)
+            scale.solids.set_alpha(1)
 
     def _categories(self, values: np.ndarray) -> None:
         names, counts = np.unique(values, return_counts=True)

@@ -114,12 +114,11 @@ class PlateDisplay:
         return np.divide(total, n, out=np.full(shape, np.nan), where=n > 0)
 
     def plot(self, *, ax: Any = None, vmin: float | None = None, vmax: float | None = None) -> Self:
-        """Draw into ``ax``, or into a new figure; wells without a value are grey and crossed."""
+        """Draw into ``ax``, or into a new figure; wells without a value are white."""
         self.ax_ = new_axes(ax)
         self.figure_ = self.ax_.figure
         n_rows, n_columns = self.matrix_.shape
-        self.ax_.set_facecolor("#e4e4e4")
-        self.ax_.patch.set(hatch="xxx", edgecolor="#c4c4c4")
+        self.ax_.set_facecolor("white")
         self.image_ = self.ax_.imshow(self.matrix_, cmap=COLOR_MAP, vmin=vmin, vmax=vmax, interpolation="nearest")
         self.figure_.colorbar(self.image_, ax=self.ax_, label=literal(self.name), shrink=0.8)
         step = max(1, n_columns // 12)

@@ -136,14 +136,22 @@ class RetrievalComparisonDisplay:
         """
         return cls({name: ranks_of_pairs(*pair) for name, pair in vectors.items()}).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw into ``ax``, or into a new figure."""
+    def plot(self, *, ax: Any = None, styles: Mapping[str, int] | None = None) -> Self:
+        """Draw into ``ax``, or into a new figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+        styles : dict of str to int, default=None
+            Number of the colour and marker of each way, so that it has the same in several pictures.
+        """
         self.ax_ = new_axes(ax)
         self.figure_ = self.ax_.figure
         places = np.arange(len(self.scores_))
         for i, (name, score) in enumerate(self.scores_.items()):
             low, high = self.intervals_[name]
-            style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)], "capsize": 3}
+            number = i if styles is None else styles[name]
+            style = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)], "capsize": 3}
             self.ax_.errorbar(score, i, xerr=[[max(score - low, 0)], [max(high - score, 0)]], **style)
             self.ax_.annotate(f"{score:.3f}", (score, i), xytext=(0, 7), textcoords="offset points", ha="center")
         self.ax_.axvline(0, color=GREY, linestyle="--")
