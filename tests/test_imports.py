@@ -16,6 +16,7 @@ ORDER = """
 __main__
 cli __init__
 inspection
+display
 classifier regressor embedder pipeline baselines
 _base
 training
@@ -27,7 +28,6 @@ model_selection
 profiles
 tables
 molecules
-display
 metrics
 utils
 _version

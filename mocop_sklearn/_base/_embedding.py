@@ -25,13 +25,14 @@ from ..training._profiled import apply_transformer
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
 from ..utils._device import resolve_device
 from ..utils._sklearn import accept_molecules
+from ._html import FittedSummary, count_of_weights, epochs_in_words
 
 _SKIP_INVALID = (
     "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."
 )
 
 
-class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """An estimator around a trained two-tower model."""
 
     def _adopt(self, model: PretrainedModel) -> None:
@@ -115,10 +116,15 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         float
         """
         check_is_fitted(self)
-        values = check_molecules(X)
         profiles = y if profiles is None else profiles
         if profiles is None:
             raise ValueError("score needs the profiles of X: score(X, profiles=P) or score(X, P).")
+        return retrieval_score(*self._paired_vectors(X, profiles))
+
+    def _paired_vectors(self, X: Any, profiles: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of the distinct molecules of X, and of the mean profile of each."""
+        check_is_fitted(self)
+        values = check_molecules(X)
         check_consistent_length(values, profiles)
         scaled = self._scale_profiles(profiles, "profiles")
         identity = canonical_smiles(values, self.model_.standardize, self.max_atoms)
@@ -127,7 +133,7 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if not valid.any():
             raise ValueError("No row of X is a valid molecule.")
         _, first, group = np.unique(np.array(identity, dtype=object)[valid], return_index=True, return_inverse=True)
-        return retrieval_score(molecules[valid][first], self._project(average_by_group(scaled[valid], group)))
+        return molecules[valid][first], self._project(average_by_group(scaled[valid], group))
 
     def _scale_profiles(self, P: Any, name: str) -> np.ndarray:
         self.model_.require_profile_network()
@@ -237,6 +243,20 @@ class FittedEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return embedder
 
     # -- the scikit-learn contract ------------------------------------------------------------
+
+    def _summary(self) -> dict[str, str]:
+        model = self.model_
+        has_profiles = model.architecture.has_profile_network
+        n_profiles = f"{model.n_profile_columns:,}, {model.architecture.n_profile_features:,} after the transformer"
+        return {
+            "molecules": f"{len(model.molecule_keys):,} seen with a profile, "
+            f"{len(model.structure_keys):,} as structures only",
+            "epochs": epochs_in_words(model.n_iter, model.best_score, " (chance 0)" if has_profiles else ""),
+            "output": f"{self._n_features_out:,} columns ({self.output})",
+            "profile features": n_profiles if has_profiles else "none: no shared space with profiles",
+            "parameters": f"{count_of_weights(model.weights):,}",
+            "digest": model.digest[:12],
+        }
 
     @property
     def _n_features_out(self) -> int:

@@ -39,6 +39,7 @@ from ..utils._device import resolve_device
 from ..utils._names import describe_callable, described
 from ..utils._random import Stream, base_seed, generator
 from ..utils._sklearn import Interval, StrOptions, accept_molecules, check_sample_weight
+from ._html import FittedSummary, count_of_weights, epochs_in_words
 from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, load_start
 from ._predictions import NamedPredictions
 from ._tasks import names_of_tasks
@@ -49,7 +50,7 @@ _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", 
 _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
 
 
-class FineTuned(NamedPredictions, BaseEstimator):
+class FineTuned(FittedSummary, NamedPredictions, BaseEstimator):
     """Base class of the classifier and the regressor."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -482,6 +483,17 @@ class FineTuned(NamedPredictions, BaseEstimator):
 
     # -- the scikit-learn contract ------------------------------------------------------------
 
+    def _summary(self) -> dict[str, str]:
+        n_networks = len(self.weights_)
+        return {
+            "tasks": f"{self._tasks_shape[0]:,}" if self._tasks_shape else "1",
+            "classes": some_columns(self.classes_) if hasattr(self, "classes_") else "",
+            "molecules": f"{len(self.molecule_keys_):,} seen, pretraining included",
+            "networks": f"{n_networks:,}" if n_networks > 1 else "",
+            "epochs": epochs_in_words(self.n_iter_, self.best_score_),
+            "parameters": f"{count_of_weights(self.weights_[0]):,}" + (" in each network" if n_networks > 1 else ""),
+        }
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_")
 
@@ -497,5 +509,5 @@ class FineTuned(NamedPredictions, BaseEstimator):
 
 
 def some_columns(columns: list[int] | np.ndarray) -> str:
-    """The first ten of column numbers, for a message."""
+    """The first ten of column numbers or classes, for a message."""
     return ", ".join(map(str, columns[:10])) + ", ..." * (len(columns) > 10)

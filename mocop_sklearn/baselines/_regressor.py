@@ -125,6 +125,10 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
         -------
         float
         """
+        return retrieval_score(*self._paired_vectors(X, y))
+
+    def _paired_vectors(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors of the distinct molecules of X as predicted, and of the mean profile of each."""
         check_is_fitted(self)
         values = check_molecules(X)
         profiles = self._transform_profiles(y, "y", len(values))
@@ -134,7 +138,7 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
             raise ValueError("No row of X is a valid molecule.")
         molecules, group = np.unique(smiles[valid], return_inverse=True)
         measured = average_by_group(profiles[valid], group)
-        return retrieval_score(unit_rows(self._predict(molecules)), unit_rows(measured))
+        return unit_rows(self._predict(molecules)), unit_rows(measured)
 
     @abstractmethod
     def _fit_molecules(self, smiles: list[str], targets: np.ndarray) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..utils._words import in_words, spaced
+
 # Options that take several values, and more when they are given again
 SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
 # What the report on a corpus says before its provenance
@@ -125,32 +127,9 @@ def provenance_text(provenance: dict[str, Any], without: Sequence[str] = ()) -> 
     without : sequence of str
         Entries that the table has elsewhere.
     """
-    known = {name: _plain(value) for name, value in provenance.items() if name not in without}
-    entries = [f"{_spaced(name)}: {text}" for name, text in known.items() if text]
+    known = {name: in_words(value) for name, value in provenance.items() if name not in without}
+    entries = [f"{spaced(name)}: {text}" for name, text in known.items() if text]
     return {"provenance": "\n".join(entries)} if entries else {}
-
-
-def _plain(value: Any, *, inner: bool = False, limit: int = 6) -> str:
-    """Return a value in words; nothing for what is unknown, empty or 0.
-
-    A value within another one has brackets around its parts where it has several, and quotation marks where it holds a
-    comma.
-    """
-    if isinstance(value, dict):
-        entries = {_spaced(name): _plain(item, inner=True) for name, item in value.items()}
-        parts = [f"{name} {text}" for name, text in entries.items() if text]
-        return f"({', '.join(parts)})" if inner and len(parts) > 1 else ", ".join(parts)
-    if isinstance(value, (list, tuple)):
-        more = [f"and {len(value) - limit:,} more"] if len(value) > limit else []
-        parts = [_plain(item, inner=True) for item in value[:limit]] + more
-        return f"[{', '.join(parts)}]" if inner and len(parts) > 1 else ", ".join(parts)
-    text = " ".join(str(value).split()) if value else ""
-    return repr(text) if inner and "," in text else text
-
-
-def _spaced(name: str) -> str:
-    """Name of an entry without underscores; names of columns stay as they are."""
-    return name.replace("_", " ") if name.islower() else name
 
 
 def epochs_text(n_iter: int, best_score: float) -> str:

@@ -20,6 +20,7 @@ from ..tables._frames import as_frame
 from ..tables._read import read_wells
 from ..utils._arrays import as_array
 from ._frames import labels_of_frame, wells_to_keep
+from ._html import repr_html
 from ._store import Store, read_store
 
 _LOG_DOSE = "Log10Dose"
@@ -365,6 +366,9 @@ class PairedProfiles:
         if "_pickled" in self.__dict__:
             return f"PairedProfiles(at {str(self.__dict__['_pickled']['path'])!r}, not opened)"
         return f"PairedProfiles({len(self)} rows, {self.n_features} features)"
+
+    def _repr_html_(self) -> str:
+        return repr_html(self)
 
     # -- views and copies ---------------------------------------------------------------------
 
