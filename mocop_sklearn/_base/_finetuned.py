@@ -1,4 +1,4 @@
-"""Base class of ``MoCoPClassifier`` and ``MoCoPRegressor``: parameters, fitting, predicting, load and save."""
+"""Base class of ``MoCoPClassifier`` and ``MoCoPRegressor``: parameters, fitting and predicting."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._version import __version__
-from ..model_file._codec import Encoder, decode
-from ..model_file._format import FINE_TUNED, library_versions, plain_value, read_file, write_or_save_elsewhere
-from ..model_file._model import PretrainedModel, as_tensors, encoder_alone, restore_architecture, restore_callable
-from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
+from ..model_file._format import plain_value
+from ..model_file._model import PretrainedModel, as_tensors, encoder_alone
 from ..model_selection import scaffold_groups
 from ..molecules._parse import as_text, check_molecules, report_invalid
 from ..nn._models import Architecture, PredictionNetwork, SideBySide
@@ -36,9 +34,10 @@ from ..training._supervised import (
 )
 from ..utils._cache import digest_of_pickle
 from ..utils._device import resolve_device
-from ..utils._names import describe_callable, described
+from ..utils._names import described
 from ..utils._random import Stream, base_seed, generator
 from ..utils._sklearn import Interval, StrOptions, accept_molecules, check_sample_weight
+from ._finetuned_file import FineTunedFile
 from ._html import FittedSummary, count_of_weights, epochs_in_words
 from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, load_start
 from ._predictions import NamedPredictions
@@ -46,11 +45,9 @@ from ._tasks import names_of_tasks
 
 # Parameters that change where a fit runs and what it prints, but not its result. The start has its own digest.
 _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
-# Parameters that depend on the machine are not stored: whoever loads the model sets them.
-_NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
 
 
-class FineTuned(FittedSummary, NamedPredictions, BaseEstimator):
+class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
     """Base class of the classifier and the regressor."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -390,96 +387,6 @@ class FineTuned(FittedSummary, NamedPredictions, BaseEstimator):
     def _check_ensemble(self) -> None:
         if len(self._shift) < 2:
             raise ValueError("A spread needs an ensemble: set n_estimators to 2 or more and fit again.")
-
-    # -- files --------------------------------------------------------------------------------
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to a safetensors file, without pickle.
-
-        Parameters
-        ----------
-        path : str or Path
-        """
-        check_is_fitted(self)
-        encoder = Encoder(strict=True)
-        fitted = {name: getattr(self, name) for name in self._FITTED if hasattr(self, name)}
-        parameters = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
-        plain = (bool, int, float, str, type(None))
-        header = {
-            "estimator": type(self).__name__,
-            "versions": library_versions(),
-            "architecture": self._architecture.as_dict(),
-            "vocabulary": self._architecture.resolved_featurizer.vocabulary(),
-            "standardize": describe_callable(self._standardize),
-            "parameters": {n: v for n, v in parameters.items() if isinstance(v, plain) and n not in _NOT_IN_FILES},
-            "fitted": encoder.encode(fitted, "fitted"),
-        }
-        write_or_save_elsewhere(path, FINE_TUNED, header, encoder.arrays)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
-        """Return the fitted estimator of a file.
-
-        Parameters
-        ----------
-        path : str or Path
-            Written by ``save``.
-        **parameters
-            Parameters of the class that replace those of the file, such as ``device``; ``standardize``,
-            ``encoder`` and ``featurizer`` must be given again if they were not names. Other values that are not plain,
-            such as ``pretrained`` or a ``loss``, have their defaults.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            When the file is missing, truncated, altered, of a newer format or of another kind.
-        """
-        header, arrays = read_file(path, FINE_TUNED)
-        section = Section(path, header)
-        if section.entry("estimator", str) != cls.__name__:
-            raise ValueError(f"{str(path)!r} holds a {header['estimator']}, not a {cls.__name__}.")
-        check_architecture(section.section("architecture"))
-        section.component("standardize", ("parent", None))
-        stored = section.section("parameters").data
-        known = cls().get_params(deep=False)
-        estimator = cls(**({n: v for n, v in stored.items() if n in known and n not in _NOT_IN_FILES} | parameters))
-        estimator._validate_params()
-        components = {name: getattr(estimator, name) for name in COMPONENTS}
-        estimator._architecture = restore_architecture(path, header["architecture"], components)
-        versions = section.section("versions").data
-        check_vocabulary(path, estimator._architecture, section.section("vocabulary").data, versions)
-        estimator._standardize = restore_callable(path, "standardize", header["standardize"], estimator.standardize)
-        fitted = decode(section.section("fitted").data, arrays)
-        estimator._set_fitted(Section(path, fitted))
-        return estimator
-
-    def _set_fitted(self, fitted: Section) -> None:
-        """Take over the attributes of a file, after a check of each."""
-        shift, scale = (fitted.entry(name, np.ndarray) for name in ("_shift", "_scale"))
-        weights = fitted.items("weights_", dict)
-        if not weights or shift.shape != scale.shape or shift.ndim != 2 or len(shift) != len(weights):
-            raise fitted.error("the number of networks is not that of their scales")
-        if not np.isfinite(scale).all() or np.isinf(shift).any():
-            raise fitted.error("the scales of the targets are not finite")
-        n_outputs = shift.shape[1]
-        with self._architecture.without_initial_weights():
-            network = PredictionNetwork(self._architecture, n_outputs)
-        for member in weights:
-            check_arrays(fitted.path, member, network)
-        fitted.items("history_", dict)
-        fitted.number("n_iter_", 0, 2**31)
-        fitted.entry("best_score_", int, float)
-        fitted.entry("molecule_keys_", np.ndarray)
-        shape = fitted.items("_tasks_shape", int)
-        self._check_fitted(fitted, n_outputs)
-        if len(fitted.items("task_names_", str)) != math.prod(shape):
-            raise fitted.error(f"task_names_ does not hold {math.prod(shape)} names")
-        for name in self._FITTED:
-            if name in fitted.data:
-                setattr(self, name, fitted.data[name])
-
-    def _check_fitted(self, fitted: Section, n_outputs: int) -> None:
-        """Check the attributes that only one of the two estimators has."""
 
     # -- the scikit-learn contract ------------------------------------------------------------
 
