@@ -249,7 +249,9 @@ def run(
     """Fit and measure the arms that are wanted; yield an arm and its row of one seed."""
     molecules = np.unique(corpus.smiles).tolist()
     arms = networks(name, molecules, cache, quick) | baselines(name, molecules, cache)
-    arms = {arm: make for arm, make in arms.items() if not wanted or any(part in arm for part in wanted)}
+    if wanted:
+        chosen = {arm for arm in arms for part in wanted if (arm == part if part in arms else part in arm)}
+        arms = {arm: make for arm, make in arms.items() if arm in chosen}
     with rdBase.BlockLogs():
         groups = molecule_groups(corpus.smiles, standardize=None)
     for seed in seeds:
@@ -329,7 +331,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--corpora", type=_names, default=list(CORPORA), help="comma-separated")
-    parser.add_argument("--arms", type=_names, default=[], help="arms, by a part of their name, comma-separated")
+    parser.add_argument("--arms", type=_names, default=[], help="arms, by their name or a part of it, comma-separated")
     parser.add_argument("--cache", default=os.environ.get("MOCOP_BENCHMARK_CACHE", "~/.cache/mocop_benchmarks"))
     arguments = parser.parse_args()
     cache = Path(arguments.cache).expanduser()
