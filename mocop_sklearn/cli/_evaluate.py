@@ -106,7 +106,7 @@ def _differences(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _print(summary: dict[str, Any]) -> None:
     left_out = f"; {summary['n_invalid']:,} rows are not molecules" if summary["n_invalid"] else ""
-    seen = f"; pretraining has seen {summary['n_test_seen_in_pretraining']:,} of the tested molecules"
+    seen = f"; the start has seen {summary['n_test_seen_in_pretraining']:,} of the tested molecules in training"
     print_table(
         targets=f"{', '.join(summary['targets'])} ({summary['task']})",
         split=summary["split"],

@@ -10,7 +10,7 @@ from typing import Any
 
 from ._labels import Labels, read_labels, table_arguments
 from ._parameters import NO_FLAGS_OF_FINE_TUNING, given_parameters, parameter_arguments
-from ._shared import megabytes, output, print_table, refuse_to_replace, say
+from ._shared import fine_tuning_text, megabytes, output, print_table, refuse_to_replace, say
 
 
 class GroupsAndFraction(argparse.Action):
@@ -61,16 +61,17 @@ def finetune(args: argparse.Namespace) -> None:
     refuse_to_replace(args.out, args.table, args.model)
     labels = read_labels(args)
     if not args.quiet:
-        say(f"{', '.join(labels.names)}: {labels.kind()}{'' if args.task != 'auto' else ' (--task says otherwise)'}")
+        found = " (found in the data; --task says otherwise)" if args.task == "auto" else ""
+        say(f"{', '.join(labels.names)}: {labels.kind()}{found}")
     estimator = fine_tuned(args, labels)
     estimator.save(args.out)
     if not args.quiet:
         print_table(
             rows=f"{len(labels.structures):,}",
-            **labels.summaries(),
+            targets="\n".join(f"{name}: {text}" for name, text in labels.summaries().items()),
             start=args.model or "random weights",
             networks=f"{len(estimator.weights_)}",
-            epochs=_epochs(estimator),
+            epochs=fine_tuning_text(estimator.n_iter_, estimator.best_score_, labels.task == "regression"),
             file=f"{args.out} ({megabytes(args.out)})",
         )
 
@@ -81,7 +82,7 @@ def fine_tuned(args: argparse.Namespace, labels: Labels, rows: Sequence[int] | N
     from ..regressor import MoCoPRegressor
 
     cls: Any = MoCoPClassifier if labels.task == "classification" else MoCoPRegressor
-    given = given_parameters(args, MoCoPClassifier)
+    given = given_parameters(args, MoCoPClassifier, NO_FLAGS_OF_FINE_TUNING)
     if labels.task == "regression" and given.pop("class_weight", None) is not None:
         raise ValueError("--class-weight is for classes, but the targets hold numbers.")
     if args.validation is not None:
@@ -92,9 +93,3 @@ def fine_tuned(args: argparse.Namespace, labels: Labels, rows: Sequence[int] | N
     estimator.fit(structures, labels.y(rows))
     estimator.task_names_ = list(labels.names)
     return estimator
-
-
-def _epochs(estimator: Any) -> str:
-    score = estimator.best_score_
-    what = "R²" if estimator._estimator_type == "regressor" else "average precision"
-    return f"{estimator.n_iter_} ({'no validation' if math.isnan(score) else f'best validation {what} {score:.3f}'})"

@@ -59,11 +59,8 @@ class Labels:
         """Labels as an estimator takes them: one column as a vector, several as a matrix; NaN or None is missing."""
         import numpy as np
 
-        words = any(isinstance(value, str) for value in self.columns[0])
-        kind: Any = object if words else float
+        kind: Any = float if self.task == "regression" else object
         matrix = np.array(self.columns, dtype=kind).T  # None among numbers becomes NaN
-        if not words and self.task == "classification" and not np.isnan(matrix).any():
-            matrix = matrix.astype(int)
         matrix = matrix if rows is None else matrix[rows]
         return matrix if len(self.names) > 1 else matrix[:, 0]
 

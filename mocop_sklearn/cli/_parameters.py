@@ -61,10 +61,10 @@ def _parameter_texts(doc: str) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in plain.items()}
 
 
-def given_parameters(args: argparse.Namespace, estimator: Any) -> dict[str, Any]:
+def given_parameters(args: argparse.Namespace, estimator: Any, without: Sequence[str]) -> dict[str, Any]:
     """Return the parameters of an estimator's class that were given as flags."""
     flags = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
-    return {name: flags[name] for name in inspect.signature(estimator).parameters if name in flags}
+    return {name: flags[name] for name in inspect.signature(estimator).parameters if name in flags.keys() - without}
 
 
 def _value_options(constraints: list[Any]) -> dict[str, Any]:

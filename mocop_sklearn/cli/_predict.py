@@ -7,7 +7,7 @@ from typing import Any
 
 from .._version import __version__
 from ._molecules import inference_parameters, molecule_arguments, rows_of_shard, shard_argument, worked_on
-from ._shared import output, refuse_to_replace, say
+from ._shared import in_words_of_the_shell, output, refuse_to_replace, say
 
 
 def predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,9 @@ def predict(args: argparse.Namespace) -> None:
 
     def work(values: list[Any]) -> tuple[list[Any], dict[int, str]]:
         table = estimator.predict_table(values)
-        reasons = {i: reason for i, reason in enumerate(table["invalid"].tolist()) if reason}
+        reasons = {i: in_words_of_the_shell(reason, args) for i, reason in enumerate(table["invalid"]) if reason}
+        reasons |= {i: library.why_missing for i, value in enumerate(values) if value is None}
+        table["invalid"] = [reasons.get(i) for i in range(len(values))]
         return [_texts(column) if kinds[name] is str else column for name, column in table.items()], reasons
 
     with row_writer(args.out, [*((name, str) for name in names), *kinds.items()], len(rows), record) as write:
@@ -57,7 +59,7 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def _texts(column: Any) -> list[str | None]:
-    return [None if value is None else str(value) for value in column.tolist()]
+    return [None if value is None else str(value) for value in column]
 
 
 def load_fine_tuned(path: str, **parameters: Any) -> Any:

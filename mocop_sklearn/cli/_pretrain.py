@@ -63,7 +63,7 @@ def pretrain(args: argparse.Namespace) -> None:
     from ..utils._files import atomic_write
 
     refuse_to_replace(args.out, *args.wells)
-    given = given_parameters(args, MoCoPEmbedder)
+    given = given_parameters(args, MoCoPEmbedder, NO_FLAGS)
     make: Any = MoCoPEmbedder.paper if args.paper else MoCoPEmbedder
     with joined_process_group() as rank, _source(args) as source:
         embedder = make(**given, pairs=source, verbose=int(not args.quiet and sys.stderr.isatty()))

@@ -47,6 +47,7 @@ def retrieve(args: argparse.Namespace) -> None:
     if twice:
         raise ValueError(f"The output would have two columns called {twice[0]!r}: leave it out of --keep or --id.")
     embedder = load_embedder(args, "projection")
+    embedder.model_.require_profile_network()
     profiles, p = _profiles(args, embedder)
     library, z = _library(args, embedder)
     (queries, u), (hits, v) = ((library, z), (profiles, p))[:: -1 if args.query == "profiles" else 1]

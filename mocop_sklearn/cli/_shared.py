@@ -138,6 +138,12 @@ def epochs_text(n_iter: int, best_score: float) -> str:
     return f"{n_iter} ({validation})"
 
 
+def fine_tuning_text(n_iter: int, best_score: float, are_numbers: bool) -> str:
+    """Return how long a training on labels took and what it reached."""
+    what = "R²" if are_numbers else "average precision"
+    return f"{n_iter} ({'no validation' if math.isnan(best_score) else f'best validation {what} {best_score:.3f}'})"
+
+
 def print_table(**rows: str) -> None:
     """Print names and texts, wrapped; each line of a text begins a new one."""
     for name, text in rows.items():

@@ -117,6 +117,11 @@ class MoleculeFile:
             if first < rows.stop or self._stat() != self._version:
                 raise TableError(self.path, "it was changed while it was read")
 
+    @property
+    def why_missing(self) -> str:
+        """Reason why a structure may be None."""
+        return "RDKit cannot read the record" if self._format in SD_FILES else "missing value"
+
     def _stat(self) -> tuple[int, int]:
         status = os.stat(self.path)
         return status.st_size, status.st_mtime_ns
