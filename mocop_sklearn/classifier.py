@@ -56,6 +56,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     layer_decay : float, default=1.0
         The learning rate of each layer is this factor times that of the layer above it; the last linear layer
         has ``learning_rate``, and the encoder's linear layer comes next.
+    head : {"tanh", "linear", "mlp"}, default="tanh"
+        What reads the representation: a linear layer on its tanh, as in [1]_; a linear layer on the relu of its
+        standardised columns; or the same with a hidden layer between.
     head_init : {"auto", "random", "linear"}, default="auto"
         Where the last linear layer starts: at random, or at a ridge or logistic regression on the encoder's output for
         the training molecules, as in linear probing before fine-tuning [2]_. ``"auto"``: linear with
@@ -181,6 +184,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         dropout: float = 0.1,
         freeze: str | int = "none",
         layer_decay: float = 1.0,
+        head: str = "tanh",
         head_init: str = "auto",
         loss: Any = "auto",
         class_weight: Any = None,
@@ -215,6 +219,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             dropout=dropout,
             freeze=freeze,
             layer_decay=layer_decay,
+            head=head,
             head_init=head_init,
             loss=loss,
             missing=missing,

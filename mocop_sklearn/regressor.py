@@ -41,6 +41,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     dropout : float, default=0.1
     freeze : {"none", "encoder"} or int, default="none"
     layer_decay : float, default=1.0
+    head : {"tanh", "linear", "mlp"}, default="tanh"
     head_init : {"auto", "random", "linear"}, default="auto"
     loss : {"auto"} or callable, default="auto"
         ``"auto"`` is the squared error of the scaled targets. A callable maps outputs and targets, tensors of shape

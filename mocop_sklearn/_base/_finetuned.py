@@ -19,7 +19,7 @@ from ..model_file._format import plain_value
 from ..model_file._model import PretrainedModel, as_tensors, encoder_alone
 from ..model_selection import scaffold_groups
 from ..molecules._parse import as_text, check_molecules, report_invalid
-from ..nn._models import Architecture, PredictionNetwork, SideBySide
+from ..nn._models import HEADS, Architecture, PredictionNetwork, SideBySide, head_of
 from ..pairs._grouping import split_molecules
 from ..training._inference import embed_molecules
 from ..training._labels import Entries, measured_entries
@@ -54,6 +54,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         **CONSTRAINTS,
         "freeze": [StrOptions({"none", "encoder"}), Interval(Integral, 0, None, closed="left")],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "head": [StrOptions(set(HEADS))],
         "head_init": [StrOptions({"auto", "random", "linear"})],
         "loss": [StrOptions({"auto"}), callable],
         "max_epochs": [*CONSTRAINTS["max_epochs"], StrOptions({"auto"})],
@@ -92,6 +93,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         dropout: float = 0.1,
         freeze: str | int = "none",
         layer_decay: float = 1.0,
+        head: str = "tanh",
         head_init: str = "auto",
         loss: Any = "auto",
         missing: Any = np.nan,
@@ -124,6 +126,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         self.dropout = dropout
         self.freeze = freeze
         self.layer_decay = layer_decay
+        self.head = head
         self.head_init = head_init
         self.loss = loss
         self.missing = missing
@@ -175,6 +178,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         """
         recipe: dict[str, Any] = {
             "dropout": 0.1,
+            "head": "tanh",
             "head_init": "random",
             "max_epochs": 1000,
             "min_epochs": 50,
@@ -307,6 +311,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
             objective=replace(objective, loss=self.loss) if callable(self.loss) else objective,
             freeze=self.freeze if isinstance(self.freeze, str) else int(self.freeze),
             layer_decay=float(self.layer_decay),
+            head=self.head,
             head_init=chosen["head_init"],
             max_epochs=chosen["max_epochs"],
             batch_size=self.batch_size,
@@ -379,7 +384,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         members = []
         for weights in self.weights_:
             with self._architecture.without_initial_weights():
-                network = PredictionNetwork(self._architecture, self._shift.shape[1])
+                network = PredictionNetwork(self._architecture, self._shift.shape[1], head_of(weights))
             network.load_state_dict(as_tensors(weights), assign=True)
             members.append(network)
         return SideBySide(members, self._shift.size)

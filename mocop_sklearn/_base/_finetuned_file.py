@@ -14,7 +14,7 @@ from ..model_file._codec import Encoder, decode
 from ..model_file._format import FINE_TUNED, library_versions, plain_value, read_file, write_or_save_elsewhere
 from ..model_file._model import restore_architecture, restore_callable
 from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
-from ..nn._models import Architecture, PredictionNetwork
+from ..nn._models import Architecture, PredictionNetwork, head_of
 from ..utils._names import describe_callable
 from ._parameters import COMPONENTS
 
@@ -98,10 +98,12 @@ class FineTunedFile(BaseEstimator):
         if not np.isfinite(scale).all() or np.isinf(shift).any():
             raise fitted.error("the scales of the targets are not finite")
         n_outputs = shift.shape[1]
-        with self._architecture.without_initial_weights():
-            network = PredictionNetwork(self._architecture, n_outputs)
         for member in weights:
+            with self._architecture.without_initial_weights():
+                network = PredictionNetwork(self._architecture, n_outputs, head_of(member))
             check_arrays(fitted.path, member, network)
+            if (member.get("spread", np.ones(1)) <= 0).any():
+                raise fitted.error("the spread of a representation is not positive")
         fitted.items("history_", dict)
         fitted.number("n_iter_", 0, 2**31)
         fitted.entry("best_score_", int, float)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..molecules._featurize import featurize
 from ..molecules._fields import Featurizer, resolve_featurizer
@@ -196,21 +197,66 @@ class TwoTowers(nn.Module):
         return SideBySide(networks, sum(tower.width for tower in towers), scale)
 
 
-class PredictionNetwork(nn.Module):
-    """Molecule encoder → tanh → dropout → linear: what predicts labels, after arXiv 2305.09790."""
+HEADS = ("tanh", "linear", "mlp")
 
-    def __init__(self, architecture: Architecture, n_outputs: int):
+
+class PredictionNetwork(nn.Module):
+    """Molecule encoder → features → dropout → linear: what predicts labels.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    n_outputs : int
+    head : {"tanh", "linear", "mlp"}
+        ``"tanh"``: the features are tanh(z), after arXiv 2305.09790. ``"linear"``: relu of z, each column standardised
+        by ``center`` and ``spread``. ``"mlp"``: of these, a hidden layer of half the width.
+    """
+
+    center: Tensor
+    spread: Tensor
+
+    def __init__(self, architecture: Architecture, n_outputs: int, head: str = "tanh"):
         super().__init__()
         self.molecule_encoder = architecture.build_encoder()
         self.dropout = Dropout(architecture.dropout)
-        self.head = nn.Linear(self.molecule_encoder.out_features, n_outputs)
+        n_features = width = self.molecule_encoder.out_features
+        self.standardizes = head != "tanh"
+        if self.standardizes:
+            self.register_buffer("center", torch.zeros(width))
+            self.register_buffer("spread", torch.ones(width))
+        self.hidden = nn.Linear(width, n_features := (width + 1) // 2) if head == "mlp" else None
+        self.head = nn.Linear(n_features, n_outputs)
+        self.keeps_statistics = False  # of batch normalisation in the encoder, while the network is trained
+
+    def features(self, z: Tensor) -> Tensor:
+        """Return the inputs of the last layer, (n_molecules, embedding_dim) → (n_molecules, n_features)."""
+        if not self.standardizes:
+            return torch.tanh(z)
+        x = torch.relu((z - self.center) / self.spread)
+        return x if self.hidden is None else torch.relu(self.hidden(self.dropout(x)))
 
     def predict(self, z: Tensor) -> Tensor:
         """Return the outputs for representations z, (n_molecules, embedding_dim) → (n_molecules, n_outputs)."""
-        return self.head(self.dropout(torch.tanh(z))).float()
+        return self.head(self.dropout(self.features(z))).float()
 
     def forward(self, graph: GraphBatch) -> Tensor:
         return self.predict(self.molecule_encoder(graph))
+
+    def train(self, mode: bool = True) -> PredictionNetwork:
+        """Set the mode of all parts, but for batch normalisation whose statistics are kept."""
+        super().train(mode)
+        if self.keeps_statistics:
+            for module in self.molecule_encoder.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+
+def head_of(weights: Mapping[str, Any]) -> str:
+    """Return which head a ``PredictionNetwork`` with these weights has."""
+    if "center" not in weights:
+        return "tanh"
+    return "mlp" if "hidden.weight" in weights else "linear"
 
 
 class SideBySide(nn.Module):

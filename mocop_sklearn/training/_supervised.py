@@ -22,6 +22,7 @@ from ._loop import TrainingState, run_epochs
 from ._objectives import Objective, mean_loss, mean_score
 
 _MOLECULES_PER_BLOCK = 4096
+_LEAST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class SupervisedRecipe:
     objective: Objective
     freeze: str | int
     layer_decay: float
+    head: str
     head_init: str
     max_epochs: int
     batch_size: int
@@ -137,13 +139,14 @@ def train_supervised(
     """
     with torch_seed(device):
         torch.manual_seed(torch_integer(generator(seed, Stream.INITIAL_WEIGHTS)))
-        network = PredictionNetwork(architecture, training.targets.shape[1])
+        network = PredictionNetwork(architecture, training.targets.shape[1], recipe.head)
         if encoder_weights is not None:
             network.molecule_encoder.load_state_dict(encoder_weights)
+            network.keeps_statistics = True
         network.to(device)
         optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), weight_decay=recipe.weight_decay, fused=True)
         run = _Run(network, recipe, training.to(device), validation, device)
-        if resume_from is None and recipe.head_init == "linear":
+        if resume_from is None:
             run.start_head()
         state = TrainingState.of(network) if resume_from is None else resume_from
         run_epochs(
@@ -228,18 +231,25 @@ class _Run:
 
     @torch.no_grad()
     def start_head(self) -> None:
-        """Set the last layer to a regularised linear model of its inputs."""
+        """Standardise the representations, and set the last layer to a regularised linear model of its inputs."""
+        network, head, starts = self.network, self.network.head, self.recipe.head_init == "linear"
+        if not network.standardizes and not starts:
+            return
         z = self._representations(self.training.graphs) if self.z is None else self.z
+        if network.standardizes:
+            network.center.copy_(z.mean(dim=0))
+            network.spread.copy_(z.std(dim=0, correction=0).clamp(min=_LEAST_SPREAD))
+        if not starts:
+            return
         targets, weights = map(_as_columns, (self.training.targets, self.training.weights))
-        solution = linear_start(self.recipe.objective.start, np.tanh(z.cpu().numpy()), targets, weights)
-        outputs, coefficients, intercepts = solution
-        head = self.network.head
+        features = network.eval().features(z).cpu().numpy()
+        outputs, coefficients, intercepts = linear_start(self.recipe.objective.start, features, targets, weights)
         head.weight[outputs] = torch.from_numpy(coefficients).to(head.weight)
         head.bias[outputs] = torch.from_numpy(intercepts).to(head.bias)
 
     def _representations(self, graphs: MoleculeGraphs) -> Tensor:
         """Return the representations of molecules, shape (n_molecules, embedding_dim)."""
-        encoder = SideBySide([self.network.molecule_encoder], self.network.head.in_features)
+        encoder = SideBySide([self.network.molecule_encoder], self.network.molecule_encoder.out_features)
         return torch.from_numpy(embed_graphs(encoder, graphs, self.device, self.recipe.precision)).to(self.device)
 
 

@@ -17,7 +17,8 @@ from tests.helpers.finetuning import NAN, ONE_CLASS, SHAPE, same_weights
 def test_frozen_weights_are_bit_equal(smiles, labels, fitted, freeze):
     tuned = MoCoPClassifier(pretrained=fitted, freeze=freeze, max_epochs=2, learning_rate=0.01, weight_decay=0.1)
     weights = tuned.fit(smiles, labels).weights_[0]
-    names = [name for name in weights if name.startswith("molecule_encoder")]
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    names = [n for n in weights if n.startswith("molecule_encoder") and not n.endswith(statistics)]
     kept = {name for name in names if np.array_equal(weights[name], fitted.model_.weights[name])}
     prefixes = {
         "none": (),
@@ -88,6 +89,30 @@ def test_a_regressor_starts_at_ridges(smiles, sizes, fitted, tanh):
         known = ~np.isnan(y)
         expected = Ridge(alpha=1000).fit(scaled[known], y[known]).predict(scaled)
         np.testing.assert_allclose(predicted[:, target], expected, rtol=1e-4)
+
+
+def test_a_head_on_standardised_representations(smiles, sizes, labels, fitted, tmp_path):
+    z = fitted.transform(smiles).astype(float)
+    relu = np.maximum((z - z.mean(axis=0)) / np.maximum(z.std(axis=0), 1e-3), 0)
+    scaled = StandardScaler().fit_transform(relu)
+    tuned = MoCoPRegressor(pretrained=fitted, head="linear", **STARTED).fit(smiles, sizes)
+    np.testing.assert_allclose(tuned.predict(smiles), Ridge(alpha=1000).fit(scaled, sizes).predict(scaled), rtol=1e-4)
+    tuned.save(tmp_path / "tuned.safetensors")
+    loaded = MoCoPRegressor.load(tmp_path / "tuned.safetensors")
+    np.testing.assert_array_equal(loaded.predict(smiles), tuned.predict(smiles))
+    deep = MoCoPClassifier(pretrained=fitted, head="mlp", max_epochs=30, learning_rate=3e-3, random_state=0)
+    assert deep.fit(smiles, labels).weights_[0]["hidden.weight"].shape == (z.shape[1] // 2, z.shape[1])
+    assert deep.score(smiles, labels) > 0.9
+
+
+def test_a_pretrained_encoder_keeps_the_statistics_of_its_normalisation(smiles, labels, fitted):
+    tuned = MoCoPClassifier(pretrained=fitted, max_epochs=2, random_state=0).fit(smiles, labels)
+    scratch = MoCoPClassifier(encoder="gine", **SHAPE, max_epochs=2, random_state=0).fit(smiles, labels)
+    names = [name for name in tuned.weights_[0] if name.endswith("running_var")]
+    assert names
+    for name in names:
+        np.testing.assert_array_equal(tuned.weights_[0][name], fitted.model_.weights[name])
+        assert not np.allclose(scratch.weights_[0][name], 1)
 
 
 def test_replicates_that_disagree_start_as_rows_of_each_class(smiles, labels, fitted, tanh):
