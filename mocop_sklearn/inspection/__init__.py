@@ -2,6 +2,7 @@
 
 from ._attributions import atom_attributions
 from ._domain import ApplicabilityDomain
+from ._drawing import draw_attributions
 from ._report import Report, report
 
-__all__ = ["ApplicabilityDomain", "Report", "atom_attributions", "report"]
+__all__ = ["ApplicabilityDomain", "Report", "atom_attributions", "draw_attributions", "report"]
