@@ -199,6 +199,28 @@ class GraphBatch:
     def _is_loop(self) -> Tensor:
         return self.senders == self._receivers
 
+    def subgraph(self, kept: Tensor) -> GraphBatch:
+        """Return the graph without some atoms and without their bonds.
+
+        Parameters
+        ----------
+        kept : Tensor of bool, shape (n_atoms,)
+            False for an atom to take away. The features of the others stay as they are.
+        """
+        of_edges = kept[self.senders] & kept[self._receivers]
+        place = kept.cumsum(0) - 1
+        n_atoms = int(kept.sum())
+        n_received = torch.bincount(place[self._receivers[of_edges]], minlength=n_atoms)
+        return GraphBatch(
+            self.x[kept],
+            place[self.senders[of_edges]],
+            torch.cat([n_received.new_zeros(1), n_received.cumsum(0)]),
+            torch.bincount(self.batch[kept], minlength=self.n_molecules),
+            edges=self.edges[of_edges] if len(self.edges) else self.edges,
+            featurizer=self.featurizer,
+            n_atoms=n_atoms,
+        )
+
     def padded(self, multiple: int) -> GraphBatch:
         """Return the graph with atoms that belong to no molecule and have no bonds: their number is a multiple."""
         n = -len(self.x) % multiple

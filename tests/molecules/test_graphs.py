@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from rdkit import Chem
+from torch_geometric.utils import subgraph
 
 from mocop_sklearn.molecules import FEATURIZERS, to_pyg
 from mocop_sklearn.molecules._featurize import featurize
@@ -61,6 +62,19 @@ def test_padding_changes_neither_edges_nor_molecules(featurizer):
     for name in ("edge_index", "edge_attr", "batch"):
         assert torch.equal(getattr(padded, name), getattr(graph, name)), name
     assert padded.n_molecules == graph.n_molecules
+
+
+@pytest.mark.parametrize("featurizer", FEATURIZERS)
+def test_a_subgraph_is_that_of_torch_geometric(featurizer):
+    graph = batch(featurizer)
+    kept = torch.rand(graph.n_atoms, generator=torch.Generator().manual_seed(0)) < 0.7
+    edge_index, edge_attr = subgraph(kept, graph.edge_index, graph.edge_attr, relabel_nodes=True)
+    part = graph.subgraph(kept)
+    torch.testing.assert_close(part.edge_index, edge_index)
+    torch.testing.assert_close(part.edge_attr, edge_attr)
+    torch.testing.assert_close(part.x, graph.x[kept])
+    torch.testing.assert_close(part.batch, graph.batch[kept])
+    assert part.n_molecules == len(SMILES)
 
 
 def test_nothing_is_computed_before_it_is_asked_for():
