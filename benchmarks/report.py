@@ -101,6 +101,7 @@ def throughput(figures: dict[str, Any]) -> list[str]:
         "smiles_to_graph_nci": "SMILES → graph, one process, NCI structures",
         "smiles_to_embedding": "SMILES → vector",
         "pretraining_pairs": "Pretraining pairs",
+        "training_precision": "Pretraining pairs of the default recipe, by precision",
     }
     titles = {key: title for key, title in titles.items() if key in figures}
     for key, title in titles.items():

@@ -137,6 +137,7 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
     found = {
         "default": lambda seed: MoCoPEmbedder(random_state=seed, **epochs),
         "default, 3 networks": lambda seed: MoCoPEmbedder(random_state=seed, n_estimators=3, **epochs),
+        "default in bfloat16": lambda seed: MoCoPEmbedder(random_state=seed, precision="bf16", **epochs),
         "default, network alone": lambda seed: MoCoPEmbedder(random_state=seed, side_features=None, **epochs),
         "gated network of the paper": lambda seed: MoCoPEmbedder(random_state=seed, **GATED, **epochs),
         "untrained": lambda seed: MoCoPEmbedder(random_state=seed, max_epochs=0, side_features=None),
