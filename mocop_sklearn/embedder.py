@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length
 
 from ._base._embedding import FittedEmbedding
-from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, check_widths, list_of_features, load_start
+from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, PAPER, check_widths, list_of_features, load_start
 from ._version import __version__
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel
@@ -135,8 +135,11 @@ class MoCoPEmbedder(FittedEmbedding):
     validation_fraction : float, default=0.1
         Share of the molecules, split by the first block of the InChIKey, that chooses the best epoch.
         With 0, or where either part would hold fewer than two molecules, the last epoch is kept.
+    selection : {"score", "top1"}, default="score"
+        What the best epoch has the highest of: the validation score, or, as in the authors' release, the share of
+        validation molecules that are first in pools of 256, both directions together.
     patience : int, default=None
-        Stop after this many epochs without a better validation score.
+        Stop after this many epochs without a better one.
     n_estimators : int, default=1
         Networks, each with its own random numbers: ``output="encoder"`` has their representations side by side, and a
         cosine in the shared space is the mean of theirs. A model of several that is ``pretrained`` gives each its own.
@@ -222,6 +225,7 @@ class MoCoPEmbedder(FittedEmbedding):
         "replicates": [StrOptions({"sample", "source", "mean", "mix"}), Interval(Integral, 2, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "selection": [StrOptions({"score", "top1"})],
         "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
         "output": [StrOptions({"encoder", "projection"})],
         "memory": [str, os.PathLike, Hidden(object), None],
@@ -262,6 +266,7 @@ class MoCoPEmbedder(FittedEmbedding):
         weight_decay: float = 0.01,
         warmup_fraction: float = 0.05,
         validation_fraction: float = 0.1,
+        selection: str = "score",
         patience: int | None = None,
         n_estimators: int = 1,
         output: str = "encoder",
@@ -303,6 +308,7 @@ class MoCoPEmbedder(FittedEmbedding):
         self.weight_decay = weight_decay
         self.warmup_fraction = warmup_fraction
         self.validation_fraction = validation_fraction
+        self.selection = selection
         self.patience = patience
         self.n_estimators = n_estimators
         self.output = output
@@ -329,29 +335,7 @@ class MoCoPEmbedder(FittedEmbedding):
         **overrides
             Any parameter of the class, to replace the recipe's value.
         """
-        recipe: dict[str, Any] = {
-            "structure_weight": 0.0,
-            "side_features": None,
-            "profile_transformer": ProfileScaler(),
-            "featurizer": "paper",
-            "encoder": "ggnn",
-            "n_layers": 6,
-            "hidden_dim": 75,
-            "embedding_dim": 1024,
-            "projection_dim": 128,
-            "profile_dims": (512, 256, 128),
-            "dropout": 0.1,
-            "temperature": 0.1,
-            "replicates": "sample",
-            "max_epochs": 1000,
-            "batch_size": 256,
-            "learning_rate": 1e-3,
-            "weight_decay": 0.01,
-            "warmup_fraction": 0.05,
-            "validation_fraction": 0.1,
-            "precision": "fp32",
-        }
-        return cls(**(recipe | overrides))
+        return cls(**({"profile_transformer": ProfileScaler(), **PAPER} | overrides))
 
     # -- fitting ------------------------------------------------------------------------------
 
@@ -476,6 +460,7 @@ class MoCoPEmbedder(FittedEmbedding):
             learning_rate=float(self.learning_rate),
             weight_decay=float(self.weight_decay),
             warmup_fraction=float(self.warmup_fraction),
+            selection=self.selection,
             patience=self.patience,
             train_heads=self.train_heads,
             precision=self.precision,

@@ -44,6 +44,29 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "verbose": ["verbose"],
 }
 
+# Recipe of the paper (arXiv 2305.09790) for the embedder, whose profiles are scaled
+PAPER: dict[str, Any] = {
+    "structure_weight": 0.0,
+    "side_features": None,
+    "featurizer": "paper",
+    "encoder": "ggnn",
+    "n_layers": 6,
+    "hidden_dim": 75,
+    "embedding_dim": 1024,
+    "projection_dim": 128,
+    "profile_dims": (512, 256, 128),
+    "dropout": 0.1,
+    "temperature": 0.1,
+    "replicates": "sample",
+    "max_epochs": 1000,
+    "batch_size": 256,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "warmup_fraction": 0.05,
+    "validation_fraction": 0.1,
+    "precision": "fp32",
+}
+
 
 def load_start(estimator: Any, shape: tuple[str, ...], components: tuple[str, ...]) -> PretrainedModel | None:
     """Return the model of the parameter ``pretrained``, checked against the parameters that are not at their defaults.

@@ -212,8 +212,11 @@ def _check_finite(model: nn.Module, row: dict[str, float], remedy: str) -> None:
 
 
 def _quality(row: dict[str, float]) -> tuple[float, float]:
-    """Return what epochs are compared by: the validation score, then the loss. An undefined score is the lowest."""
-    score = row["validation_score"]
+    """Return what epochs are compared by: the criterion, then the loss. An undefined criterion is the lowest.
+
+    The criterion is the validation score, unless the row has another.
+    """
+    score = row.get("validation_criterion", row["validation_score"])
     return -math.inf if math.isnan(score) else score, -row["validation_loss"]
 
 

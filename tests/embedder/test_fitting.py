@@ -83,6 +83,19 @@ def test_the_weights_of_the_best_epoch_are_kept(smiles, profiles, tiny, monkeypa
     assert not np.array_equal(weights[1]["molecule_head.linear.weight"], weights[3]["molecule_head.linear.weight"])
 
 
+def test_the_best_epoch_may_be_that_of_the_best_top1(smiles, profiles, tiny, monkeypatch):
+    parameters = tiny | {"max_epochs": 6, "learning_rate": 1e-2, "selection": "top1", "validation_fraction": 0.5}
+    embedder = MoCoPEmbedder(**parameters).fit(smiles, profiles)
+    # fewer than two pools of 256: all validation molecules are one
+    assert all(row["validation_criterion"] == row["validation_top1"] for row in embedder.history_)
+    best = max(embedder.history_, key=lambda row: (row["validation_top1"], -row["validation_loss"], -row["epoch"]))
+    assert embedder.best_score_ == best["validation_score"]
+    molecules, cells = np.eye(6), np.eye(6)[[1, 0, 2, 3, 4, 5]]
+    monkeypatch.setattr(training, "_POOL", 3)
+    # pools of rows 0, 2, 4 and 1, 3, 5: the swapped rows 0 and 1 never meet
+    assert training._top1_in_pools(molecules, cells) == pytest.approx(2 / 3, abs=1e-9)
+
+
 def test_without_validation_the_last_epoch_is_kept(smiles, profiles, tiny):
     for parameters, n in (({"validation_fraction": 0.0}, 40), ({}, 5)):
         embedder = MoCoPEmbedder(**tiny | parameters).fit(smiles[:n], profiles[:n])
@@ -170,8 +183,8 @@ def test_parameters_are_keywords_in_the_order_of_the_design():
     pretrained pairs unlabeled structure_targets structure_weight side_features profile_transformer standardize invalid
     max_atoms featurizer encoder n_layers hidden_dim
     embedding_dim projection_dim profile_encoder profile_dims dropout train_heads loss temperature replicates
-    max_epochs batch_size learning_rate weight_decay warmup_fraction validation_fraction patience n_estimators output
-    device precision n_jobs memory checkpoint_dir resume random_state verbose
+    max_epochs batch_size learning_rate weight_decay warmup_fraction validation_fraction selection patience n_estimators
+    output device precision n_jobs memory checkpoint_dir resume random_state verbose
     """.split()
     parameters = inspect.signature(MoCoPEmbedder).parameters
     assert list(parameters) == names

@@ -26,6 +26,7 @@ def recipe(**changes):
         "learning_rate": 3e-3,
         "weight_decay": 0.01,
         "warmup_fraction": 0.1,
+        "selection": "score",
         "patience": None,
         "train_heads": True,
         "precision": "fp32",
