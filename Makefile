@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-min lint format clean distclean
+.PHONY: help demo test test-fast test-min lint format docs wheel clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,8 +45,15 @@ format: $(STAMP) ## format the code and mend what ruff can mend
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
+docs: $(VENV)/.docs ## write the documentation site into docs/_build/html; a warning is an error
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build/html
+
+wheel: $(STAMP) ## build the wheel and the source archive into dist/; .ci/test-wheel tries them
+	$(BIN)/python -m pip install -c constraints.txt build
+	$(BIN)/python -m build --outdir dist .
+
 clean: ## remove caches, builds and the demonstration's output
-	rm -rf build dist docs/_build docs/auto_examples docs/generated demo_output
+	rm -rf build dist docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst demo_output
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks docs mocop_sklearn tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -63,4 +70,9 @@ $(STAMP): pyproject.toml constraints.txt
 		-prune -exec rm -rf {} +
 	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
 	$(BIN)/python -m pip check
+	@touch $@
+
+# What the site needs, beside what the tests need.
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[docs]"
 	@touch $@

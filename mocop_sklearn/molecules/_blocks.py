@@ -34,7 +34,7 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    mean_, scale_ : ndarray of float64, shape (n_features_in_,)
+    mean_, scale_ : ndarray of float64, shape (n_features,)
         A constant column has the scale 1 and becomes 0.
     n_features_in_ : int
 

@@ -80,7 +80,7 @@ class MoleculeTable(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of float32, shape (n_samples, n_features_out_)
+        ndarray of float32, shape (n_samples, n_features_out)
             Row i belongs to row i of X. A number that RDKit cannot compute is NaN; with ``invalid="nan"``, so is the
             whole row of a value that is not a molecule.
 

@@ -58,7 +58,7 @@ class ProfileFilter(SelectorMixin, BaseEstimator):
 
     Attributes
     ----------
-    support_ : ndarray of bool, shape (n_features_in_,)
+    support_ : ndarray of bool, shape (n_features,)
     report_ : dict of rule to list of str
         Names of the columns that each rule dropped; ``len`` counts them.
     n_features_in_ : int

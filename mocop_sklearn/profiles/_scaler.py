@@ -34,9 +34,9 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    center_, scale_ : ndarray, shape (n_features_in_,), of the type of X
+    center_, scale_ : ndarray, shape (n_features,), of the type of X
         Median and robust standard deviation; 0 and 1 for columns that are dropped.
-    kept_ : ndarray of bool, shape (n_features_in_,)
+    kept_ : ndarray of bool, shape (n_features,)
         Columns with at least two different finite values.
     whitening_ : ndarray of float32, shape (n_kept, n_components), or None
         Principal axes divided by the standard deviation along them.
