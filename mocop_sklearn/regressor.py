@@ -72,6 +72,10 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     task_names_ : list of str
         Names of the columns of y, or of a Series; ``task0`` and so on where y has no names. They name the columns of
         ``predict_table``, and of other predictions after ``set_output``.
+    domain_ : ApplicabilityDomain
+        Not set by ``fit``. Set it to a fitted :class:`~mocop_sklearn.inspection.ApplicabilityDomain` of the training
+        molecules, as ``mocop finetune`` does: ``predict_table`` then tells which rows are inside, and a domain by
+        similarity is written to the file. It holds the structures of the training molecules.
     history_ : list of dict
         One row per network and epoch: estimator, epoch, loss, validation_loss (of the scaled targets),
         validation_score, seconds.

@@ -157,6 +157,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         "_scale",
         "_tasks_shape",
         "task_names_",
+        "domain_",
     )
 
     # -- fitting ------------------------------------------------------------------------------
@@ -229,6 +230,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         validation: tuple[list[Any], Targets] | None = None,
     ) -> None:
         """Train ``n_estimators`` networks, after rows of one molecule are merged."""
+        vars(self).pop("domain_", None)  # it was that of another fit
         start = load_start(self, ENCODER_SHAPE, COMPONENTS)
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)

@@ -17,6 +17,7 @@ from ..model_file._schema import Section, check_architecture, check_arrays, chec
 from ..nn._models import Architecture, PredictionNetwork, head_of
 from ..utils._names import describe_callable
 from ._parameters import COMPONENTS
+from ._predictions import check_domain
 
 # Parameters that depend on the machine are not stored: whoever loads the model sets them.
 _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
@@ -112,6 +113,8 @@ class FineTunedFile(BaseEstimator):
         self._check_fitted(fitted, n_outputs)
         if len(fitted.items("task_names_", str)) != math.prod(shape):
             raise fitted.error(f"task_names_ does not hold {math.prod(shape)} names")
+        if "domain_" in fitted.data:
+            check_domain(fitted, fitted.data["domain_"])
         for name in self._FITTED:
             if name in fitted.data:
                 setattr(self, name, fitted.data[name])

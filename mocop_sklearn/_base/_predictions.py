@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..model_file._schema import Section
 from ..molecules._parse import check_molecules
 from ._tasks import check_container, in_container
 
@@ -15,6 +16,7 @@ class NamedPredictions:
     """What the classifier and the regressor share about the form of their answers."""
 
     task_names_: list[str]
+    domain_: Any
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Choose the container of predictions, as for ``transform`` in scikit-learn.
@@ -63,6 +65,15 @@ class NamedPredictions:
             ``..._std``. The last column is ``invalid``: the reason why a row is not a molecule, or None. All other
             columns are NaN, or None, in such a row.
 
+            With a fitted :class:`~mocop_sklearn.inspection.ApplicabilityDomain` as the attribute ``domain_``, three
+            more columns come before the last one: ``nearest``, the training molecule that is nearest to the row,
+            ``similarity`` to it, and ``inside``, 1 inside the domain and 0 outside.
+
+        Raises
+        ------
+        ValueError
+            When a task has the name of another column.
+
         Examples
         --------
         >>> from mocop_sklearn import MoCoPRegressor
@@ -75,8 +86,17 @@ class NamedPredictions:
         values = check_molecules(X)
         outputs, reasons = self._outputs_and_reasons(values, "nan")
         table = self._columns(outputs)
-        table["invalid"] = np.array([reasons.get(row) for row in range(len(values))], dtype=object)
-        return table
+        others: dict[str, np.ndarray] = {}
+        if hasattr(self, "domain_"):
+            valid = np.array([row not in reasons for row in range(len(values))], dtype=bool)
+            others = _of_domain(self.domain_, values, valid)
+        others["invalid"] = np.array([reasons.get(row) for row in range(len(values))], dtype=object)
+        twice = [name for name in others if name in table]
+        if twice:
+            raise ValueError(
+                f"A task is called {twice[0]!r}, as another column of the table is: rename it, and fit again."
+            )
+        return table | others
 
     def _outputs_and_reasons(self, values: list[Any], invalid: str) -> tuple[np.ndarray, dict[int, str]]:
         """Outputs of the members, and why rows are not molecules."""
@@ -95,3 +115,22 @@ class NamedPredictions:
             if len(members) > 1:
                 columns[f"{name}_std"] = spread[:, i]
         return columns
+
+
+def _of_domain(domain: Any, values: list[Any], valid: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of ``predict_table`` about the applicability domain."""
+    nearest = np.full(len(values), None, dtype=object)
+    similarity, inside = (np.full(len(values), np.nan) for _ in range(2))
+    if valid.any():
+        molecules = [value for value, is_valid in zip(values, valid, strict=True) if is_valid]
+        similarity[valid], nearest[valid] = domain.nearest(molecules)
+        inside[valid] = domain.predict(molecules) > 0
+    return {"nearest": nearest, "similarity": similarity, "inside": inside}
+
+
+def check_domain(fitted: Section, domain: Any) -> None:
+    """Raise ``ValueError`` unless an attribute of a file is an applicability domain that can be used."""
+    try:
+        domain.check()
+    except Exception as error:
+        raise fitted.error(f"its applicability domain cannot be used ({error})") from error

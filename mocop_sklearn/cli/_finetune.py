@@ -33,6 +33,9 @@ def finetune_arguments(parser: argparse.ArgumentParser, with_parameters: bool) -
     parser.usage = "%(prog)s TABLE --target COLUMN [COLUMN ...] [-m MODEL] -o FILE [options]"
     table_arguments(parser)
     parser.add_argument("-o", "--out", required=True, type=output(), metavar="FILE", help="the model file to write")
+    parser.add_argument("--domain", action=argparse.BooleanOptionalAction, default=True,
+                        help="whether the file holds the training molecules, so that mocop predict tells which "
+                        "molecules are near them (default: it does)")  # fmt: skip
     fine_tuning_arguments(parser, with_parameters)
 
 
@@ -42,6 +45,7 @@ def fine_tuning_arguments(parser: argparse.ArgumentParser, with_parameters: bool
     add("--validation", nargs=2, action=GroupsAndFraction, metavar=("GROUPS", "SHARE"),
         help="let this share of the scaffolds or molecules choose the best epoch, as in: --validation scaffold 0.1 "
         "(default: all rows are trained on, and the last epoch is kept)")  # fmt: skip
+    add("--paper", action="store_true", help="start from the recipe of the paper, arXiv 2305.09790")
     add("-q", "--quiet", action="store_true", help="print neither progress nor summary")
     if with_parameters:
         from ..classifier import MoCoPClassifier
@@ -56,7 +60,8 @@ def finetune(args: argparse.Namespace) -> None:
     Rows of one molecule are its replicates. A cell that is empty was not measured. The targets are
     classes if they hold 0 and 1 (true and false, any two numbers, or words) and else numbers; what was
     found is printed, and --task says otherwise. Of several targets, all must hold numbers, or all 0, 1
-    and empty cells. The file remembers the names of the targets.
+    and empty cells. The file remembers the names of the targets and, unless --no-domain is given, the
+    structures of the training molecules.
     """
     refuse_to_replace(args.out, args.table, args.model)
     labels = read_labels(args)
@@ -64,6 +69,8 @@ def finetune(args: argparse.Namespace) -> None:
         found = " (found in the data; --task says otherwise)" if args.task == "auto" else ""
         say(f"{', '.join(labels.names)}: {labels.kind()}{found}")
     estimator = fine_tuned(args, labels)
+    if args.domain:
+        estimator.domain_ = _domain(estimator, labels)
     estimator.save(args.out)
     if not args.quiet:
         print_table(
@@ -71,6 +78,7 @@ def finetune(args: argparse.Namespace) -> None:
             targets="\n".join(f"{name}: {text}" for name, text in labels.summaries().items()),
             start=args.model or "random weights",
             networks=f"{len(estimator.weights_)}",
+            domain=domain_text(estimator),
             epochs=fine_tuning_text(estimator.n_iter_, estimator.best_score_, labels.task == "regression"),
             file=f"{args.out} ({megabytes(args.out)})",
         )
@@ -88,8 +96,33 @@ def fine_tuned(args: argparse.Namespace, labels: Labels, rows: Sequence[int] | N
     if args.validation is not None:
         given["validation_groups"], given["validation_fraction"] = args.validation
     verbose = int(not args.quiet and sys.stderr.isatty())
-    estimator = cls(**given, pretrained=args.model, verbose=verbose)
+    make = cls.paper if args.paper else cls
+    estimator = make(**given, pretrained=args.model, verbose=verbose)
     structures = labels.structures if rows is None else [labels.structures[row] for row in rows]
     estimator.fit(structures, labels.y(rows))
     estimator.task_names_ = list(labels.names)
     return estimator
+
+
+def _domain(estimator: Any, labels: Labels) -> Any:
+    """Return the applicability domain of the molecules that have a label."""
+    from ..inspection import ApplicabilityDomain
+    from ..molecules import canonical_smiles
+
+    standardize = estimator.model_.standardize
+    measured = [row for row, cells in enumerate(zip(*labels.columns, strict=True)) if any(c is not None for c in cells)]
+    smiles = canonical_smiles([labels.structures[row] for row in measured], standardize, estimator.max_atoms)
+    distinct = sorted({text for text in smiles if text is not None})
+    n_neighbors = max(1, min(ApplicabilityDomain().n_neighbors, len(distinct) - 1))
+    return ApplicabilityDomain(n_neighbors=n_neighbors, standardize=standardize).fit(distinct)
+
+
+def domain_text(estimator: Any) -> str:
+    """Return what the applicability domain of an estimator is."""
+    domain = getattr(estimator, "domain_", None)
+    if domain is None:
+        return "none"
+    return (
+        f"similarity of {domain.offset_:.3f} or more to {domain.n_neighbors} of {len(domain.molecules_):,} training "
+        "molecules on average"
+    )

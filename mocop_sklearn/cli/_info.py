@@ -73,6 +73,7 @@ def _print_fine_tuned(summary: dict[str, Any]) -> None:
         **({} if is_regressor else {"classes": ", ".join(map(str, summary["classes"]))}),
         encoder=f"{summary['digest']} (digest of its first network)",
         molecules=f"{summary['n_molecules']:,} seen with a measurement, or a profile in pretraining",
+        domain=summary["domain"],
         epochs=fine_tuning_text(summary["n_iter"], summary["best_score"], is_regressor),
         standardize=str(summary["standardize"]),
         **_settings(summary),
@@ -91,6 +92,7 @@ def _settings(summary: dict[str, Any]) -> dict[str, str]:
 
 
 def _fine_tuned_summary(path: str, header: dict[str, Any]) -> dict[str, Any]:
+    from ._finetune import domain_text
     from ._predict import load_fine_tuned
 
     estimator = load_fine_tuned(path)
@@ -103,6 +105,7 @@ def _fine_tuned_summary(path: str, header: dict[str, Any]) -> dict[str, Any]:
         "digest": estimator.model_.digest,
         "targets": estimator.task_names_,
         "classes": None if classes is None else [0, 1] if several else classes.tolist(),
+        "domain": domain_text(estimator),
         "n_networks": len(estimator.weights_),
         "n_molecules": len(estimator.molecule_keys_),
         "n_iter": estimator.n_iter_,

@@ -14,6 +14,9 @@ def predict_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``predict``."""
     molecule_arguments(parser, model="a file of mocop finetune")
     parser.add_argument("-o", "--out", required=True, type=output(".csv", ".parquet"), help="a .csv or .parquet file")
+    parser.add_argument("--domain", action=argparse.BooleanOptionalAction, default=True,
+                        help="whether to say how near molecules are to those of training (default: yes, if the file "
+                        "holds these)")  # fmt: skip
     shard_argument(parser)
 
 
@@ -29,6 +32,12 @@ def predict(args: argparse.Namespace) -> None:
     ..._std        the standard deviation among the networks, for a model of two or more
                    (mocop finetune --n-estimators)
 
+    If the file holds the training molecules, three columns say how near the molecule is to them:
+
+    nearest        the most similar training molecule, other than the molecule itself
+    similarity     to it (Tanimoto, ECFP4 counts)
+    inside         1 inside the applicability domain, 0 outside: do not trust that prediction
+
     The last column, `invalid`, says why a row is not a molecule. Nothing is predicted for such a row.
     --shard is as for mocop embed.
     """
@@ -38,6 +47,8 @@ def predict(args: argparse.Namespace) -> None:
 
     refuse_to_replace(args.out, args.molecules, args.model)
     estimator = load_fine_tuned(args.model, **inference_parameters(args))
+    if not args.domain:
+        vars(estimator).pop("domain_", None)
     library = MoleculeFile(args.molecules, args.smiles, args.keep)
     rows = rows_of_shard(args, library.n_rows)
     kinds = {name: str if a.dtype == object else float for name, a in estimator.predict_table(["C"]).items()}
@@ -81,4 +92,7 @@ def load_fine_tuned(path: str, **parameters: Any) -> Any:
             f"{path!r} holds an embedder, which predicts no assay. Make a model of labels: mocop finetune."
         )
     cls: Any = MoCoPRegressor if header.get("estimator") == "MoCoPRegressor" else MoCoPClassifier
-    return cls.load(path, **parameters)
+    estimator = cls.load(path, **parameters)
+    if hasattr(estimator, "domain_"):
+        estimator.domain_.set_params(n_jobs=estimator.n_jobs)
+    return estimator

@@ -9,6 +9,7 @@ import pytest
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.cli import build_parser, main
 from mocop_sklearn.cli._parameters import NO_FLAGS_OF_FINE_TUNING
+from mocop_sklearn.inspection import ApplicabilityDomain
 from tests.tables.test_molecules import write_sdf
 
 TINY = {"max_epochs": 1, "n_layers": 1, "hidden_dim": 8, "embedding_dim": 12, "batch_size": 16, "random_state": 0}
@@ -177,6 +178,24 @@ class TestPredict:
             assert "2 of 4 rows are not valid molecules: row 1 'C1CC' (not a valid SMILES), row 3 ''" in error
         assert pd.read_csv(tmp_path / "tasks.csv", dtype=str)["vendor"][2] == "007" if suffix == "csv" else True
 
+    def test_domain(self, table, tuned, queries, tmp_path, capsys):
+        out = tmp_path / "p.csv"
+        assert main(["predict", queries, "-m", tuned["tasks"], "-o", str(out)]) == 0
+        found = pd.read_csv(out)
+        domain = ApplicabilityDomain().fit([smiles for smiles, a, b in zip(SMILES, ACTIVE, ACTIVE[::-1], strict=True)
+                                            if {a, b} & {"0", "1"}])  # fmt: skip
+        similarity, nearest = domain.nearest(["CCCCO", "CCCCN"])
+        assert found.columns[-4:].tolist() == ["nearest", "similarity", "inside", "invalid"]
+        assert found["nearest"].dropna().tolist() == nearest.tolist()
+        np.testing.assert_allclose(found["similarity"].dropna(), similarity, rtol=1e-6)
+        assert found["inside"].dropna().tolist() == (domain.predict(["CCCCO", "CCCCN"]) > 0).tolist()
+        assert main(["predict", queries, "-m", tuned["tasks"], "-o", str(out), "--no-domain"]) == 0
+        assert pd.read_csv(out).columns[-2:].tolist() == ["toxic_std", "invalid"]
+        words = ["finetune", table, "--target", "logD", "-o", str(tmp_path / "x"), *FLAGS, "--no-domain"]
+        assert main(words) == 0
+        assert "domain       none" in capsys.readouterr().out
+        assert not hasattr(MoCoPRegressor.load(tmp_path / "x"), "domain_")
+
     def test_shards_add_up(self, tuned, queries, tmp_path):
         words = ["predict", queries, "-m", tuned["tasks"], "-q", "-o"]
         assert main([*words, str(tmp_path / "all.csv")]) == 0
@@ -194,7 +213,7 @@ class TestPredict:
         words = ["predict", str(path), "-m", tuned["numbers"], "-o", str(tmp_path / "p.csv"), "--max-atoms", "4"]
         assert main([*words, "--keep", "CAS"]) == 0
         found = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
-        assert found.columns.tolist() == ["row", "smiles", "name", "CAS", "logD", "invalid"]
+        assert found.columns[:5].tolist() == ["row", "smiles", "name", "CAS", "logD"]
         assert found["invalid"].tolist() == ["5 atoms, more than --max-atoms 4", "", "RDKit cannot read the record"]
         assert found["CAS"].tolist() == ["71-36-3", "", ""]
         assert "5 atoms, more than --max-atoms 4" in capsys.readouterr().err
@@ -255,6 +274,7 @@ class TestOtherCommands:
         text = capsys.readouterr().out
         for part in ("MoCoPClassifier, 2 networks", "active, toxic", "hidden_dim=8", "1 (no validation)"):
             assert part in text
+        assert "5 of 12 training molecules" in " ".join(text.split())
         assert main(["info", "--json", tuned["words"]]) == 0
         summary = json.loads(capsys.readouterr().out)
         assert (summary["targets"], summary["classes"]) == (["clearance"], ["high", "low", "mid"])

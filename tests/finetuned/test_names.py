@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
+from mocop_sklearn.inspection import ApplicabilityDomain
 from tests.helpers.finetuning import NAN, QUICK
 
 SMILES = ["CCO", "CCCO", "OCCO", "CCN", "CCCN", "NCCN"]
@@ -93,3 +94,24 @@ def test_files(multitask, tmp_path):
     np.testing.assert_array_equal(
         MoCoPEmbedder.load(path).transform(SMILES), MoCoPEmbedder(pretrained=multitask).fit(SMILES).transform(SMILES)
     )
+
+
+def test_domains(multitask, tmp_path):
+    path = tmp_path / "tuned.safetensors"
+    estimator = copy.deepcopy(multitask)
+    estimator.domain_ = ApplicabilityDomain(n_neighbors=2).fit(SMILES)
+    estimator.save(path)
+    table = MoCoPClassifier.load(path).predict_table(QUERIES)
+    assert list(table)[-4:] == ["nearest", "similarity", "inside", "invalid"]
+    similarity, nearest = estimator.domain_.nearest(["CCCCO", "CCCCN"])
+    np.testing.assert_array_equal(table["similarity"], [similarity[0], NAN, similarity[1]])
+    assert table["nearest"].tolist() == [nearest[0], None, nearest[1]]
+    assert not hasattr(estimator.fit(SMILES, TASKS), "domain_")
+    estimator.domain_ = ApplicabilityDomain(n_neighbors=2).fit(SMILES)
+    estimator.domain_.offset_ = NAN
+    estimator.save(path)
+    with pytest.raises(ValueError, match="its applicability domain cannot be used"):
+        MoCoPClassifier.load(path)
+    odd = MoCoPRegressor(**FAST).fit(SMILES, pd.Series(range(6), name="invalid"))
+    with pytest.raises(ValueError, match="A task is called 'invalid', as another column"):
+        odd.predict_table(SMILES)

@@ -1,0 +1,38 @@
+"""The shell script of the documentation runs, from raw plates and a table of measurements to predictions."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mocop_sklearn.datasets import load_biogen_adme
+
+ROOT = Path(__file__).parents[2]
+PLATES = ROOT.parent / "shared" / "data" / "bbbc021_raw_wells.parquet"
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_from_plates_to_a_decision(tmp_path):
+    if not PLATES.exists():
+        pytest.skip(f"{PLATES.name} is not in ../shared/data")
+    adme = load_biogen_adme()
+    labels = pd.DataFrame(adme.target, columns=adme.target_names).assign(SMILES=adme.smiles)[["SMILES", "HLM"]]
+    labels[:120].to_csv(tmp_path / "labels.csv", index=False)
+    (tmp_path / "library.smi").write_text("".join(f"{smiles} L{i}\n" for i, smiles in enumerate(adme.smiles[120:140])))
+    words = [PLATES, tmp_path / "labels.csv", "HLM", tmp_path / "library.smi", tmp_path / "out"]
+    environment = os.environ | {"MOCOP": f"{sys.executable} -m mocop_sklearn", "EPOCHS": "1"}
+    script = str(ROOT / "docs" / "examples" / "from_plates_to_decision.sh")
+    result = subprocess.run(
+        ["sh", script, *map(str, words)], capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == 0, result.stderr
+    predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert predictions["name"].tolist() == [f"L{i}" for i in range(20)]
+    assert predictions[["HLM", "HLM_std", "similarity", "inside"]].notna().all(axis=None)
+    hits = pd.read_csv(tmp_path / "out" / "wells_for_molecules.csv")
+    assert hits.groupby("query").size().tolist() == [5] * 20
+    assert hits["Metadata_Plate"].str.startswith("Week").all()
