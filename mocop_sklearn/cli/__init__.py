@@ -20,6 +20,7 @@ from ..utils._warnings import TrainingInterrupted
 from ._build import build, build_arguments
 from ._embed import embed, embed_arguments
 from ._evaluate import evaluate, evaluate_arguments
+from ._explain import explain, explain_arguments
 from ._fetch import fetch, fetch_arguments
 from ._finetune import finetune, finetune_arguments
 from ._info import info, info_arguments
@@ -122,6 +123,7 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     evaluate_arguments(
         command(evaluate, "test a model on measurements, beside simple models"), with_parameters="evaluate" in argv[:1]
     )
+    explain_arguments(command(explain, "tell which atoms a prediction rests on"))
     models_arguments(command(models, "list the models that come with the package"))
     info_arguments(command(info, "describe a model file or a stored corpus"))
     return parser

@@ -68,8 +68,9 @@ def atom_attributions(
     method : {"masking", "gradient"}, default="masking"
     profiles : array-like of float or DataFrame, shape (1, n_features) or (n_samples, n_features), default=None
         For a ``MoCoPEmbedder``: one profile for all molecules, or one for each.
-    task : int, str or bool, default=None
-        Which score, where there are several: the number of the task or target, from 0, or the class.
+    task : int or str, default=None
+        Which score, where there are several: the name of the task or target (``task_names_``) or its number from 0, or
+        the class.
     n_orders : int, default=8
         Of masking. Every second order is the reverse of the one before.
     n_steps : int, default=32

@@ -113,7 +113,7 @@ def _of_finetuned(estimator: FineTuned, task: Any) -> Explained:
     """Explain the log-odds of a class, the logarithm of its probability, or a predicted number."""
     objective = estimator._objective if isinstance(estimator, MoCoPClassifier) else None
     classes = getattr(estimator, "classes_", None) if objective is MULTICLASS else None
-    names = range(estimator._shift.shape[1]) if classes is None else classes.tolist()
+    names = estimator.task_names_ if classes is None else classes.tolist()
     column = _column(task, names, "task" if classes is None else "class")
     if column in getattr(estimator, "unscorable_tasks_", ()) or np.isnan(estimator._shift[0, column]):
         raise ValueError(f"Task {column} had fewer than two different labels in fit: there is nothing to explain.")
@@ -172,7 +172,7 @@ def _predicted(rest: Pipeline, z: np.ndarray, task: Any) -> np.ndarray:
 
 
 def _column(task: Any, names: Sequence[Any], what: str) -> int:
-    """Return the place of the task that was asked for.
+    """Return the place of the task that was asked for by its name, or by its number where names are texts.
 
     Raises
     ------
@@ -181,7 +181,9 @@ def _column(task: Any, names: Sequence[Any], what: str) -> int:
     """
     if task is None and len(names) == 1:
         return 0
-    if task is None or task not in names:
-        asked = "" if task is None else f", got {task!r}"
-        raise ValueError(f"task must be one of the {len(names)} {what} names {list(names)[:20]}{asked}.")
-    return list(names).index(task)
+    if task in list(names):
+        return list(names).index(task)
+    if isinstance(task, (int, np.integer)) and all(isinstance(name, str) for name in names) and 0 <= task < len(names):
+        return int(task)
+    asked = "" if task is None else f", got {task!r}"
+    raise ValueError(f"task must be one of the {len(names)} {what} names {list(names)[:20]}{asked}.")
