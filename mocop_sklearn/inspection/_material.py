@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from rdkit import rdBase
 from sklearn.utils.validation import check_is_fitted
 
 from ..display._plates import strength
@@ -22,6 +23,7 @@ from ._evidence import CELL_COUNT, Way, cell_count_alone, retrieval_figures, way
 from ._holdout import Corpus, HoldOut, Part, hold_out, read_corpus, read_part
 
 _ROWS_TO_SCALE = 5_000
+_MOST_GROUPS = 12
 _MOST_MOLECULES = 20_000  # that are asked about
 # columns that count cells, by name
 _COUNTS = ("rel_cell_count", "cell_count", "count_cells", "count_nuclei", "cellcount", "number_object_number")
@@ -156,7 +158,8 @@ def gather(
     if len(asked) > _MOST_MOLECULES:
         chosen = np.random.default_rng(random_state).choice(len(asked), _MOST_MOLECULES, replace=False)
         asked = [asked[i] for i in np.sort(chosen).tolist()]
-    found = canonical_smiles(asked, embedder.model_.standardize, embedder.max_atoms)
+    with rdBase.BlockLogs():
+        found = canonical_smiles(asked, embedder.model_.standardize, embedder.max_atoms)
     return Material(
         estimator=estimator,
         embedder=embedder,
@@ -203,8 +206,19 @@ def _columns(pairs: PairedProfiles | None, columns: Any) -> dict[str, np.ndarray
         raise ValueError(
             f"The column {wrong[0]!r} has shape {shape} but pairs have {len(pairs)} rows: give one value per row."
         )
+    given = {name: _numbers_of_text(values) for name, values in given.items()}
     labels = {"source": pairs.sources, "batch": pairs.batches, "plate": pairs.plates, "dose": pairs.doses}
     return {name: values for name, values in labels.items() if values is not None} | given
+
+
+def _numbers_of_text(values: np.ndarray) -> np.ndarray:
+    """Return texts that are all numbers, as in a CSV file, as numbers; a few of them are the names of groups."""
+    if values.dtype.kind not in "OUS" or len(np.unique(values.astype(str))) <= _MOST_GROUPS:
+        return values
+    try:
+        return np.array([np.nan if value is None or value == "" else float(value) for value in values.tolist()])
+    except (TypeError, ValueError):
+        return values
 
 
 def _count_of_cells(pairs: PairedProfiles | None, columns: Mapping[str, Any], wanted: str | None) -> str | None:

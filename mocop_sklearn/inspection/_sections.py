@@ -133,7 +133,7 @@ def confounder_section(material: Material, within: Iterable[str]) -> tuple[Secti
     if rows:
         caption = (
             "Molecules are compared only with those of the same plate or source. A score that falls much below the "
-            "overall one means that plates or sources were told apart."
+            "overall one suggests that plates or sources were told apart."
         )
         parts.append(_comparison(shown, caption))
         header = ["way", "within", "groups", "queries", "score", "95 % interval"]
