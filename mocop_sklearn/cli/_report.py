@@ -11,7 +11,7 @@ from ._shared import SEVERAL, count, output, refuse_to_replace, say
 def report_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``report``."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a file of mocop pretrain or MoCoPEmbedder.save, or a name of mocop models")
+    add("model", metavar="MODEL", help="a file of mocop pretrain or mocop finetune, or a name of mocop models")
     add("pairs", metavar="PAIRS", nargs="?", help="a table of wells (.parquet, .csv, .tsv), or a corpus of mocop build")
     add("-o", "--out", required=True, type=output(".html"), help="an .html file")
     add("--molecules", metavar="FILE", help="molecules that are asked about: their domain, hits and place on the map")

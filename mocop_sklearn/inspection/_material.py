@@ -12,12 +12,15 @@ import numpy as np
 from rdkit import rdBase
 from sklearn.utils.validation import check_is_fitted
 
+from ..classifier import MoCoPClassifier
 from ..display._plates import strength
 from ..embedder import MoCoPEmbedder
-from ..model_file._shipped import ShippedModel, list_models
+from ..model_file._format import FINE_TUNED, MODEL, read_file
+from ..model_file._shipped import ShippedModel, list_models, path_of
 from ..molecules._parse import canonical_smiles, check_molecules
 from ..pairs._pairs import PairedProfiles
 from ..profiles._scaler import ProfileScaler
+from ..regressor import MoCoPRegressor
 from ..utils._arrays import as_array
 from ._evidence import CELL_COUNT, Way, cell_count_alone, retrieval_figures, ways_to_compare
 from ._holdout import Corpus, HoldOut, Part, hold_out, read_corpus, read_part
@@ -176,16 +179,23 @@ def gather(
 
 
 def _opened(model: Any, n_jobs: int | None) -> tuple[Any, MoCoPEmbedder, str]:
+    name = type(model).__name__
     if isinstance(model, (str, os.PathLike)):
-        embedder = MoCoPEmbedder.load(model, invalid="nan", n_jobs=n_jobs)
-        return embedder, embedder, os.path.basename(os.fspath(model))
+        name, model = os.path.basename(os.fspath(model)), _loaded(path_of(model))
     check_is_fitted(model)
     if not hasattr(model, "model_"):
         raise TypeError(
             f"model must be a fitted MoCoPEmbedder, MoCoPClassifier or MoCoPRegressor, or a model file, got {model!r}."
         )
     embedder = MoCoPEmbedder(pretrained=model.model_, invalid="nan", n_jobs=n_jobs).fit(["C"])
-    return model, embedder, type(model).__name__
+    return model, embedder, name
+
+
+def _loaded(path: Any) -> Any:
+    """Return the estimator of a model file, of whichever kind."""
+    header, _ = read_file(path, MODEL, FINE_TUNED)
+    estimators: dict[str, Any] = {"MoCoPClassifier": MoCoPClassifier, "MoCoPRegressor": MoCoPRegressor}
+    return estimators.get(header.get("estimator", ""), MoCoPEmbedder).load(path)
 
 
 def _pairs_of_path(path: Any) -> PairedProfiles:

@@ -216,11 +216,14 @@ class TestPage:
         assert "too few to judge a model on" in found.html
         assert found.held_out == []
 
-    def test_fine_tuned_model(self, smiles, labels):
+    def test_fine_tuned_model(self, smiles, labels, tmp_path):
         names = np.array(["<no>", "yes"])[labels]
-        found = report(MoCoPClassifier(n_layers=1, hidden_dim=8, max_epochs=1).fit(smiles, names), molecules=smiles)
+        classifier = MoCoPClassifier(n_layers=1, hidden_dim=8, max_epochs=1)
+        classifier.fit(smiles, pd.DataFrame({"<toxic>": names})["<toxic>"]).save(tmp_path / "model.safetensors")
+        found = report(tmp_path / "model.safetensors", molecules=smiles)
         check_page(found.html)
         assert "<td>MoCoPClassifier</td>" in found.html
+        assert "<td>&lt;toxic&gt;</td>" in found.html
         assert "<td>&lt;no&gt;, yes</td>" in found.html
         assert "No pairs were given" in found.html
 
