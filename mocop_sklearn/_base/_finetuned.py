@@ -230,7 +230,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         validation: tuple[list[Any], Targets] | None = None,
     ) -> None:
         """Train ``n_estimators`` networks, after rows of one molecule are merged."""
-        vars(self).pop("domain_", None)  # it was that of another fit
+        self.__dict__.pop("domain_", None)  # it was that of another fit
         start = load_start(self, ENCODER_SHAPE, COMPONENTS)
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)
@@ -400,7 +400,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
     def _summary(self) -> dict[str, str]:
         n_networks = len(self.weights_)
         return {
-            "tasks": f"{self._tasks_shape[0]:,}" if self._tasks_shape else "1",
+            "tasks": f"{len(self.task_names_):,}: {some_columns(self.task_names_)}",
             "classes": some_columns(self.classes_) if hasattr(self, "classes_") else "",
             "molecules": f"{len(self.molecule_keys_):,} seen, pretraining included",
             "networks": f"{n_networks:,}" if n_networks > 1 else "",
@@ -422,6 +422,6 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         return {name: value for name, value in super().__getstate__().items() if name != "_module"}
 
 
-def some_columns(columns: list[int] | np.ndarray) -> str:
-    """The first ten of column numbers or classes, for a message."""
+def some_columns(columns: list[Any] | np.ndarray) -> str:
+    """The first ten of column numbers, classes or tasks, for a message."""
     return ", ".join(map(str, columns[:10])) + ", ..." * (len(columns) > 10)

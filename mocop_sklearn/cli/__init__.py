@@ -27,6 +27,7 @@ from ._info import info, info_arguments
 from ._models import models, models_arguments
 from ._predict import predict, predict_arguments
 from ._pretrain import pretrain, pretrain_arguments
+from ._report import report, report_arguments
 from ._retrieve import retrieve, retrieve_arguments
 from ._shared import in_words_of_the_shell, say
 
@@ -124,6 +125,7 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         command(evaluate, "test a model on measurements, beside simple models"), with_parameters="evaluate" in argv[:1]
     )
     explain_arguments(command(explain, "tell which atoms a prediction rests on"))
+    report_arguments(command(report, "write a page about a model"))
     models_arguments(command(models, "list the models that come with the package"))
     info_arguments(command(info, "describe a model file or a stored corpus"))
     return parser

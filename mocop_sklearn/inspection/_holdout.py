@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rdkit import rdBase
 from sklearn.model_selection import GroupShuffleSplit
 
 from ..model_selection import molecule_groups, overlap
@@ -73,7 +74,8 @@ def read_corpus(embedder: Any, pairs: Any, random_state: int) -> Corpus:
     chosen = np.arange(len(texts))
     if len(texts) > _MOST_TEXTS:
         chosen = np.sort(np.random.default_rng(random_state).choice(len(texts), _MOST_TEXTS, replace=False))
-    found = canonical_smiles([texts[i] for i in chosen.tolist()], embedder.model_.standardize, embedder.max_atoms)
+    with rdBase.BlockLogs():
+        found = canonical_smiles([texts[i] for i in chosen.tolist()], embedder.model_.standardize, embedder.max_atoms)
     valid = np.array([text is not None for text in found], dtype=bool)
     smiles, inverse = np.unique(np.array(found, dtype=object)[valid].astype(str), return_inverse=True)
     molecule = np.full(len(texts), -1)

@@ -9,19 +9,24 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from rdkit import rdBase
 from sklearn.utils.validation import check_is_fitted
 
+from ..classifier import MoCoPClassifier
 from ..display._plates import strength
 from ..embedder import MoCoPEmbedder
-from ..model_file._shipped import ShippedModel, list_models
+from ..model_file._format import FINE_TUNED, MODEL, read_file
+from ..model_file._shipped import ShippedModel, list_models, path_of
 from ..molecules._parse import canonical_smiles, check_molecules
 from ..pairs._pairs import PairedProfiles
 from ..profiles._scaler import ProfileScaler
+from ..regressor import MoCoPRegressor
 from ..utils._arrays import as_array
 from ._evidence import CELL_COUNT, Way, cell_count_alone, retrieval_figures, ways_to_compare
 from ._holdout import Corpus, HoldOut, Part, hold_out, read_corpus, read_part
 
 _ROWS_TO_SCALE = 5_000
+_MOST_GROUPS = 12
 _MOST_MOLECULES = 20_000  # that are asked about
 # columns that count cells, by name
 _COUNTS = ("rel_cell_count", "cell_count", "count_cells", "count_nuclei", "cellcount", "number_object_number")
@@ -156,7 +161,8 @@ def gather(
     if len(asked) > _MOST_MOLECULES:
         chosen = np.random.default_rng(random_state).choice(len(asked), _MOST_MOLECULES, replace=False)
         asked = [asked[i] for i in np.sort(chosen).tolist()]
-    found = canonical_smiles(asked, embedder.model_.standardize, embedder.max_atoms)
+    with rdBase.BlockLogs():
+        found = canonical_smiles(asked, embedder.model_.standardize, embedder.max_atoms)
     return Material(
         estimator=estimator,
         embedder=embedder,
@@ -173,16 +179,23 @@ def gather(
 
 
 def _opened(model: Any, n_jobs: int | None) -> tuple[Any, MoCoPEmbedder, str]:
+    name = type(model).__name__
     if isinstance(model, (str, os.PathLike)):
-        embedder = MoCoPEmbedder.load(model, invalid="nan", n_jobs=n_jobs)
-        return embedder, embedder, os.path.basename(os.fspath(model))
+        name, model = os.path.basename(os.fspath(model)), _loaded(path_of(model))
     check_is_fitted(model)
     if not hasattr(model, "model_"):
         raise TypeError(
             f"model must be a fitted MoCoPEmbedder, MoCoPClassifier or MoCoPRegressor, or a model file, got {model!r}."
         )
     embedder = MoCoPEmbedder(pretrained=model.model_, invalid="nan", n_jobs=n_jobs).fit(["C"])
-    return model, embedder, type(model).__name__
+    return model, embedder, name
+
+
+def _loaded(path: Any) -> Any:
+    """Return the estimator of a model file, of whichever kind."""
+    header, _ = read_file(path, MODEL, FINE_TUNED)
+    estimators: dict[str, Any] = {"MoCoPClassifier": MoCoPClassifier, "MoCoPRegressor": MoCoPRegressor}
+    return estimators.get(header.get("estimator", ""), MoCoPEmbedder).load(path)
 
 
 def _pairs_of_path(path: Any) -> PairedProfiles:
@@ -203,8 +216,19 @@ def _columns(pairs: PairedProfiles | None, columns: Any) -> dict[str, np.ndarray
         raise ValueError(
             f"The column {wrong[0]!r} has shape {shape} but pairs have {len(pairs)} rows: give one value per row."
         )
+    given = {name: _numbers_of_text(values) for name, values in given.items()}
     labels = {"source": pairs.sources, "batch": pairs.batches, "plate": pairs.plates, "dose": pairs.doses}
     return {name: values for name, values in labels.items() if values is not None} | given
+
+
+def _numbers_of_text(values: np.ndarray) -> np.ndarray:
+    """Return texts that are all numbers, as in a CSV file, as numbers; a few of them are the names of groups."""
+    if values.dtype.kind not in "OUS" or len(np.unique(values.astype(str))) <= _MOST_GROUPS:
+        return values
+    try:
+        return np.array([np.nan if value is None or value == "" else float(value) for value in values.tolist()])
+    except (TypeError, ValueError):
+        return values
 
 
 def _count_of_cells(pairs: PairedProfiles | None, columns: Mapping[str, Any], wanted: str | None) -> str | None:

@@ -13,6 +13,7 @@ from .._base._html import count_of_weights
 from ..display._history import TrainingHistoryDisplay
 from ..display._retrieval import RetrievalComparisonDisplay, RetrievalDisplay
 from ..metrics import retrieval_ranks
+from ..model_file._format import recorded
 from ..utils._html import Markup, definition_table, element, grid_table
 from ..utils._words import in_words, spaced
 from ._evidence import (
@@ -39,13 +40,14 @@ def model_section(material: Material) -> Section:
     model, card = material.embedder.model_, material.card
     shape = model.architecture
     has_profiles = shape.has_profile_network
-    classes = getattr(material.estimator, "classes_", None)
+    classes, tasks = (getattr(material.estimator, name, None) for name in ("classes_", "task_names_"))
     rows: dict[str, Any] = {
         "model": material.name,
         "kind": type(material.estimator).__name__,
         "summary": card and card.summary,
         "corpus": card and card.corpus,
         "licence": card.license if card else in_words(model.provenance.get("licence")),
+        "targets": None if tasks is None else in_words(tasks),
         "classes": None if classes is None else in_words([str(name) for name in classes]),
         "molecules seen": f"{len(model.molecule_keys):,} with a profile or label, {len(model.structure_keys):,} as "
         "structures only",
@@ -59,7 +61,8 @@ def model_section(material: Material) -> Section:
     }
     figures = [] if card is None else [definition_table(card.figures)]
     origin = {spaced(name): in_words(value) for name, value in model.provenance.items()}
-    parameters = {name: in_words(value) or repr(value) for name, value in model.parameters.items() if value is not None}
+    settings = model.parameters or {n: recorded(v) for n, v in material.estimator.get_params(deep=False).items()}
+    parameters = {name: in_words(value) or repr(value) for name, value in settings.items() if value is not None}
     details = {
         "Where the profiles of its training come from": definition_table(origin) if origin else None,
         "Parameters of its training": definition_table(parameters) if parameters else None,
@@ -133,7 +136,7 @@ def confounder_section(material: Material, within: Iterable[str]) -> tuple[Secti
     if rows:
         caption = (
             "Molecules are compared only with those of the same plate or source. A score that falls much below the "
-            "overall one means that plates or sources were told apart."
+            "overall one suggests that plates or sources were told apart."
         )
         parts.append(_comparison(shown, caption))
         header = ["way", "within", "groups", "queries", "score", "95 % interval"]
