@@ -43,6 +43,6 @@ plt.show()
 
 molecules, group = np.unique(data.smiles[test], return_inverse=True)
 profiles = np.array([data.profiles[test][group == i].mean(axis=0) for i in range(len(molecules))])
-RetrievalDisplay.from_embeddings(embedder.transform(molecules), embedder.transform_profiles(profiles))
+RetrievalDisplay.from_predictions(embedder.transform(molecules), embedder.transform_profiles(profiles))
 plt.title(f"{len(molecules)} unseen molecules")
 plt.show()
