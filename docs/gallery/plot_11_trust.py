@@ -2,8 +2,8 @@
 Whether to believe a prediction, and what it rests on
 =====================================================
 
-An applicability domain tells which molecules are near enough to those of training. Attributions tell what each atom adds
-to a prediction. Here both stand beside a model of solubility.
+An applicability domain tells which molecules are near enough to those of training. Attributions tell what each atom
+adds to a prediction. Here both stand beside a model of solubility.
 """
 
 import matplotlib.pyplot as plt
