@@ -20,7 +20,7 @@ PRIVATE = {"cli", "tables", "training", "utils"}
 def public_modules():
     names = {path.relative_to(ROOT.parent).parts for path in ROOT.glob("*/__init__.py")}
     modules = {".".join(parts[:-1]) for parts in names if parts[1] not in PRIVATE and not parts[1].startswith("_")}
-    return sorted(modules | {"mocop_sklearn", "mocop_sklearn.display", "mocop_sklearn.metrics"})
+    return sorted(modules | {"mocop_sklearn", "mocop_sklearn.metrics"})
 
 
 def test_every_public_module_is_in_the_reference():

@@ -2,8 +2,8 @@
 Vectors of molecules, and a map of them
 =======================================
 
-A model that comes with the package turns molecules into vectors, offline. A principal component analysis draws them
-as a map. The model has never seen solubility, yet soluble and insoluble molecules lie in different places.
+A model that comes with the package turns molecules into vectors, offline. A principal component analysis draws them as
+a map. The model has never seen a solubility, yet molecules that do not dissolve gather on one side of the map.
 """
 
 # %%

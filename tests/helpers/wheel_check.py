@@ -41,7 +41,7 @@ def plot() -> None:
     mpl.use("Agg")
     from mocop_sklearn.display import RetrievalDisplay
 
-    assert RetrievalDisplay.from_embeddings(np.eye(3), np.eye(3)).lines_
+    assert RetrievalDisplay.from_predictions(np.eye(3), np.eye(3)).lines_
 
 
 def minimol() -> None:
