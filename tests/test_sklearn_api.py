@@ -3,8 +3,6 @@
 import copy
 import os
 import pickle
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
 from mocop_sklearn.nn import GatedGraphEncoder
 from tests.helpers.fronts import NumericRows
+from tests.helpers.processes import elsewhere
 
 # ---------------------------------------------------------------------------------------------
 # scikit-learn's battery
@@ -303,28 +302,21 @@ def test_copies_embed_alike(fitted, smiles, profiles, tmp_path, how):
     assert twin.history_ == fitted.history_
 
 
-ELSEWHERE = """
-import pickle, sys
-import numpy as np
-import torch
-assert not torch.cuda.is_available()
-with open(sys.argv[1], "rb") as file:
-    embedder = pickle.load(file)
-np.save(sys.argv[2], embedder.transform(["CCO", "c1ccccc1"]))
-"""
+def transform_without_gpu(pickled, smiles):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    assert not torch.cuda.is_available()
+    return pickle.loads(pickled).transform(smiles)
 
 
 @pytest.mark.slow
-def test_pickles_are_small_and_need_no_gpu(smiles, profiles, tmp_path):
+def test_pickles_are_small_and_need_no_gpu(smiles, profiles):
     embedder = MoCoPEmbedder(max_epochs=1, random_state=0).fit(smiles, profiles)  # on the GPU, where there is one
     expected = embedder.transform(["CCO", "c1ccccc1"])
     pickled = pickle.dumps(embedder)
     assert len(pickled) < 1.5 * sum(w.nbytes for w in embedder.model_.weights.values())
-    (tmp_path / "embedder.pickle").write_bytes(pickled)
-    words = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "embedder.pickle"), str(tmp_path / "z.npy")]
-    subprocess.run(words, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=True, timeout=120)
+    z = elsewhere(transform_without_gpu, pickled, ["CCO", "c1ccccc1"])
     tolerance = 0.1 if torch.cuda.is_available() else 1e-5  # bfloat16 on a GPU
-    np.testing.assert_allclose(np.load(tmp_path / "z.npy"), expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(z, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_clone_is_unfitted_and_equal(fitted):

@@ -1,5 +1,6 @@
 """What becomes of files: inputs are not replaced, nothing half-written stays, and no more is installed than needed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.cli import main
 from tests.cli.test_cli import MOLECULES, model, wells, write_molecules  # noqa: F401
+from tests.helpers.processes import start
 
 
 @pytest.mark.parametrize("how", ["same", "link", "model"])
@@ -58,44 +60,41 @@ def test_a_column_called_row(model, tmp_path):  # noqa: F811
     assert table["smiles"].tolist() == ["CCO", "CCC"]
 
 
+def run_command(*words):
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    sys.exit(main(words))
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_no_temporary_files(model, tmp_path, number):  # noqa: F811
     (tmp_path / "m.smi").write_text("\n".join(MOLECULES * 20_000))
-    command = [sys.executable, "-m", "mocop_sklearn", "embed", str(tmp_path / "m.smi"), "-m", model]
-    command += ["-o", str(tmp_path / "z.npy"), "--batch-rows", "64"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while len(list(tmp_path.iterdir())) == 1 and process.poll() is None:
+    command = ["embed", str(tmp_path / "m.smi"), "-m", model, "-o", str(tmp_path / "z.npy"), "--batch-rows", "64"]
+    process = start(run_command, *command)
+    while len(list(tmp_path.iterdir())) == 1 and process.is_alive():
         time.sleep(0.05)
-    process.send_signal(number)
-    assert process.wait() == 128 + number
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == 128 + number
     assert [file.name for file in tmp_path.iterdir()] == ["m.smi"]
 
 
 def test_the_core_alone_embeds_text_files(model, tmp_path):  # noqa: F811
     code = """
-import sys
+import json, sys
 from importlib.machinery import PathFinder
 found = PathFinder.find_spec
 absent = "pandas", "pyarrow"
 PathFinder.find_spec = lambda name, *args: None if name.partition(".")[0] in absent else found(name, *args)
 from mocop_sklearn.cli import main
-sys.exit(main(sys.argv[1:]))
+print([main(words) for words in json.loads(sys.argv[1])])
 """
-    paths = {suffix: write_molecules(tmp_path, suffix) for suffix in (".smi", ".parquet")}
+    text, parquet = (write_molecules(tmp_path, suffix) for suffix in (".smi", ".parquet"))
+    files = [(text, "z.npy"), (text, "z.parquet"), (parquet, "y.npy")]
+    commands = [["embed", path, "-o", str(tmp_path / out), "-m", model, "-q"] for path, out in files]
+    words = [sys.executable, "-c", code, json.dumps(commands)]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.stdout == "[0, 1, 1]\n", result.stderr
     expected = MoCoPEmbedder.load(model).transform(["CCO"])
-
-    def run(*words):
-        command = [sys.executable, "-c", code, "embed", *words, "-m", model, "-q"]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    result = run(paths[".smi"], "-o", str(tmp_path / "z.npy"))
-    assert result.returncode == 0, result.stderr
     np.testing.assert_allclose(np.load(tmp_path / "z.npy")[:1], expected, rtol=1e-5, atol=1e-6)
-    for words in (
-        (paths[".smi"], "-o", str(tmp_path / "z.parquet")),
-        (paths[".parquet"], "-o", str(tmp_path / "y.npy")),
-    ):
-        result = run(*words)
-        assert result.returncode == 1
-        assert ".parquet' needs pyarrow: pip install 'mocop-sklearn[data]'" in result.stderr
+    assert result.stderr.count(".parquet' needs pyarrow: pip install 'mocop-sklearn[data]'") == 2

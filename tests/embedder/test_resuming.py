@@ -3,46 +3,42 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 import mocop_sklearn
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.training._loop import TrainingState
+from tests.helpers.processes import start
 
-CRASH = """
-import os, signal, sys
-import numpy as np
-from mocop_sklearn import MoCoPEmbedder
 
-replace, written = os.replace, []
+def killed_at_the_fourth_file(smiles, profiles, parameters, folder):
+    """Fit in a process that is killed while it puts the fourth state in its place."""
+    torch.set_num_threads(1)
+    replace, written = os.replace, []
 
-def replace_until_killed(source, target):
-    written.append(target)
-    if len(written) == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(source, target)
+    def replace_until_killed(source, target):
+        written.append(target)
+        if len(written) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
 
-os.replace = replace_until_killed
-data = np.load(sys.argv[1])
-parameters = {parameters!r}
-MoCoPEmbedder(**parameters, checkpoint_dir=sys.argv[2]).fit(data["smiles"], data["profiles"])
-"""
+    os.replace = replace_until_killed
+    MoCoPEmbedder(**parameters, checkpoint_dir=folder).fit(smiles, profiles)
 
 
 @pytest.fixture(scope="module")
 def killed(smiles, profiles, tiny, tmp_path_factory):
     """Parameters of a run, and the folder that it left when it was killed in epoch 4, writing its state."""
-    folder = tmp_path_factory.mktemp("killed")
+    folder = tmp_path_factory.mktemp("killed") / "checkpoints"
     parameters = tiny | {"max_epochs": 6, "learning_rate": 1e-2, "temperature": 0.2}
-    np.savez(folder / "data.npz", smiles=np.array(smiles), profiles=profiles)
-    command = [sys.executable, "-c", CRASH.format(parameters=parameters), folder / "data.npz", folder / "checkpoints"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
-    return parameters, folder / "checkpoints"
+    process = start(killed_at_the_fourth_file, smiles, profiles, parameters, folder)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return parameters, folder
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def fit(kind, **options):
     """A short fit, and the numbers that tell its model."""
     data = make_paired_profiles(n_molecules=120, n_features=30, random_state=0)
     if kind == "embedder":
-        own = {"projection_dim": 16, "profile_dims": (32, 16), "validation_fraction": 0.2}
+        own = {"projection_dim": 16, "profile_dims": (32, 16), "validation_fraction": 0.2, "side_features": None}
         model = MoCoPEmbedder(**SIZES, **own, **options).fit(data.smiles, profiles=data.profiles)
         return model.transform(data.molecules)
     model = MoCoPClassifier(**SIZES, n_estimators=2, **options).fit(data.molecules, data.task)

@@ -1,7 +1,6 @@
 """Small plates by hand, what numpy makes of them, and builds that are killed."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mocop_sklearn import build_pairs
+from tests.helpers.processes import start
 
 DMSO = "CS(C)=O"
 MOLECULES = ("CCO", "CCN", "CCC", "CC(=O)O", "c1ccccc1", "CCCl")
@@ -103,11 +103,7 @@ class Plate:
 
 def start_build(path, plates, **options):
     """Start a build in a process of its own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mocop_sklearn.pairs", "tests.helpers.platemaker"])
-    process = context.Process(target=build_pairs, args=(path, plates), kwargs=options)
-    process.start()
-    return process
+    return start(build_pairs, path, plates, **options)
 
 
 def build_under_kills(n, seed, folder):

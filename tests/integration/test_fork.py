@@ -12,13 +12,14 @@ from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.datasets import make_paired_profiles
 
 torch.set_num_threads(2)
+settings = {"max_epochs": 1, "random_state": 0, "hidden_dim": 32, "embedding_dim": 64, "side_features": None}
 data = make_paired_profiles(n_molecules=60, n_features=20, random_state=0)
-embedder = MoCoPEmbedder(max_epochs=1, random_state=0).fit(data.smiles, data.profiles)
+embedder = MoCoPEmbedder(**settings).fit(data.smiles, data.profiles)
 Z = embedder.transform(data.molecules)
 
 
 def child(queue):
-    refit = MoCoPEmbedder(max_epochs=1, random_state=0).fit(data.smiles, data.profiles)
+    refit = MoCoPEmbedder(**settings).fit(data.smiles, data.profiles)
     queue.put((embedder.transform(data.molecules), torch.get_num_threads(), refit.n_iter_))
 
 

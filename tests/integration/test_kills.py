@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mocop_sklearn import MoCoPEmbedder
 from tests.helpers.cluster_jobs import LoggedEncoder
+from tests.helpers.processes import start
 
 pytestmark = [
     pytest.mark.integration,
@@ -22,28 +23,27 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[2]
 
-FIT = """
-import sys
-from functools import partial
 
-import numpy as np
-from mocop_sklearn import MoCoPEmbedder
-from tests.helpers.cluster_jobs import LoggedEncoder
-
-folder = sys.argv[1]
-with np.load(folder + "/data.npz") as data:
-    smiles, profiles = data["smiles"].tolist(), data["profiles"]
-encoder = partial(LoggedEncoder, folder + "/log")
-embedder = MoCoPEmbedder(encoder=encoder, max_epochs={epochs}, random_state=0, memory=folder + "/cache")
-print(embedder.fit(smiles, profiles=profiles).digest_)
-"""
+def fit(folder, epochs):
+    """Fit with a cache in the folder, and leave the digest there."""
+    torch.set_num_threads(1)
+    with np.load(folder / "data.npz") as data:
+        smiles, profiles = data["smiles"].tolist(), data["profiles"]
+    embedder = embedder_of(folder, epochs).set_params(memory=folder / "cache").fit(smiles, profiles=profiles)
+    (folder / f"{os.getpid()}.digest").write_text(embedder.digest_)
 
 
-def start(folder, epochs=2):
-    """Fit in a process of its own, with a cache in the folder."""
-    own = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, *sys.path))), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", FIT.format(epochs=epochs), str(folder)]
-    return subprocess.Popen(command, env=os.environ | own, text=True, stdout=subprocess.PIPE)
+def embedder_of(folder, epochs):
+    encoder = partial(LoggedEncoder, str(folder / "log"))
+    sizes = {"projection_dim": 8, "profile_dims": (16, 8), "side_features": None}
+    return MoCoPEmbedder(encoder=encoder, max_epochs=epochs, random_state=0, **sizes)
+
+
+def digest_of(process, folder):
+    """Digest that a process has left, when it has ended."""
+    process.join(300)
+    assert process.exitcode == 0
+    return (folder / f"{process.pid}.digest").read_text()
 
 
 @pytest.fixture
@@ -58,11 +58,6 @@ def steps(folder):
     return log.read_text().split() if log.exists() else []
 
 
-def uncached(folder, smiles, profiles, epochs=2):
-    encoder = partial(LoggedEncoder, str(folder / "log"))
-    return MoCoPEmbedder(encoder=encoder, max_epochs=epochs, random_state=0).fit(smiles, profiles=profiles)
-
-
 @pytest.mark.parametrize("kind", ["embedder", "classifier"])
 def test_fits_killed_at_random_times_end_as_if_they_had_not_been(kind, tmp_path):
     command = [sys.executable, "-W", "ignore", "-m", "tests.helpers.kills", kind, "4", "0", str(tmp_path)]
@@ -73,26 +68,24 @@ def test_fits_killed_at_random_times_end_as_if_they_had_not_been(kind, tmp_path)
 
 
 def test_eight_processes_share_one_cache(folder, smiles, profiles):
-    children = [start(folder) for _ in range(8)]
-    digests = [child.communicate(timeout=300)[0].strip() for child in children]
-    assert [child.returncode for child in children] == [0] * 8
+    children = [start(fit, folder, 2) for _ in range(8)]
+    digests = {digest_of(child, folder) for child in children}
     found = steps(folder)
     assert len(set(found)) == 1  # one process has trained
-    assert set(digests) == {uncached(folder, smiles, profiles).digest_}
+    assert digests == {embedder_of(folder, 2).fit(smiles, profiles=profiles).digest_}
     assert len(steps(folder)) == 2 * len(found)
 
 
 def test_another_takes_over_from_a_worker_that_was_killed(folder, smiles, profiles):
     """The first holds the lock of the cache and is killed while it trains. The second waits for it meanwhile."""
-    first = start(folder, epochs=100)
+    first = start(fit, folder, 100)
     while not steps(folder):
-        assert first.poll() is None
+        assert first.is_alive()
         time.sleep(0.02)
-    second = start(folder, epochs=100)
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
+    second = start(fit, folder, 100)
+    first.kill()
+    first.join()
     n_steps = len(steps(folder))
-    digest = second.communicate(timeout=300)[0].strip()
-    assert second.returncode == 0
+    digest = digest_of(second, folder)
     assert set(steps(folder)[n_steps:]) == {str(second.pid)}
-    assert digest == uncached(folder, smiles, profiles, epochs=100).digest_
+    assert digest == embedder_of(folder, 100).fit(smiles, profiles=profiles).digest_

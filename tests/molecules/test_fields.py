@@ -1,8 +1,6 @@
 """Fields and featurisers as objects that a user writes, hands in, hashes and pickles."""
 
 import pickle
-import subprocess
-import sys
 
 import joblib
 import pytest
@@ -13,6 +11,7 @@ from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.molecules import FEATURIZERS, Featurizer, Field
 from mocop_sklearn.molecules._featurize import featurize
 from mocop_sklearn.molecules._fields import resolve_featurizer
+from tests.helpers.processes import elsewhere
 
 
 def radicals(mol):
@@ -65,9 +64,11 @@ def test_copies_are_equal_and_hash_alike(featurizer):
 
 
 def test_the_hash_is_the_same_in_another_process():
-    code = "import joblib; from mocop_sklearn.molecules import FEATURIZERS; print(joblib.hash(FEATURIZERS['rich']))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == joblib.hash(FEATURIZERS["rich"])
+    assert elsewhere(hash_of, "rich") == hash_of("rich")
+
+
+def hash_of(name):
+    return joblib.hash(FEATURIZERS[name])
 
 
 def test_fields_of_a_user():

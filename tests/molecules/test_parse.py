@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rdkit import Chem, RDConfig, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
+from mocop_sklearn.molecules import _parse as parse_module
 from mocop_sklearn.molecules import canonical_smiles
 from mocop_sklearn.molecules._featurize import GraphBuilder
 from mocop_sklearn.molecules._parse import (
@@ -253,11 +254,12 @@ def test_rings_that_rdkit_writes_unreadably(smiles):
     assert canonical_smiles([smiles, "c1ccsc1"]) == [None, "c1ccsc1"]
 
 
-def test_a_molecule_of_too_many_atoms():
+def test_a_molecule_of_too_many_atoms(monkeypatch):
     with pytest.raises(InvalidMolecule, match="32768 atoms, more than max_atoms=32767"):
         parse_molecule("C" * 32768)
-    with pytest.raises(InvalidMolecule, match="33000 atoms, more than 32767"):
-        parse_molecule("C([2H])([2H])" * 11_000)
+    monkeypatch.setattr(parse_module, "MAX_ATOMS", 32)  # RDKit takes minutes to write 33,000 atoms
+    with pytest.raises(InvalidMolecule, match="33 atoms, more than 32"):
+        parse_molecule("C([2H])([2H])" * 11)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """Encoders of torch-geometric and of one's own, profile encoders and losses: each works as those with a name."""
 
-import os
 import pickle
-import subprocess
-import sys
 from functools import partial
 
 import joblib
@@ -28,6 +25,7 @@ from mocop_sklearn.training._contrastive import accumulate_gradients
 from mocop_sklearn.training._loop import TrainingState
 from tests.helpers import components
 from tests.helpers.components import ENCODERS
+from tests.helpers.processes import elsewhere
 
 NAMES = ["gin", "gatv2", "pna", "attentivefp", "gps"]
 
@@ -127,18 +125,20 @@ def test_a_network_that_pools_by_itself():
 # ---------------------------------------------------------------------------------------------
 
 
+def hashes():
+    """Hash of the parameters with each of the encoders."""
+    return [joblib.hash(MoCoPEmbedder(encoder=encoder).get_params()) for encoder in ENCODERS.values()]
+
+
 def test_clone_and_hash(encoder):
     embedder = MoCoPEmbedder(encoder=encoder)
     twin = clone(embedder)
     assert twin.encoder is not None
     assert joblib.hash(twin.get_params()) == joblib.hash(embedder.get_params())
-    script = (
-        "import joblib\nfrom mocop_sklearn import MoCoPEmbedder\nfrom tests.helpers.components import ENCODERS\n"
-        "print([joblib.hash(MoCoPEmbedder(encoder=e).get_params()) for e in ENCODERS.values()])"
-    )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert joblib.hash(embedder.get_params()) in output.stdout
+
+
+def test_the_hash_is_the_same_in_another_process():
+    assert elsewhere(hashes) == hashes()
 
 
 def test_files_and_pickles_are_exact(model, smiles, profiles, tmp_path):

@@ -1,10 +1,9 @@
 """Copies and pickles of pairs: what travels, and what is opened when."""
 
 import copy
+import os
 import pickle
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from sklearn.base import clone
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
 from tests.helpers.platemaker import build_store, make_plate, other_value
+from tests.helpers.processes import elsewhere
 
 
 def test_a_store_is_never_copied(wide):
@@ -48,10 +48,12 @@ def test_a_pickle_is_a_path(wide, view, size):
 def test_another_process_opens_the_store_elsewhere(path, tmp_path, monkeypatch):
     monkeypatch.chdir(path.parent)
     (tmp_path / "pickle").write_bytes(pickle.dumps(PairedProfiles.open("store")[1:]))
-    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).digest)"
-    command = [sys.executable, "-c", code, str(tmp_path / "pickle")]
-    answer = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == PairedProfiles.open(path)[1:].digest
+    assert elsewhere(digest_of, tmp_path / "pickle") == PairedProfiles.open(path)[1:].digest
+
+
+def digest_of(path):
+    os.chdir("/")
+    return pickle.loads(path.read_bytes()).digest
 
 
 @pytest.fixture

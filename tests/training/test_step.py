@@ -21,7 +21,7 @@ from mocop_sklearn.nn._models import Architecture
 from mocop_sklearn.profiles import ProfileScaler
 from mocop_sklearn.training import _batches as corpus
 from mocop_sklearn.training._batches import Corpus
-from tests.helpers import components, ranks
+from tests.helpers import components, processes, ranks
 
 TINY = {
     "n_layers": 2, "hidden_dim": 16, "embedding_dim": 32, "projection_dim": 8, "profile_dims": (16, 8),
@@ -52,7 +52,8 @@ def port():
 
 def on_ranks(n, folder, tasks):
     """Results of the tasks in each of n processes."""
-    mp.spawn(ranks.run, (n, port(), tasks, folder), nprocs=n)
+    processes.context()  # with its imports
+    mp.start_processes(ranks.run, (n, port(), tasks, folder), nprocs=n, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(n)]
 
 
@@ -223,7 +224,7 @@ def test_a_rank_that_dies_ends_the_job_and_others_go_on_from_there(wells, tmp_pa
     """The job fails within a minute, and another number of processes resumes it."""
     state = tmp_path / "state"
     words = ["pretrain", wells, "-o", tmp_path / "model", "--checkpoint-dir", state, "-q"]
-    words += flags(TINY | {"dropout": 0.0, "max_epochs": 600})
+    words += flags(TINY | {"dropout": 0.0, "max_epochs": 200})
     process = torchrun(2, *words)
     try:
         while not list(state.glob("*.safetensors")):
@@ -238,8 +239,8 @@ def test_a_rank_that_dies_ends_the_job_and_others_go_on_from_there(wells, tmp_pa
     finally:
         process.kill()
     before = read_file(next(state.glob("*.safetensors")), "training checkpoint")[0]["history"]
-    assert 0 < len(before) < 600
+    assert 0 < len(before) < 200
     assert main([*map(str, words), "--resume"]) == 0
     after = MoCoPEmbedder.load(tmp_path / "model").history_
-    assert len(after) == 600
+    assert len(after) == 200
     assert after[: len(before)] == before
