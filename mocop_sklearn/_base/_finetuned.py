@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -24,7 +25,7 @@ from ..pairs._grouping import split_molecules
 from ..training._inference import embed_molecules
 from ..training._labels import Entries, measured_entries
 from ..training._loop import TrainingState, read_state, state_saver
-from ..training._merging import Targets, read_and_merge
+from ..training._merging import MergedRows, Targets, read_and_merge
 from ..training._objectives import Objective
 from ..training._supervised import (
     SupervisedRecipe,
@@ -235,14 +236,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)
         standardize = start.standardize if start else self.standardize
-        read = partial(
-            read_and_merge,
-            featurizer=architecture.featurizer,
-            standardize=standardize,
-            max_atoms=self.max_atoms,
-            invalid=self.invalid,
-            n_jobs=self.n_jobs,
-        )
+        read = self._reader(architecture, standardize)
         merged = read(values, labels, name="X", n_needed=2)
         given = read(*validation, name="X_val", n_needed=1) if validation else None
         groups = merged.keys
@@ -280,6 +274,17 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         self._adopt(results)
         keys = [merged.keys, given.keys if given else [], start.molecule_keys if start else []]
         self.molecule_keys_ = np.unique(np.concatenate([np.asarray(part, dtype=str) for part in keys]))
+
+    def _reader(self, architecture: Architecture, standardize: Any) -> Callable[..., MergedRows]:
+        """Return what reads molecules with their labels and merges the rows of one molecule."""
+        return partial(
+            read_and_merge,
+            featurizer=architecture.featurizer,
+            standardize=standardize,
+            max_atoms=self.max_atoms,
+            invalid=self.invalid,
+            n_jobs=self.n_jobs,
+        )
 
     def _adopt_tasks(self, y: Any, shape: tuple[int, ...]) -> None:
         """Remember how many tasks y has, and their names."""
