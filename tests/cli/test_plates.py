@@ -134,7 +134,7 @@ def test_retrieve_normalizes_plates_and_takes_corpora(plates, paths, tmp_path):
     assert main([*command, paths["corpus.pairs"], "--id", "Metadata_Well"]) == 0
     stored = pd.read_csv(paths["hits.csv"])
     treated = ~plates["Metadata_IsNegcon"].to_numpy()
-    assert stored["query"].tolist() == plates["Metadata_Well"][treated].repeat(9).tolist()
+    assert stored["Metadata_Well"].tolist() == plates["Metadata_Well"][treated].repeat(9).tolist()
     np.testing.assert_allclose(stored["similarity"].to_numpy().reshape(-1, 9), expected[treated], atol=1e-4)
 
 

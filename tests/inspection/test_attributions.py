@@ -253,7 +253,7 @@ def test_what_is_refused(embedder, classifier, smiles, profiles, labels):
         attribute(embedder, profiles=profiles[:3])
     with pytest.raises(ValueError, match="profiles belong to the retrieval score"):
         attribute(classifier, profiles=profiles[:1])
-    with pytest.raises(ValueError, match=r"task must be one of the 1 task names \[0\], got 3"):
+    with pytest.raises(ValueError, match=r"task must be one of the 1 task names \['task0'\], got 3"):
         attribute(classifier, task=3)
     with pytest.raises(ValueError, match="method must be one of 'masking', 'gradient', got 'lime'"):
         attribute(classifier, method="lime")
