@@ -79,6 +79,7 @@ def test_a_signal_leaves_no_temporary_files(model, tmp_path, number):  # noqa: F
     assert [file.name for file in tmp_path.iterdir()] == ["m.smi"]
 
 
+@pytest.mark.integration
 def test_the_core_alone_embeds_text_files(model, tmp_path):  # noqa: F811
     code = """
 import json, sys
