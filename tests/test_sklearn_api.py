@@ -52,6 +52,7 @@ class NumericFront(NumericRows, MoCoPEmbedder):
         return super().score(self._molecules(X), profiles=X)
 
 
+@pytest.mark.slow
 def test_all_checks_of_scikit_learn(tiny):
     results = check_estimator(NumericFront(**tiny | {"max_epochs": 1}), on_skip=None, on_fail=None)
     unmet = {result["check_name"]: result["exception"] for result in results if result["status"] != "passed"}
@@ -212,6 +213,7 @@ def test_pretrained_survives_clone_when_frozen(fitted, smiles, labels):
 # ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_profiles_are_routed_without_being_requested(smiles, profiles, labels, tiny):
     cv = KFold(3)
     as_y = cross_val_score(MoCoPEmbedder(**tiny), smiles, profiles, cv=cv)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -62,7 +63,8 @@ def test_a_column_called_row(model, tmp_path):  # noqa: F811
 
 def run_command(*words):
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    sys.exit(main(words))
+    sys.argv = ["mocop", *words]
+    runpy.run_module("mocop_sklearn", run_name="__main__")
 
 
 @pytest.mark.integration
@@ -79,6 +81,7 @@ def test_a_signal_leaves_no_temporary_files(model, tmp_path, number):  # noqa: F
     assert [file.name for file in tmp_path.iterdir()] == ["m.smi"]
 
 
+@pytest.mark.integration
 def test_the_core_alone_embeds_text_files(model, tmp_path):  # noqa: F811
     code = """
 import json, sys

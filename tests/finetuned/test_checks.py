@@ -36,6 +36,7 @@ class RegressorFront(Front, MoCoPRegressor):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "n_checks"), [(ClassifierFront, 68), (RegressorFront, 60)])
 @pytest.mark.filterwarnings(f"ignore:.*{ONE_CLASS}:UserWarning")  # that is what the checks of one label look for
 def test_all_checks_of_scikit_learn(cls, n_checks):

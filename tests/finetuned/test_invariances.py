@@ -109,6 +109,7 @@ def test_replicates_weights_and_repeats_are_one(smiles, labels, sizes):
         assert same_weights(weighted, cls(**QUICK).fit(X[present], y[present], sample_weight=4.0 * weight[present]))
 
 
+@pytest.mark.slow
 def test_contradicting_replicates_are_probabilities():
     X, y = ["CCO"] * 4 + ["c1ccccc1"] * 4, [1, 0, 0, 0, 1, 1, 1, 0]
     p = MoCoPClassifier(**LEARN | {"max_epochs": 300, "dropout": 0.0}).fit(X, y).predict_proba(["CCO", "c1ccccc1"])

@@ -48,6 +48,7 @@ def test_searches_and_cross_validation(smiles, labels, tasks, model_file, fitted
         cross_val_score(clone(tuned).set_params(pretrained=fitted), smiles, labels, cv=2, error_score="raise")
 
 
+@pytest.mark.slow
 def test_calibration(smiles, labels):
     calibrated = CalibratedClassifierCV(MoCoPClassifier(**LEARN), cv=2).fit(smiles, labels)
     assert calibrated.score(smiles, labels) > 0.9

@@ -154,6 +154,7 @@ def check_features(smiles, featurizer, standardize="parent"):
         np.testing.assert_array_equal(graph.edge_attr.numpy(), np.array([bonds[ends] for ends in edges]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("featurizer", FEATURIZERS)
 def test_features_agree_with_a_loop_over_atoms_and_bonds(featurizer):
     """All of RDKit's 5,000 NCI structures: salts, metals, dative bonds, radicals."""
@@ -175,6 +176,7 @@ def test_features_of_what_a_library_seldom_holds(featurizer):
     check_features(odd, featurizer, None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not JUMP.exists(), reason="needs the structures of JUMP")
 @pytest.mark.parametrize("featurizer", FEATURIZERS)
 def test_features_of_three_thousand_structures_of_jump(featurizer):

@@ -161,6 +161,7 @@ def test_the_output_is_as_wide_as_the_encoder_says(model, smiles):
     assert len(model.get_feature_names_out()) == Z.shape[1]
 
 
+@pytest.mark.slow
 def test_a_search_over_encoders(smiles, profiles, labels, tiny, tmp_path):
     embedder = MoCoPEmbedder(**tiny, pairs=PairedProfiles(smiles, profiles), memory=tmp_path / "cache")
     pipeline = make_pipeline(embedder, LogisticRegression(max_iter=1000))

@@ -27,6 +27,7 @@ def test_the_ridge_is_that_of_scikit_learn(smiles, profiles):
     np.testing.assert_allclose(side.project_molecules(smiles[30:]), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_landmarks_come_close_to_the_whole_kernel(monkeypatch):
     data = make_paired_profiles(n_molecules=300, random_state=0)
     P = np.nan_to_num(np.asarray(data.profiles, dtype=np.float32))
@@ -60,6 +61,7 @@ def test_the_representation_is_that_of_the_network_alone(smiles, profiles, tiny)
     np.testing.assert_array_equal(plain.transform(smiles), both.transform(smiles))
 
 
+@pytest.mark.slow
 def test_side_features_help_where_structure_decides(tiny):
     data = make_paired_profiles(n_molecules=200, random_state=0)
     X, P = np.array(data.smiles, dtype=object), np.asarray(data.profiles)

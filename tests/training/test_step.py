@@ -170,6 +170,7 @@ def test_encoders_of_ones_own_train_by_two_processes(two, smiles, profiles):
         np.testing.assert_allclose(first[0]["weights"][name], w, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_shared_cache_and_random_seeds(two, smiles, profiles):
     """Nobody waits for a lock that another holds, and all ranks draw the seed of the first."""
     results, cached = two
