@@ -56,7 +56,7 @@ def _choice_arguments(group: Any) -> None:
     add("--exclude", **assignment, help="do not store wells with these values; a comma in a value as for --keep")
     add("--controls", choices=("exclude", "keep"), default="exclude",
         help="whether negative controls are stored (default: exclude)")  # fmt: skip
-    add("--hold-out", metavar="FILE", help="molecules to leave out: a .smi, .csv or .parquet file")
+    add("--hold-out", metavar="FILE", help="molecules to leave out: a .smi, .sdf, .csv, .tsv or .parquet file")
     add("--repeated-wells", choices=("keep", "first", "raise"), default="keep",
         help="what to do with rows that have the plate and well of an earlier row (default: keep)")  # fmt: skip
     add("--max-wells", type=count, metavar="N", help="store at most N wells of a molecule")

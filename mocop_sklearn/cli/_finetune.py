@@ -58,10 +58,10 @@ def finetune(args: argparse.Namespace) -> None:
     """Train a model on measurements of molecules: classes or numbers, one target or many.
 
     Rows of one molecule are its replicates. A cell that is empty was not measured. The targets are
-    classes if they hold 0 and 1 (true and false, any two numbers, or words) and else numbers; what was
-    found is printed, and --task says otherwise. Of several targets, all must hold numbers, or all 0, 1
-    and empty cells. The file remembers the names of the targets and, unless --no-domain is given, the
-    structures of the training molecules.
+    classes if they hold words, 0 and 1, true and false, or for one target any two numbers, and else
+    numbers; what was found is printed, and --task says otherwise. Of several targets, all must hold
+    numbers, or all 0, 1 and empty cells. The file remembers the names of the targets and, unless
+    --no-domain is given, the structures of the training molecules.
     """
     refuse_to_replace(args.out, args.table, args.model)
     labels = read_labels(args)

@@ -23,8 +23,8 @@ def table_arguments(parser: argparse.ArgumentParser) -> None:
         help="one molecule and its measurements per row: a .csv, .tsv, .parquet or .sdf file")  # fmt: skip
     add("--target", **SEVERAL | {"default": None}, required=True, metavar="COLUMN", help="columns of measurements")
     add("--task", choices=("auto", "classification", "regression"), default="auto",
-        help="what the targets hold: classes or numbers (default: auto; 0 and 1, true and false, two numbers and words "
-        "are classes)")  # fmt: skip
+        help="what the targets hold: classes or numbers (default: auto; words, 0 and 1, true and false, and for one "
+        "target any two numbers, are classes)")  # fmt: skip
     add("--missing", **SEVERAL, metavar="VALUE",
         help="values that mean not measured, beside empty cells, NA, NaN, null and None")  # fmt: skip
     add("-m", "--model", metavar="MODEL",
@@ -77,12 +77,12 @@ class Labels:
 
     def _summary(self, column: list[Any]) -> str:
         known = [value for value in column if value is not None]
+        if not known:
+            return "not measured"
         missing = f", {len(column) - len(known):,} not measured" if len(known) < len(column) else ""
         if self.task == "classification":
             counts = sorted(Counter(known).items())
             return ", ".join(f"{n:,} of {value}" for value, n in counts[:10]) + missing
-        if not known:
-            return "not measured"
         return f"{len(known):,} from {min(known):.4g} to {max(known):.4g}, mean {sum(known) / len(known):.4g}{missing}"
 
 
@@ -118,14 +118,17 @@ def _cell(text: str | None, markers: Collection[str]) -> str | None:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        return None if "_" in text else float(text)  # Python reads 1_000 as a number
     except ValueError:
         return _TRUTH.get(text.strip().lower())
 
 
 def _decided(task: str, cells: dict[str, list[str | None]]) -> tuple[str, list[list[Any]]]:
     """Tell classes from numbers, and return the values of each column."""
-    tasks = {name: _task_of(name, column) if task == "auto" else task for name, column in cells.items()}
+    measured = {name: column for name, column in cells.items() if any(text is not None for text in column)}
+    if not measured:
+        raise ValueError(f"Nothing was measured: {', '.join(map(repr, cells))} hold no values.")
+    tasks = {n: _task_of(n, column, len(cells)) if task == "auto" else task for n, column in measured.items()}
     if len(set(tasks.values())) > 1:
         raise ValueError(
             f"The targets hold classes and numbers: {', '.join(f'{name!r} {t}' for name, t in tasks.items())}. "
@@ -137,7 +140,7 @@ def _decided(task: str, cells: dict[str, list[str | None]]) -> tuple[str, list[l
     return task, [_classes(name, column, len(cells)) for name, column in cells.items()]
 
 
-def _task_of(name: str, column: list[str | None]) -> str:
+def _task_of(name: str, column: list[str | None], n_targets: int) -> str:
     known = [text for text in column if text is not None]
     numbers = [number for text in known if (number := _number(text)) is not None]
     if not numbers:
@@ -153,7 +156,8 @@ def _task_of(name: str, column: list[str | None]) -> str:
             f"The target {name!r} holds numbers, but in row {row} {column[row]!r}. Mend that cell, say that such a "
             "value was not measured with missing=VALUE, or take all values as words with task=classification."
         )
-    return "classification" if len(set(numbers)) <= 2 else "regression"
+    are_classes = set(numbers) <= {0, 1} or (n_targets == 1 and len(set(numbers)) <= 2)
+    return "classification" if are_classes else "regression"
 
 
 def _numbers(name: str, column: list[str | None]) -> list[float | None]:

@@ -15,8 +15,8 @@ def predict_arguments(parser: argparse.ArgumentParser) -> None:
     molecule_arguments(parser, model="a file of mocop finetune")
     parser.add_argument("-o", "--out", required=True, type=output(".csv", ".parquet"), help="a .csv or .parquet file")
     parser.add_argument("--domain", action=argparse.BooleanOptionalAction, default=True,
-                        help="whether to say how near molecules are to those of training (default: yes, if the file "
-                        "holds these)")  # fmt: skip
+                        help="whether to say how near molecules are to those of training, which takes longer than the "
+                        "prediction (default: yes, if the file holds these)")  # fmt: skip
     shard_argument(parser)
 
 

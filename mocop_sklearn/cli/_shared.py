@@ -86,7 +86,18 @@ def in_words_of_the_shell(message: str, args: argparse.Namespace) -> str:
         message = re.sub(rf"(^|\. ){re.escape(action.dest)}(?=: )", rf"\g<1>{flag}", message)
         if "_" in action.dest:
             message = re.sub(rf"{name}(?![\w/'\"]|\.\w)", flag, message)
-    return message
+    return _of_the_table(message, args) if hasattr(args, "target") else message
+
+
+def _of_the_table(message: str, args: argparse.Namespace) -> str:
+    """Return a message about X and y in words of a table and its targets."""
+    targets = list(dict.fromkeys(args.target))
+
+    def named(found: re.Match[str]) -> str:
+        return ", ".join(repr(targets[int(place)]) for place in found[1].split(", "))
+
+    message = re.sub(r"columns (\d+(?:, \d+)*)(?=(?:, \.\.\.)? of y)", named, message)
+    return message.replace(" of y)", ")").replace("rows of X ", f"rows of {args.table!r} ")
 
 
 def print_report(path: Any, header: dict[str, Any]) -> None:

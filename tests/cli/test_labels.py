@@ -92,8 +92,9 @@ class TestFinetune:
     @pytest.mark.parametrize(
         ("words", "kind"),
         [("active", "classes 0, 1"), ("sign", "classes -1, 1"), ("sign --missing -1", "classes 1"), ("logD", "numbers"),
-         ("active --task regression", "numbers"), ("clearance", "classes high, low, mid"),
-         ("clearance --missing mid", "classes high, low"), ("id --task classification", "classes 0, 1, 2")],
+         ("active --task regression", "numbers"), ("logD sign", "numbers"), ("sign toxic --missing 0 1", "numbers"),
+         ("clearance", "classes high, low, mid"), ("clearance --missing mid", "classes high, low"),
+         ("id --task classification", "classes 0, 1, 2")],
     )  # fmt: skip
     def test_what_is_found_in_the_data(self, table, tmp_path, capsys, words, kind):
         words = [
@@ -116,6 +117,7 @@ class TestFinetune:
             ("--target absent", "has no column 'absent'; its columns are ['id', 'SMILES', 'active',"),
             ("--target active logD", "'active' classification, 'logD' regression"),
             ("--target active clearance", "'clearance' holds high, low, mid. Of several targets, each must hold 0, 1"),
+            ("--target active --missing 0 1", "Nothing was measured: 'active' hold no values"),
             ("--target SMILES", "'SMILES' holds 12 different words, as 'CCO': these are no classes"),
             ("--target clearance --task regression", "'clearance' holds 'low' in row 0, which is not a finite number"),
             ("--target mixed", "holds numbers, but in row 1 '>30'. Mend that cell, say that such a value was not "
@@ -138,8 +140,19 @@ class TestFinetune:
         pd.DataFrame({"SMILES": [*SMILES, "C1CC"], "active": [*ACTIVE, "1"]}).to_csv(table, index=False)
         words = ["finetune", table, "--target", "active", "-o", str(tmp_path / "x"), *FLAGS]
         assert main(words) == 1
-        assert "row 12: 'C1CC' (not a valid SMILES)" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert f"1 of 13 rows of {table!r} are not valid molecules:\n  row 12: 'C1CC' (not a valid SMILES)" in error
+        assert 'set --invalid "nan"' in error
         assert main([*words, "--invalid", "nan"]) == 0
+
+    def test_a_target_with_one_class(self, table, tmp_path, capsys):
+        path = str(tmp_path / "t.csv")
+        pd.read_csv(table, dtype=str).assign(always="1").to_csv(path, index=False)
+        words = ["finetune", path, "-o", str(tmp_path / "x"), *FLAGS, "--target", "active", "always"]
+        assert main(words) == 0
+        assert (
+            "1 of 2 tasks have fewer than two classes among the measured labels ('always')" in capsys.readouterr().err
+        )
 
     def test_a_flag_for_every_parameter(self):
         args = vars(build_parser(["finetune"]).parse_args(["finetune", "t.csv", "--target", "y", "-o", "x"]))
