@@ -48,7 +48,7 @@ def labels(smiles):
 
 @pytest.fixture(scope="session")
 def tiny():
-    """Parameters of a small network and a short training."""
+    """Parameters of a small network, with nothing beside it, and a short training."""
     return {
         "n_layers": 2,
         "hidden_dim": 16,
@@ -57,6 +57,7 @@ def tiny():
         "profile_dims": (16, 8),
         "max_epochs": 2,
         "batch_size": 16,
+        "side_features": None,
         "random_state": 0,
     }
 

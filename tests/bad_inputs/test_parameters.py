@@ -95,6 +95,8 @@ OUT_OF_RANGE = {
     "warmup_fraction": 1.0,
     "validation_fraction": 1.0,
     "patience": 0,
+    "selection": "loss",
+    "n_estimators": 0,
     "output": "both",
     "device": 0,
     "precision": "fp16",

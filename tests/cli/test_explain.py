@@ -26,7 +26,7 @@ def folder(smiles, profiles, tiny, tmp_path_factory):
     )
     frame = pd.DataFrame(profiles, columns=[f"Cells_{i}" for i in range(profiles.shape[1])])
     frame.assign(Metadata_SMILES=smiles).to_csv(folder / "profiles.csv", index=False)
-    MoCoPEmbedder(**tiny, side_features=None, structure_weight=0).fit(smiles, frame).save(folder / "cells.safetensors")
+    MoCoPEmbedder(**tiny, structure_weight=0).fit(smiles, frame).save(folder / "cells.safetensors")
     return folder
 
 

@@ -60,7 +60,7 @@ def test_standardisation(fitted, smiles, profiles, tiny):
 def trained(smiles, profiles, tiny):
     """An embedder that has learned its molecules, with nothing held out."""
     parameters = tiny | {"max_epochs": 90, "learning_rate": 1e-2, "validation_fraction": 0.0, "output": "projection"}
-    return MoCoPEmbedder(**parameters).fit(smiles, profiles)
+    return MoCoPEmbedder(**parameters | {"side_features": ["descriptors", "ecfp"]}).fit(smiles, profiles)
 
 
 def test_molecules_and_profiles_share_a_space_of_unit_vectors(trained, smiles, profiles):

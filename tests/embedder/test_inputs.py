@@ -118,7 +118,7 @@ def test_pretrained_takes_files_and_estimators(fitted, model_file, smiles):
 
 
 def test_training_goes_on_from_pretrained_weights(smiles, profiles, tiny):
-    fitted = MoCoPEmbedder(**tiny, side_features=None).fit(smiles, profiles)
+    fitted = MoCoPEmbedder(**tiny).fit(smiles, profiles)
     subset = {"X": smiles[:20], "y": profiles[:20] + 0.5}
     still = MoCoPEmbedder(pretrained=fitted.model_, max_epochs=0, side_features=None, random_state=0)
     still.fit(**subset)

@@ -23,7 +23,7 @@ SMALL = {"hidden_dim": 16, "embedding_dim": 16, "max_epochs": 1, "random_state":
 
 @pytest.fixture(scope="module")
 def embedder(smiles, profiles, tiny):
-    return MoCoPEmbedder(**tiny, side_features=None, structure_weight=0).fit(smiles, profiles)
+    return MoCoPEmbedder(**tiny, structure_weight=0).fit(smiles, profiles)
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def domain(training):
 
 @pytest.fixture(scope="module")
 def embedder(smiles, profiles, tiny):
-    return MoCoPEmbedder(**tiny, side_features=None, structure_weight=0).fit(smiles, profiles)
+    return MoCoPEmbedder(**tiny, structure_weight=0).fit(smiles, profiles)
 
 
 class NumericFront(NumericRows, ApplicabilityDomain):

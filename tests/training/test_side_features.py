@@ -13,6 +13,12 @@ from mocop_sklearn.model_file import SideTower
 from mocop_sklearn.molecules import BlockScaler, MoleculeDescriptors, MorganCounts
 
 
+@pytest.fixture(scope="module")
+def tiny(tiny):
+    """Parameters of a small network; each test says what stands beside it."""
+    return {name: value for name, value in tiny.items() if name != "side_features"}
+
+
 def test_the_ridge_is_that_of_scikit_learn(smiles, profiles):
     side = SideTower(["descriptors", "ecfp"]).fit(smiles[:30], profiles[:30])
     tables = [MoleculeDescriptors().fit(smiles), MorganCounts().fit(smiles)]
