@@ -98,6 +98,11 @@ def read_labels(args: argparse.Namespace, others: Sequence[str] = ()) -> Labels:
 
     names = list(dict.fromkeys(args.target))
     file = MoleculeFile(args.table, args.smiles, [*names, *others])
+    if file.columns[0] in names:
+        raise ValueError(
+            f"{file.columns[0]!r} is the column of structures of {str(args.table)!r}, not of measurements: name "
+            "another column as the target."
+        )
     texts: dict[str, list[str | None]] = {name: [] for name in file.columns}
     for batch in file.batches(2**16):
         for name, values in batch.columns.items():

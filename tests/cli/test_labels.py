@@ -114,6 +114,7 @@ class TestFinetune:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
+            ("--target SMILES", "'SMILES' is the column of structures of"),
             ("--target absent", "has no column 'absent'; its columns are ['id', 'SMILES', 'active',"),
             ("--target active logD", "'active' classification, 'logD' regression"),
             ("--target active clearance", "'clearance' holds high, low, mid. Of several targets, each must hold 0, 1"),
