@@ -119,7 +119,6 @@ class TestFinetune:
             ("--target active logD", "'active' classification, 'logD' regression"),
             ("--target active clearance", "'clearance' holds high, low, mid. Of several targets, each must hold 0, 1"),
             ("--target active --missing 0 1", "Nothing was measured: 'active' hold no values"),
-            ("--target SMILES", "'SMILES' holds 12 different words, as 'CCO': these are no classes"),
             ("--target clearance --task regression", "'clearance' holds 'low' in row 0, which is not a finite number"),
             ("--target mixed", "holds numbers, but in row 1 '>30'. Mend that cell, say that such a value was not "
              "measured with --missing VALUE, or take all values as words with --task classification"),
