@@ -39,7 +39,8 @@ def table(tmp_path_factory):
     words = ["low", "high", "mid", "low"] * 3
     split = ["train"] * 6 + ["valid"] * 2 + ["test"] * 4
     frame = pd.DataFrame({"id": range(12), "SMILES": SMILES, "active": ACTIVE, "toxic": ACTIVE[::-1], "logD": LOGD})
-    frame.assign(clearance=words, sign=[-1, 1] * 6, split=split).to_csv(path, index=False)
+    vials = [f"V{i}" for i in range(12)]
+    frame.assign(clearance=words, sign=[-1, 1] * 6, split=split, vial=vials).to_csv(path, index=False)
     return str(path)
 
 
@@ -115,6 +116,7 @@ class TestFinetune:
         ("words", "message"),
         [
             ("--target SMILES", "'SMILES' is the column of structures of"),
+            ("--target vial", "'vial' holds 12 different words, as 'V0': these are no classes"),
             ("--target absent", "has no column 'absent'; its columns are ['id', 'SMILES', 'active',"),
             ("--target active logD", "'active' classification, 'logD' regression"),
             ("--target active clearance", "'clearance' holds high, low, mid. Of several targets, each must hold 0, 1"),
