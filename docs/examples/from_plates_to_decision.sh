@@ -47,3 +47,9 @@ $mocop predict "$library" -m "$out/target.safetensors" -o "$out/predictions.csv"
 
 # 10. Vectors for tools of your own.
 $mocop embed "$library" -m "$out/cells.safetensors" -o "$out/embedding.parquet"
+
+# 11. Which atoms do the predictions rest on?
+$mocop explain "$library" -m "$out/target.safetensors" -o "$out/explanation.html"
+
+# 12. One page about the embedder: what it is, how well it retrieves, and what may confound that.
+$mocop report "$out/cells.safetensors" "$out/plates.pairs" --molecules "$library" -o "$out/report.html"

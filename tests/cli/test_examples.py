@@ -36,3 +36,5 @@ def test_from_plates_to_a_decision(tmp_path):
     hits = pd.read_csv(tmp_path / "out" / "wells_for_molecules.csv")
     assert hits.groupby("query").size().tolist() == [5] * 20
     assert hits["Metadata_Plate"].str.startswith("Week").all()
+    for page in ("explanation.html", "report.html"):
+        assert "</html>" in (tmp_path / "out" / page).read_text()
