@@ -20,11 +20,11 @@ display
 classifier regressor embedder pipeline baselines
 _base
 training
+model_selection
 pairs
 model_file
 nn
 datasets
-model_selection
 profiles
 tables
 molecules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,6 +61,11 @@ def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, a in arrays.items()
         if not name.startswith(_PREFIX)
     }
+
+
+def hashed_key(key: str) -> str:
+    """Return "#" and 16 digits that stand for a connectivity key in a file that should be small."""
+    return key if key.startswith("#") else "#" + hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def pack_keys(record: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from ..model_selection._keys import hashed_key
 from ..molecules._fields import Featurizer
 from ..nn._models import Architecture, TwoTower, TwoTowers
 from ..utils._names import describe_callable, plain_repr
 from ._codec import Encoder, decode
-from ._compact import KEYS, networks_of, pack_keys, packed, rounded, unpack_keys, unpacked
+from ._compact import KEYS, hashed_key, networks_of, pack_keys, packed, rounded, unpack_keys, unpacked
 from ._format import FINE_TUNED, MODEL, content_digest, library_versions, read_file, write_or_save_elsewhere
 from ._schema import (
     Section,

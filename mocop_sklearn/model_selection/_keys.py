@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -107,11 +106,6 @@ def one_smiles_per_key(found: Iterable[tuple[str, str] | None]) -> dict[str, str
             key, smiles = item
             flat[key] = min(smiles, flat.get(key, smiles))
     return dict(sorted(flat.items()))
-
-
-def hashed_key(key: str) -> str:
-    """Return "#" and 16 digits that stand for a connectivity key in a file that should be small."""
-    return key if key.startswith("#") else "#" + hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def number_groups(labels: Sequence[str | None]) -> np.ndarray:

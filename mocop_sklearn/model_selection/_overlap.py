@@ -10,8 +10,10 @@ import numpy as np
 from rdkit import Chem
 from sklearn.exceptions import NotFittedError
 
+from ..model_file._compact import hashed_key
 from ..molecules._parse import Standardize, check_molecules, connectivity_key, report_invalid
-from ._keys import check_choice, describe_rows, hashed_key
+from ._keys import check_choice, describe_rows
+from ._seen import keys_of, models_in, opened
 
 
 def overlap(
@@ -28,9 +30,11 @@ def overlap(
 
     Parameters
     ----------
-    pretraining : MoCoPEmbedder or collection of str or Mol
-        A fitted model (any object with ``molecule_keys_``), or the molecules themselves.
-    X : list, tuple, ndarray, Series, one-column DataFrame or (n_samples, 1) array
+    pretraining : estimator, str, Path, PairedProfiles or collection of str or Mol
+        A fitted estimator of this package, or a fitted Pipeline, union or search that holds some; the name or the file
+        of a model; or the molecules themselves, as a collection, as pairs, in a file or in a stored corpus. Of several
+        models, what any of them has seen counts.
+    X : list, tuple, ndarray, Series, one-column DataFrame, (n_samples, 1) array, or the path of a file
         SMILES strings or RDKit molecules.
     level : {"connectivity", "exact"}, default="connectivity"
         ``"connectivity"`` ignores stereochemistry and isotopes, as :func:`molecule_groups` does;
@@ -39,7 +43,8 @@ def overlap(
         With a model: whether the molecule was seen with a profile, or at all, which includes the molecules of
         ``unlabeled``. Their structures, and what was regressed from them, took part in pretraining.
     standardize : {"parent", None} or callable, default="parent"
-        As in :func:`molecule_groups`. With a model, the model's own takes its place.
+        As in :func:`molecule_groups`. With a model, the model's own takes its place. A file whose model was trained
+        with a function needs that again.
     invalid : {"raise", "nan"}, default="raise"
         With ``"nan"``, rows of X that are not molecules are False, and pretraining molecules that are
         invalid are left out. One warning for each of the two gives their number.
@@ -54,7 +59,9 @@ def overlap(
     Raises
     ------
     NotFittedError
-        When ``pretraining`` is an estimator that has not been fitted.
+        When ``pretraining`` is an estimator without a fitted model of this package.
+    FileNotFoundError
+        When ``pretraining`` is a text, but neither a file nor the name of a model.
     TypeError
         When X or ``pretraining`` is not a collection of molecules.
     ValueError
@@ -71,35 +78,37 @@ def overlap(
     """
     check_choice("level", level, ("connectivity", "exact"))
     check_choice("seen", seen, ("profile", "structure"))
-    identity = connectivity_key if level == "connectivity" else Chem.MolToSmiles
-    if hasattr(pretraining, "molecule_keys_"):
-        if level == "exact":
-            raise ValueError('A model keeps only connectivity keys: pass the molecules themselves for level="exact".')
-        known_keys = set(pretraining.molecule_keys_)
-        if seen == "structure":
-            known_keys |= set(getattr(pretraining, "structure_keys_", ()))
-        standardize = getattr(getattr(pretraining, "model_", pretraining), "standardize", standardize)
-    elif hasattr(pretraining, "fit"):
+    values = check_molecules(opened(X, standardize) if _is_file(X) else X)
+    known = opened(pretraining, standardize)
+    models = models_in(known)
+    if models and level == "exact":
+        raise ValueError('A model keeps only connectivity keys: pass the molecules themselves for level="exact".')
+    if not models and hasattr(known, "fit"):
         raise NotFittedError(
-            f"{type(pretraining).__name__} has no molecule_keys_: pass a fitted MoCoPEmbedder (a step of a "
-            "pipeline, not the pipeline), or the pretraining molecules."
+            f"{type(known).__name__} holds no fitted model of this package, which would have molecule_keys_: pass a "
+            "fitted MoCoPEmbedder, a fitted Pipeline or search with one, a model file, or the pretraining molecules."
         )
-    else:
-        if isinstance(pretraining, (str, os.PathLike)):
-            raise TypeError(
-                f"pretraining must be a fitted model or a collection of molecules, got the text {str(pretraining)!r}. "
-                "Open a model file with MoCoPEmbedder.load."
-            )
-        known = check_molecules(pretraining)
-        found, reasons = describe_rows(known, identity, standardize, invalid, n_jobs)
+    identity = connectivity_key if level == "connectivity" else Chem.MolToSmiles
+    sources = [
+        (keys_of(model, seen), getattr(getattr(model, "model_", model), "standardize", standardize)) for model in models
+    ]
+    if not models:
+        known = check_molecules(known)
+        identities, reasons = describe_rows(known, identity, standardize, invalid, n_jobs)
         _report_pretraining(reasons, len(known), invalid)
-        known_keys = set(found) - {None}
-    values = check_molecules(X)
-    identities, reasons = describe_rows(values, identity, standardize, invalid, n_jobs)
+        sources = [(set(identities) - {None}, standardize)]
+    found = np.zeros(len(values), dtype=bool)
+    for keys, own in sources:
+        identities, reasons = describe_rows(values, identity, own, invalid, n_jobs)
+        if any(key.startswith("#") for key in keys):  # a shipped model
+            identities = [name and hashed_key(name) for name in identities]
+        found |= np.array([name in keys for name in identities], dtype=bool)
     report_invalid(values, reasons, invalid)
-    if any(key.startswith("#") for key in known_keys):  # a shipped model
-        identities = [name and hashed_key(name) for name in identities]
-    return np.array([name in known_keys for name in identities], dtype=bool)
+    return found
+
+
+def _is_file(X: Any) -> bool:
+    return isinstance(X, os.PathLike) or (isinstance(X, str) and os.path.exists(X))
 
 
 def _report_pretraining(reasons: dict[int, str], n: int, invalid: str) -> None:
