@@ -257,7 +257,7 @@ def headline(material: Material, figures: Figures) -> list[Markup]:
     if material.pairs is None:
         return [paragraph("No pairs were given, so that retrieval was not measured.")]
     if MODEL not in found:
-        return []
+        return [paragraph("Retrieval of this model was not measured; the section on retrieval says why.")]
     score = found[MODEL]
     text = f"Retrieval: {score['score']:.3f} ({score['low']:.3f} to {score['high']:.3f}; 1 is perfect, 0 is chance). "
     remembered = figures["held_out"] == "seen"
