@@ -53,7 +53,9 @@ class TrainingHistoryDisplay:
             if contrastive:
                 right.set(ylabel="1 - 2 × normalised rank")
         handles = {line.get_label(): line for line in self.lines_}  # all networks share a label
-        self.ax_.legend(handles=list(handles.values()), fontsize="small")
+        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": len(handles), "frameon": False}
+        self.ax_.legend(handles=list(handles.values()), fontsize="small", **above)
+        self.ax_.locator_params(axis="x", integer=True)
         return self
 
     def _draw(self, ax: Any, column: str, label: str, **style: Any) -> list[Any]:

@@ -107,7 +107,8 @@ class EmbeddingMapDisplay:
 
     def _scatter(self, rows: Any, **style: Any) -> Any:
         x, y = self.coordinates[rows].T
-        return self.ax_.scatter(x, y, **({"s": 14, "alpha": 0.75, "linewidths": 0, "rasterized": True} | style))
+        size = float(np.clip(8000 / max(len(self.coordinates), 1), 12, 40))
+        return self.ax_.scatter(x, y, **({"s": size, "alpha": 0.75, "linewidths": 0, "rasterized": True} | style))
 
     def _numbers(self, values: np.ndarray) -> None:
         known = np.isfinite(values)

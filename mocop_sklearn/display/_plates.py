@@ -167,7 +167,7 @@ class WellFatesDisplay:
         self.ax_ = new_axes(ax)
         self.figure_ = self.ax_.figure
         shown = {name.replace("_", " "): n for name, n in self.fates.items() if n}
-        colors = [COLORS[0] if name == "kept" else GREY for name in shown]
+        colors = [COLORS[0] if name == "stored" else GREY for name in shown]
         self.bars_ = self.ax_.barh(range(len(shown)), list(shown.values()), color=colors)
         self.ax_.bar_label(self.bars_, [f"{n:,}" for n in shown.values()], padding=3)
         self.ax_.set_yticks(range(len(shown)), [literal(name) for name in shown])

@@ -81,8 +81,9 @@ class RetrievalDisplay:
         chance = self.ax_.plot(k, k / self.n_candidates, linestyle="--", color=GREY, label="chance (0.500)")
         self.lines_ += chance
         self.ax_.set(
-            xlabel=f"first k of {self.n_candidates}", ylabel="share of queries that find their own", ylim=(0, 1)
+            xlabel=f"first k of {self.n_candidates}", ylabel="share of queries that find their own", ylim=(0, 1.02)
         )
+        self.ax_.locator_params(axis="x", integer=True)
         self.ax_.legend(loc="lower right", fontsize="small")
         return self
 

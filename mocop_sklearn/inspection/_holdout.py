@@ -15,7 +15,7 @@ from ..profiles._moments import has_values
 
 _MOST_TEXTS = 20_000  # that are read, of a larger corpus
 _MOST_TO_FIT = 4_000  # molecules that a baseline learns from
-_FEWEST = 10  # molecules on either side of a split
+FEWEST = 5  # molecules on either side of a split
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ def hold_out(corpus: Corpus, max_molecules: int, random_state: int) -> HoldOut |
     """
     seen, unseen = np.flatnonzero(corpus.seen), np.flatnonzero(~corpus.seen)
     rng = np.random.default_rng(random_state)
-    if min(len(seen), len(unseen)) >= _FEWEST:
+    if min(len(seen), len(unseen)) >= FEWEST:
         fit, test, kind = seen, unseen, "unseen"
     else:
         kind = "seen" if len(seen) > len(unseen) else "split"
         pool = seen if kind == "seen" else unseen
-        if len(pool) < 2 * _FEWEST:
+        if len(pool) < 2 * FEWEST:
             return None
         groups = molecule_groups(corpus.smiles[pool].tolist(), standardize=None)
-        share = max(0.2, _FEWEST / len(pool))
+        share = max(0.2, FEWEST / len(pool))
         splitter = GroupShuffleSplit(1, test_size=share, random_state=random_state)
         fit, test = (pool[part] for part in next(splitter.split(pool, groups=groups)))
     fit, test = _some(fit, _MOST_TO_FIT, rng), _some(test, max_molecules, rng)

@@ -13,6 +13,7 @@ from ..display._axes import pyplot
 from ..pairs._provenance import today
 from ..utils._files import atomic_write
 from ._evidence import MODEL
+from ._holdout import FEWEST
 from ._looks import corpus_section, domain_section, hits_section, map_section
 from ._material import STRENGTH, Material, gather
 from ._page import Section, page, paragraph
@@ -143,7 +144,10 @@ def _judge(
     """Add what pairs tell about the model."""
     wells, figures["wells"] = corpus_section(material)
     if material.split is None:
-        text = f"The pairs hold {len(material.corpus.smiles):,} distinct molecules: too few to judge a model on."
+        text = (
+            f"The pairs hold {len(material.corpus.smiles):,} distinct molecules, too few to judge a model on: "
+            f"{2 * FEWEST} are needed."
+        )
         sections += [Section("retrieval", "Retrieval", [paragraph(text)]), wells]
         return
     figures["held_out"] = material.split.kind

@@ -94,7 +94,8 @@ def retrieval_section(material: Material) -> tuple[Section, Figures]:
     if MODEL in ranks:
         parts.append(_curve(material.ways[MODEL], material.test.molecule))
         figures["difference"] = _difference(ranks)
-        parts.append(paragraph(_verdict(figures["difference"])))
+        if material.split is not None and material.split.kind != "seen":
+            parts.append(paragraph(_verdict(figures["difference"])))
     else:
         parts.append(note("The model has no profile network, so that only the baselines below can find profiles."))
     main = {name: ranks[name] for name in _MAIN if name in ranks}
@@ -257,10 +258,10 @@ def headline(material: Material, figures: Figures) -> list[Markup]:
     if material.pairs is None:
         return [paragraph("No pairs were given, so that retrieval was not measured.")]
     if MODEL not in found:
-        return []
+        return [paragraph("Retrieval of this model was not measured; the section on retrieval says why.")]
     score = found[MODEL]
     text = f"Retrieval: {score['score']:.3f} ({score['low']:.3f} to {score['high']:.3f}; 1 is perfect, 0 is chance). "
-    remembered = figures["held_out"] == "seen"
-    warning = "All of these molecules were seen in training. " if remembered else ""
-    show = note if remembered else paragraph
-    return [show(element("strong", text), warning, _verdict(found["difference"]))]
+    if figures["held_out"] == "seen":
+        remembered = "All of these molecules were seen in training: the score says nothing of new ones."
+        return [note(element("strong", text), remembered)]
+    return [paragraph(element("strong", text), _verdict(found["difference"]))]

@@ -128,9 +128,9 @@ def test_plate_of_pairs_shows_the_strength_of_profiles():
 
 
 def test_fates_leave_out_what_did_not_happen():
-    display = WellFatesDisplay({"kept": 1200, "without_structure": 0, "negative_controls": 64}).plot()
+    display = WellFatesDisplay({"stored": 1200, "without_structure": 0, "negative_controls": 64}).plot()
     assert [bar.get_width() for bar in display.bars_] == [1200, 64]
-    assert {"kept", "negative controls", "1,200"} <= set(drawn(display))
+    assert {"stored", "negative controls", "1,200"} <= set(drawn(display))
     with pytest.raises(ValueError, match="is unknown, because"):
         WellFatesDisplay.from_pairs(PairedProfiles(["C"], [[1.0]]))
 
@@ -179,6 +179,6 @@ def test_domain_counts_the_molecules_inside():
 def test_displays_draw_into_given_axes():
     _, axes = pyplot.subplots(1, 4)
     assert PlateDisplay(["A01"], [1.0]).plot(ax=axes[0]).ax_ is axes[0]
-    assert WellFatesDisplay({"kept": 1}).plot(ax=axes[1]).figure_ is axes[1].figure
+    assert WellFatesDisplay({"stored": 1}).plot(ax=axes[1]).figure_ is axes[1].figure
     assert DomainDisplay([0.5], 0.4).plot(ax=axes[2]).ax_ is axes[2]
     assert RetrievalComparisonDisplay({"a": [0.2, 0.3]}).plot(ax=axes[3]).ax_ is axes[3]

@@ -203,7 +203,8 @@ class TestPage:
         check_page(found.html)
         assert found.figures["held_out"] == "seen"
         assert "The model has seen all of the" in found.html
-        assert "All of these molecules were seen in training." in found.html
+        assert "All of these molecules were seen in training: the score says nothing of new ones." in found.html
+        assert "with 95 percent confidence" not in found.html
         # without plates, sources and cell counts
         assert found.figures["confounders"]["within"] == {}
         assert "cell count alone" not in found.figures["retrieval"]
