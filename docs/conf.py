@@ -30,12 +30,14 @@ exclude_patterns = ["_build", "_templates", "gallery", "examples", "auto_example
 # every link to a name of this package must lead somewhere; other packages have sites of their own
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!mocop_sklearn\.).*")]
+# numpydoc links the attribute `molecules` by its bare name, which is a package, too
+suppress_warnings = ["ref.python"]
 
 # -- reference ---------------------------------------------------------------------------------
 autosummary_generate = True
 autosummary_ignore_module_all = False  # a module's names are those of its __all__
 autosummary_imported_members = True
-autosummary_context = {"face": mocop_sklearn.__all__}  # what has its page there, wherever else it can be imported from
+autosummary_context = {"face": mocop_sklearn.__all__}  # they have their page there
 autodoc_typehints = "none"  # the docstrings have them, in words
 numpydoc_show_class_members = False
 
