@@ -30,12 +30,15 @@ exclude_patterns = ["_build", "_templates", "gallery", "examples", "auto_example
 # every link to a name of this package must lead somewhere; other packages have sites of their own
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!mocop_sklearn\.).*")]
+# numpydoc links the attribute `molecules` by its bare name, which is a package, too
+suppress_warnings = ["ref.python"]
 
 # -- reference ---------------------------------------------------------------------------------
 autosummary_generate = True
 autosummary_ignore_module_all = False  # a module's names are those of its __all__
 autosummary_imported_members = True
-autosummary_context = {"face": mocop_sklearn.__all__}  # what has its page there, wherever else it can be imported from
+autosummary_context = {"face": mocop_sklearn.__all__}  # they have their page there
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings have them, in words
 numpydoc_show_class_members = False
 
@@ -79,8 +82,9 @@ html_theme_options = {
 ABOVE = {"CONTRIBUTING": "contributing", "CHANGELOG": "changelog", "SECURITY": "security"}
 
 
-def link_to_site(app: Any, docname: str, source: list[str]) -> None:
-    """Turn links to files above this folder into links to their pages."""
+def read_as_site(app: Any, docname: str, source: list[str]) -> None:
+    """Turn links to files above this folder into links to their pages; no empty line after the last output of code."""
+    source[0] = re.sub(r"(```python\n.*?)\n+```", r"\1\n```", source[0], flags=re.DOTALL)
     for file, page in ABOVE.items():
         source[0] = re.sub(rf"\]\((\.\./)+{file}\.md", f"](/project/{page}.md", source[0])
 
@@ -94,5 +98,5 @@ def leave_out_inherited(app: Any, what: str, name: str, obj: Any, skip: bool, op
 
 
 def setup(app: Any) -> None:
-    app.connect("source-read", link_to_site)
+    app.connect("source-read", read_as_site)
     app.connect("autodoc-skip-member", leave_out_inherited)
