@@ -39,21 +39,24 @@ class Steps:
             if found["digest"] == digest:
                 print(f"{name}: done before, in {found['seconds']:.0f} s", flush=True)
                 return found["result"]
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         result = make()
         seconds = time.perf_counter() - started
+        content = {"digest": digest, "seconds": seconds, "cpu_seconds": time.process_time() - worked, "result": result}
         with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps({"digest": digest, "seconds": seconds, "result": result}, default=float))
+            temporary.write_text(json.dumps(content, default=float))
         print(f"{name}: {seconds:.0f} s {_short(result)}", flush=True)
         return result
 
-    def seconds(self) -> dict[str, float]:
-        """Seconds that each step took, when it was done."""
-        return {p.stem: json.loads(p.read_text())["seconds"] for p in sorted((self.folder / "steps").glob("*.json"))}
+    def times(self) -> dict[str, dict[str, float]]:
+        """What each step took when it was done: seconds, and seconds of this process on a core."""
+        found = {path.stem: json.loads(path.read_text()) for path in sorted((self.folder / "steps").glob("*.json"))}
+        return {name: {k: step[k] for k in ("seconds", "cpu_seconds")} for name, step in found.items()}
 
 
 def _short(result: dict[str, Any]) -> str:
-    return ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.items())[:200]
+    numbers = {name: value for name, value in result.items() if isinstance(value, (int, float))}
+    return ", ".join(f"{name} {value:,.4g}" for name, value in numbers.items())
 
 
 def fetch(folder: Path, settings: Settings, n_jobs: int) -> dict[str, Any]:
