@@ -50,8 +50,11 @@ def write_labels(path: Path, n: int, share: float) -> None:
     rng = np.random.default_rng(1)
     labels = np.memmap(path, np.int8, "w+", shape=(n, N_TASKS))
     for start in range(0, n, 10_000):
-        block = labels[start : start + 10_000]
-        block[:] = np.where(rng.random(block.shape, dtype=np.float32) < share, rng.random(block.shape) < 0.2, -1)
+        block = np.full((min(10_000, n - start), N_TASKS), -1, dtype=np.int8)
+        size = round(share * block.size)
+        places = rng.integers(block.size, size=size) if share < 1 else np.arange(size)
+        block.ravel()[places] = rng.random(size) < 0.2
+        labels[start : start + len(block)] = block
     labels.flush()
 
 
