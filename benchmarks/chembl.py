@@ -2,6 +2,7 @@
 
     python benchmarks/chembl.py                the default breadth
     python benchmarks/chembl.py --quick        a few sets and epochs, to see that it runs
+    python benchmarks/chembl.py --pretrained my.safetensors
 
 A killed run goes on where it ended. Results go to benchmarks/results; report.py makes tables of them.
 """

@@ -3,6 +3,7 @@
     python benchmarks/pk.py                    the default breadth
     python benchmarks/pk.py --quick            a few sets and epochs, to see that it runs
     python benchmarks/pk.py --sets tdc_herg --arms scratch,fine-tuned --corpora toxcast
+    python benchmarks/pk.py --pretrained my.safetensors
 
 A killed run goes on where it ended. Results go to benchmarks/results; report.py makes tables of them.
 """

@@ -65,7 +65,8 @@ class Arm:
     corpus : str
         What the encoder was pretrained on, "-" for nothing.
     objective : str
-        How: "contrastive", "multitask" or "untrained"; "-" for an arm without a pretrained encoder.
+        How: "contrastive", "multitask" or "untrained"; "given" for a model file of the user; "-" for an arm without a
+        pretrained encoder.
     model : {"network", "forest", "linear", "boosting", "chemprop"}
     features : tuple of str
         For all but networks: "embedding", "ecfp", "descriptors", "cell count", side by side.
@@ -91,8 +92,8 @@ def label(name: str, corpus: str) -> str:
     return name if corpus == "-" else f"{name} [{corpus}]"
 
 
-def arms(corpora: Sequence[str]) -> list[Arm]:
-    """All arms, those with a pretrained encoder once for each corpus."""
+def arms(corpora: Sequence[str], given: Sequence[str] = ()) -> list[Arm]:
+    """All arms, those with a pretrained encoder once for each corpus and each model that is given."""
     found = [
         Arm("scratch"),
         Arm("chemprop", model="chemprop"),
@@ -102,16 +103,16 @@ def arms(corpora: Sequence[str]) -> list[Arm]:
         Arm("cell count + linear", model="linear", features=("cell count",)),
         Arm("untrained + forest", "-", "untrained", "forest", ("embedding",)),
     ]
-    for corpus in corpora:
-        for objective in ("contrastive", "multitask"):
-            how = "" if objective == "contrastive" else f" ({objective})"
-            found += [
-                Arm(f"fine-tuned{how}", corpus, objective),
-                Arm(f"linear probe{how}", corpus, objective, frozen=True),
-            ]
-            for model, *others in HEADS:
-                features = " ⧺ ".join([f"embedding{how}", *(TITLES[name] for name in others)])
-                found.append(Arm(f"{features} + {model}", corpus, objective, model, ("embedding", *others)))
+    encoders = [(corpus, objective) for corpus in corpora for objective in ("contrastive", "multitask")]
+    for corpus, objective in [*encoders, *((name, "given") for name in given)]:
+        how = " (multitask)" if objective == "multitask" else ""
+        found += [
+            Arm(f"fine-tuned{how}", corpus, objective),
+            Arm(f"linear probe{how}", corpus, objective, frozen=True),
+        ]
+        for model, *others in HEADS:
+            features = " ⧺ ".join([f"embedding{how}", *(TITLES[name] for name in others)])
+            found.append(Arm(f"{features} + {model}", corpus, objective, model, ("embedding", *others)))
     return found
 
 

@@ -17,13 +17,16 @@ import torch
 from common import DATA, RESULTS, cached, machine
 from rdkit import RDLogger
 
+from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.model_file import PretrainedModel
+from mocop_sklearn.model_selection import overlap
 from qsar import corpora, peers, tasks
 from qsar.arms import Arm, Room, arms, recipe
 from qsar.features import FIXED, Lookup
 from qsar.runner import Unit, in_one_thread, remaining, run, units
 
 SPLITS = 3
+GIVEN = ("fine-tuned", "linear probe", "embedding + forest")  # what is run by default with a model of the user
 PRETRAINING_EPOCHS = {
     ("toxcast", "contrastive"): 40,
     ("toxcast", "multitask"): 30,
@@ -41,6 +44,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     p.add_argument("--sets", help="task sets, by a part of their name, comma-separated")
     p.add_argument("--arms", help="arms, by name with or without [corpus], comma-separated; or all")
     p.add_argument("--corpora", help="only arms of these pretraining corpora, comma-separated")
+    p.add_argument("--pretrained", nargs="+", default=[], metavar="FILE", help="model files, as arms [file name]")
     p.add_argument("--fractions", help="training fractions, comma-separated")
     p.add_argument("--splits", type=_count, default=SPLITS, help="with --quick: 1")
     p.add_argument("--seeds", type=_count, default=3, help="with --quick: 1")
@@ -56,14 +60,22 @@ class Encoders:
     """Pretrained encoders by corpus, objective and seed, each made once and cached."""
 
     def __init__(
-        self, removed: Collection[str], tasks: Collection[str], cache: Path, epochs: Mapping[tuple[str, str], int]
+        self,
+        removed: Collection[str],
+        tasks: Collection[str],
+        cache: Path,
+        epochs: Mapping[tuple[str, str], int],
+        given: Mapping[str, PretrainedModel],
     ):
         self.removed, self.tasks, self.cache, self.epochs = sorted(removed), sorted(tasks), cache, dict(epochs)
+        self.given = dict(given)
         self._digest = joblib.hash([self.removed, self.tasks])
         self._models: dict[tuple[str, str, int], PretrainedModel] = {}
 
     def __call__(self, corpus: str, objective: str, seed: int) -> PretrainedModel:
         """Return the model; an untrained encoder has the default shape and random weights."""
+        if objective == "given":
+            return self.given[corpus]
         asked = (corpus, objective, seed)
         if asked not in self._models:
             key = joblib.hash([asked, self.recipe(corpus, objective)])
@@ -72,11 +84,15 @@ class Encoders:
 
     def recipe(self, corpus: str, objective: str) -> list[Any]:
         """All that decides an encoder beside its seed."""
+        if objective == "given":
+            return [self.given[corpus].digest]
         return [self._digest, self.epochs.get((corpus, objective)), corpora.RECIPE.get(objective)]
 
     def prepare(self, todo: Sequence[Unit], n_jobs: int) -> None:
         """Pretrain what these fits need, in parallel: else processes would wait for each other's encoders."""
-        asked = dict.fromkeys((u.arm.corpus, u.arm.objective, u.seed) for u in todo if u.arm.objective != "-")
+        asked = dict.fromkeys(
+            (u.arm.corpus, u.arm.objective, u.seed) for u in todo if u.arm.objective not in ("-", "given")
+        )
         joblib.Parallel(n_jobs)(joblib.delayed(in_one_thread)(self, *key) for key in asked)
 
     def _make(self, corpus: str, objective: str, seed: int) -> PretrainedModel:
@@ -124,8 +140,9 @@ def main(
         return
     removed = set() if arguments.seen else set().union(*(t.held_out for t in every))
     sets = _chosen_sets(every, _names(arguments.sets))
-    chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora))
-    encoders = Encoders(removed, {task for t in every for task in t.tasks}, cache, epochs)
+    given = given_models(arguments.pretrained, set().union(*(t.held_out for t in every)))
+    chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora), list(given))
+    encoders = Encoders(removed, {task for t in every for task in t.tasks}, cache, epochs, given)
 
     def protocol(unit: Unit) -> str:
         arm = unit.arm
@@ -166,12 +183,26 @@ def _chosen_sets(every: list[tasks.TaskSet], wanted: Sequence[str]) -> list[task
     return sets
 
 
-def _chosen_arms(own: Mapping[str, str], names: Sequence[str], only: Sequence[str]) -> dict[Arm, str]:
+def given_models(files: Sequence[str], test: Collection[str]) -> dict[str, PretrainedModel]:
+    """Models of the user by the name of their file; says how many of the test molecules each has seen."""
+    models = {}
+    for file in files:
+        embedder = MoCoPEmbedder(pretrained=file).fit(["C"])
+        models[Path(file).stem] = embedder.model_
+        seen = int(overlap(sorted(test), embedder, seen="structure").sum())
+        print(f"[{Path(file).stem}] has seen {seen} of {len(test)} test molecules in pretraining")
+    return models
+
+
+def _chosen_arms(
+    own: Mapping[str, str], names: Sequence[str], only: Sequence[str], given: Sequence[str] = ()
+) -> dict[Arm, str]:
     """Arms by label, in the order given, and their pairs; ``names`` may leave out the corpus, or be "all"."""
     if strange := sorted(set(only) - set(corpora.CORPORA)):
         raise SystemExit(f"unknown corpora {strange}; there are {list(corpora.CORPORA)}")
-    every = arms(list(corpora.CORPORA))
-    names = [arm.label for arm in every] if list(names) == ["all"] else names or list(own)
+    every = arms(list(corpora.CORPORA), given)
+    defaults = [*own, *(f"{name} [{model}]" for model in given for name in GIVEN)]
+    names = [arm.label for arm in every] if list(names) == ["all"] else names or defaults
     found = [arm for name in names for arm in every if name in (arm.label, arm.name)]
     unknown = [name for name in names if not any(name in (arm.label, arm.name) for arm in every)]
     if unknown:
@@ -179,7 +210,7 @@ def _chosen_arms(own: Mapping[str, str], names: Sequence[str], only: Sequence[st
     if not peers.installed() and any(arm.model == "chemprop" for arm in found):
         print('skipped: chemprop is not installed; pip install "mocop-sklearn[peers]"')
         found = [arm for arm in found if arm.model != "chemprop"]
-    return {arm: own.get(arm.label, "all") for arm in found if not only or arm.corpus in (*only, "-")}
+    return {arm: own.get(arm.label, "all") for arm in found if not only or arm.corpus in (*only, *given, "-")}
 
 
 def _names(text: str | None) -> list[str]:

@@ -120,7 +120,7 @@ def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Unit],
     results.compact(path)
 
 
-def in_one_thread(function: Callable[..., Any], *args: Any) -> Any:
+def in_one_thread(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Call a function in a process that is one of several."""
     torch.set_num_threads(1)
-    return function(*args)
+    return function(*args, **options)

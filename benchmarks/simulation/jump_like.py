@@ -23,7 +23,7 @@ from .biology import Described, describe
 from .layout import PLATE_KEY, draw_amplitudes, first_plates, make_layout, read_compounds, read_layout, rows_of
 from .plates import MAX_USELESS, USEFUL, Simulation, Sizes, make_simulation, plates_of, random_stream, write_plate
 
-_BIOLOGY, _AMPLITUDE, _LAYOUT, _ORDER = range(10, 14)  # purposes of random numbers, others than of the plates
+BIOLOGY, _AMPLITUDE, _LAYOUT, _ORDER = range(10, 14)  # purposes of random numbers, others than of the plates
 
 _Path = str | os.PathLike[str]
 
@@ -211,7 +211,7 @@ def make_jump_like(
     feature_names, simulation = make_simulation(n_features, n_useless, n_latent, sizes, seed)
     rows, kept["molecule"] = rows_of(kept["Metadata_JCP2022"], compounds["id"])
     amplitude = draw_amplitudes(compounds["id"], activity, inactive_fraction, random_stream(seed, _AMPLITUDE))[rows]
-    described = describe(compounds["structure"], rows, n_latent, random_stream(seed, _BIOLOGY), n_jobs)
+    described = describe(compounds["structure"], rows, n_latent, random_stream(seed, BIOLOGY), n_jobs)
     amplitude[described.unreadable] = 0.0
     data = Bunch(
         wells=kept,

@@ -324,6 +324,19 @@ def test_many_tasks_leave_their_means_only(smiles, monkeypatch):
     assert 0.3 < line["mean"]["auroc"] < 0.7
 
 
+def test_a_model_file_is_an_arm(fitted, model_file, smiles, tmp_path, capsys):
+    given = bench.given_models([str(model_file)], [*smiles[:3], "CCCCCCCCCCCO"])
+    name = model_file.stem
+    assert f"[{name}] has seen 3 of 4 test molecules" in capsys.readouterr().out
+    encoders = bench.Encoders([], [], tmp_path, {}, given)
+    assert encoders(name, "given", 0).digest == encoders(name, "given", 1).digest == fitted.digest_
+    assert encoders.recipe(name, "given") == [fitted.digest_]
+    chosen = bench._chosen_arms({"scratch": "diagonal"}, [], [], [name])
+    assert {arm.label: pairs for arm, pairs in chosen.items()} == {"scratch": "diagonal"} | {
+        f"{arm} [{name}]": "all" for arm in bench.GIVEN
+    }
+
+
 @pytest.mark.slow
 def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch, capsys):
     (tmp_path / "bioactivity").mkdir()
