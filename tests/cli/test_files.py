@@ -14,12 +14,12 @@ import pytest
 
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.cli import main
-from tests.cli.test_cli import MOLECULES, model, wells, write_molecules  # noqa: F401
+from tests.helpers.command_line import MOLECULES, write_molecules
 from tests.helpers.processes import start
 
 
 @pytest.mark.parametrize("how", ["same", "link", "model"])
-def test_inputs_are_not_replaced(model, tmp_path, capsys, how):  # noqa: F811
+def test_inputs_are_not_replaced(model, tmp_path, capsys, how):
     path = write_molecules(tmp_path, ".csv")
     out = {"same": path, "link": str(tmp_path / "link.csv"), "model": str(tmp_path / "model.csv")}[how]
     if how == "link":
@@ -37,7 +37,7 @@ def test_inputs_are_not_replaced(model, tmp_path, capsys, how):  # noqa: F811
 
 @pytest.mark.parametrize("suffix", [".smi", ".csv", ".parquet"])
 @pytest.mark.parametrize("out", ["z.npy", "z.parquet", "z.csv"])
-def test_a_file_that_shrinks_is_an_error(model, tmp_path, capsys, monkeypatch, suffix, out):  # noqa: F811
+def test_a_file_that_shrinks_is_an_error(model, tmp_path, capsys, monkeypatch, suffix, out):
     path = write_molecules(tmp_path, suffix)
     transform = MoCoPEmbedder.transform
 
@@ -52,7 +52,7 @@ def test_a_file_that_shrinks_is_an_error(model, tmp_path, capsys, monkeypatch, s
     assert [file.name for file in tmp_path.iterdir()] == [f"molecules{suffix}"]
 
 
-def test_a_column_called_row(model, tmp_path):  # noqa: F811
+def test_a_column_called_row(model, tmp_path):
     (tmp_path / "m.csv").write_text("row,x\nCCO,1\nCCC,2\n")
     words = ["embed", str(tmp_path / "m.csv"), "--smiles", "row", "-m", model, "-o", str(tmp_path / "z.parquet"), "-q"]
     assert main(words) == 0
@@ -69,7 +69,7 @@ def run_command(*words):
 
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_leaves_no_temporary_files(model, tmp_path, number):  # noqa: F811
+def test_a_signal_leaves_no_temporary_files(model, tmp_path, number):
     (tmp_path / "m.smi").write_text("\n".join(MOLECULES * 20_000))
     command = ["embed", str(tmp_path / "m.smi"), "-m", model, "-o", str(tmp_path / "z.npy"), "--batch-rows", "64"]
     process = start(run_command, *command)
@@ -82,7 +82,7 @@ def test_a_signal_leaves_no_temporary_files(model, tmp_path, number):  # noqa: F
 
 
 @pytest.mark.integration
-def test_the_core_alone_embeds_text_files(model, tmp_path):  # noqa: F811
+def test_the_core_alone_embeds_text_files(model, tmp_path):
     code = """
 import json, sys
 from importlib.machinery import PathFinder

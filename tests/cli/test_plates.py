@@ -14,7 +14,7 @@ from mocop_sklearn import MoCoPEmbedder, PairedProfiles
 from mocop_sklearn.cli import main
 from mocop_sklearn.datasets import make_paired_profiles
 from mocop_sklearn.profiles import ProfileNormalizer, feature_columns
-from tests.cli.test_cli import TINY, flags
+from tests.helpers.command_line import TINY, flags
 
 
 @pytest.fixture(scope="module")
