@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from mocop_sklearn import __version__
-from tests.cli.test_cli import MOLECULES, model, wells, write_molecules  # noqa: F401
+from tests.helpers.command_line import MOLECULES, write_molecules
 
 
 @pytest.mark.slow
-def test_as_a_process(model, tmp_path):  # noqa: F811
+def test_as_a_process(model, tmp_path):
     path, out = write_molecules(tmp_path, ".csv"), tmp_path / "z.parquet"
     command = [sys.executable, "-m", "mocop_sklearn", "embed", path, "-m", model, "-o", str(out)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
