@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from ..molecules._parse import (
     InvalidMolecule,
@@ -58,7 +58,8 @@ def _describe_chunk(values: Sequence[Any], describe: Callable[[Chem.Mol], Any], 
     found: list[Any] = []
     for value in values:
         try:
-            found.append(described(describe, parse_molecule(value, standardize)))
+            with rdBase.BlockLogs():  # the reasons are reported by row
+                found.append(described(describe, parse_molecule(value, standardize)))
         except InvalidMolecule as error:
             found.append(error)
     return found

@@ -11,7 +11,7 @@ from numbers import Integral
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from sklearn.utils import check_scalar
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
@@ -370,11 +370,12 @@ def canonical_smiles(
     check_scalar(max_atoms, "max_atoms", Integral, min_val=1, max_val=MAX_ATOMS)
     unique, inverse = unique_molecules(values)
     smiles: list[str | None] = []
-    for value in unique:
-        try:
-            smiles.append(described(Chem.MolToSmiles, parse_molecule(value, standardize, max_atoms)))
-        except InvalidMolecule:
-            smiles.append(None)
+    with rdBase.BlockLogs():  # None tells of a value that is not a molecule
+        for value in unique:
+            try:
+                smiles.append(described(Chem.MolToSmiles, parse_molecule(value, standardize, max_atoms)))
+            except InvalidMolecule:
+                smiles.append(None)
     return [smiles[i] for i in inverse]
 
 

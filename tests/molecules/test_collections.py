@@ -7,6 +7,7 @@ import pytest
 from rdkit import Chem
 from scipy import sparse
 
+from mocop_sklearn.model_selection import molecule_groups
 from mocop_sklearn.molecules import canonical_smiles, check_molecules
 from mocop_sklearn.molecules._parse import (
     as_text,
@@ -145,3 +146,10 @@ def test_report_shortens_long_values():
 @pytest.mark.parametrize("invalid", ["raise", "nan"])
 def test_nothing_to_report(invalid):
     report_invalid(["CCO"], {}, invalid)
+
+
+def test_what_is_not_a_molecule_leaves_nothing_in_the_log(capfd):
+    assert canonical_smiles(["C1CC", "c1cccc1", "CCO"]) == [None, None, "CCO"]
+    with pytest.warns(UserWarning):
+        molecule_groups(["C1CC", "CCO"], invalid="nan")
+    assert capfd.readouterr().err == ""
