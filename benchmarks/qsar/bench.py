@@ -189,7 +189,7 @@ def given_models(files: Sequence[str], test: Collection[str]) -> dict[str, Pretr
     for file in files:
         embedder = MoCoPEmbedder(pretrained=file).fit(["C"])
         models[Path(file).stem] = embedder.model_
-        seen = int(overlap(sorted(test), embedder, seen="structure").sum())
+        seen = int(overlap(embedder, sorted(test), seen="structure").sum())
         print(f"[{Path(file).stem}] has seen {seen} of {len(test)} test molecules in pretraining")
     return models
 
