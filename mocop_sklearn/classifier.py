@@ -91,9 +91,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     n_estimators : int, default=1
         Networks, each with its own random numbers and validation part, whose probabilities are averaged.
     device : str, default="auto"
-        ``"auto"`` takes the GPU when there is one.
+        ``"auto"`` takes the GPU when there is one: NVIDIA's (``"cuda"``), or Apple's (``"mps"``).
     precision : {"auto", "fp32", "bf16"}, default="auto"
-        ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
+        ``"auto"``: bfloat16 autocast on an NVIDIA GPU that has it, else float32.
     n_jobs : int, default=None
         Processes that parse molecules and, on a CPU, predict. With two or more, a molecule that ends its process, or
         takes longer than 20 seconds, is an invalid row.
@@ -105,6 +105,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
         1 shows a progress bar.
+    callbacks : sequence of callables, default=()
+        After every epoch, each is called with a copy of its row of ``history_``. They change no result, and are neither
+        in files nor in the keys of caches: a fit that comes from a cache calls none. An error of theirs ends ``fit``.
 
     Attributes
     ----------
@@ -209,6 +212,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         resume: bool = False,
         random_state: Any = None,
         verbose: int = 0,
+        callbacks: Any = (),
     ):
         super().__init__(
             pretrained=pretrained,
@@ -243,6 +247,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             resume=resume,
             random_state=random_state,
             verbose=verbose,
+            callbacks=callbacks,
         )
         self.class_weight = class_weight
 

@@ -12,7 +12,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length
 
 from ._base._embedding import FittedEmbedding
-from ._base._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, PAPER, check_widths, list_of_features, load_start
+from ._base._parameters import (
+    COMPONENTS,
+    CONSTRAINTS,
+    ENCODER_SHAPE,
+    PAPER,
+    check_callbacks,
+    check_widths,
+    list_of_features,
+    load_start,
+)
 from ._version import __version__
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel
@@ -36,7 +45,7 @@ from .utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 _SHAPE = (*ENCODER_SHAPE, "projection_dim", "profile_encoder", "profile_dims", "dropout")
 _COMPONENTS = (*COMPONENTS, "profile_encoder")
 # Parameters that change where a fit runs and what it prints, but not its result.
-_NO_EFFECT_ON_FIT = ("output", "n_jobs", "memory", "checkpoint_dir", "resume", "verbose")
+_NO_EFFECT_ON_FIT = ("output", "n_jobs", "memory", "checkpoint_dir", "resume", "verbose", "callbacks")
 
 
 class MoCoPEmbedder(FittedEmbedding):
@@ -146,9 +155,9 @@ class MoCoPEmbedder(FittedEmbedding):
     output : {"encoder", "projection"}, default="encoder"
         What ``transform`` returns: the encoder's representation, or the unit vector in the shared space.
     device : str, default="auto"
-        ``"auto"`` takes the GPU when there is one.
+        ``"auto"`` takes the GPU when there is one: NVIDIA's (``"cuda"``), or Apple's (``"mps"``).
     precision : {"auto", "fp32", "bf16"}, default="auto"
-        ``"auto"``: bfloat16 autocast on a GPU that has it, else float32.
+        ``"auto"``: bfloat16 autocast on an NVIDIA GPU that has it, else float32.
     n_jobs : int, default=None
         Number of processes that parse molecules and, on a CPU, embed them. Each has its share of the rows. They stay
         for a while, so only the first embedding waits for them to start. With two or more, a molecule that ends its
@@ -167,6 +176,9 @@ class MoCoPEmbedder(FittedEmbedding):
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
         1 shows a progress bar.
+    callbacks : sequence of callables, default=()
+        After every epoch, each is called with a copy of its row of ``history_``. They change no result, and are neither
+        in files nor in the keys of caches: a fit that comes from a cache calls none. An error of theirs ends ``fit``.
 
     Attributes
     ----------
@@ -278,6 +290,7 @@ class MoCoPEmbedder(FittedEmbedding):
         resume: bool = False,
         random_state: Any = None,
         verbose: int = 0,
+        callbacks: Any = (),
     ):
         self.pretrained = pretrained
         self.pairs = pairs
@@ -320,6 +333,7 @@ class MoCoPEmbedder(FittedEmbedding):
         self.resume = resume
         self.random_state = random_state
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @classmethod
     def paper(cls, **overrides: Any) -> Self:
@@ -396,6 +410,7 @@ class MoCoPEmbedder(FittedEmbedding):
     def _check_parameters(self) -> None:
         self._validate_params()
         check_widths("profile_dims", self.profile_dims)
+        check_callbacks(self.callbacks)
         if self.resume and self.checkpoint_dir is None:
             raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
         if self.unlabeled is not None and self.structure_weight == 0:
@@ -430,8 +445,9 @@ class MoCoPEmbedder(FittedEmbedding):
             checkpoint=None if self.checkpoint_dir is None else Path(self.checkpoint_dir) / f"{key}.safetensors",
             resume=self.resume,
             memory=self.memory,
-            parameters={name: recorded(value) for name, value in self.get_params(deep=False).items()},
+            parameters={n: recorded(value) for n, value in self.get_params(deep=False).items() if n != "callbacks"},
             verbose=bool(self.verbose),
+            callbacks=tuple(self.callbacks),
         )
 
     def _architecture(self, has_profiles: bool, start: PretrainedModel | None) -> Architecture:

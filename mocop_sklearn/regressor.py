@@ -65,6 +65,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     resume : bool, default=False
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
+    callbacks : sequence of callables, default=()
         Parameters without a description are documented at :class:`MoCoPClassifier`.
 
     Attributes

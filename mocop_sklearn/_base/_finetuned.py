@@ -24,7 +24,7 @@ from ..nn._models import HEADS, Architecture, PredictionNetwork, SideBySide, hea
 from ..pairs._grouping import split_molecules
 from ..training._inference import embed_molecules
 from ..training._labels import Entries, measured_entries
-from ..training._loop import TrainingState, read_state, state_saver
+from ..training._loop import TrainingState, after_epochs, read_state, state_saver
 from ..training._merging import MergedRows, Targets, read_and_merge
 from ..training._objectives import Objective
 from ..training._supervised import (
@@ -40,12 +40,12 @@ from ..utils._random import Stream, base_seed, generator
 from ..utils._sklearn import Interval, StrOptions, accept_molecules, check_sample_weight
 from ._finetuned_file import FineTunedFile
 from ._html import FittedSummary, count_of_weights, epochs_in_words
-from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, load_start
+from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, check_callbacks, load_start
 from ._predictions import NamedPredictions
 from ._tasks import names_of_tasks
 
 # Parameters that change where a fit runs and what it prints, but not its result. The start has its own digest.
-_NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "device", "pretrained")
+_NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "callbacks", "device", "pretrained")
 
 
 class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
@@ -114,6 +114,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         resume: bool = False,
         random_state: Any = None,
         verbose: int = 0,
+        callbacks: Any = (),
     ):
         self.pretrained = pretrained
         self.standardize = standardize
@@ -147,6 +148,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         self.resume = resume
         self.random_state = random_state
         self.verbose = verbose
+        self.callbacks = callbacks
 
     _FITTED: ClassVar[tuple[str, ...]] = (
         "weights_",
@@ -195,6 +197,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
     def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[list[Any], Entries, np.ndarray]:
         """Return molecules, the labels that are measured in rows of a weight above 0, and the weights of rows."""
         self._validate_params()
+        check_callbacks(self.callbacks)
         resolve_device(self.device)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
@@ -265,7 +268,11 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
                     device=resolve_device(self.device),
                     encoder_weights=start.encoder_weights(member) if start else None,
                     resume_from=states.get(member),
-                    save=state_saver(self._state_path(key, member), seed) if key else None,
+                    save=after_epochs(
+                        state_saver(self._state_path(key, member), seed) if key else None,
+                        self.callbacks,
+                        {"estimator": member},
+                    ),
                     verbose=bool(self.verbose),
                 )
             )

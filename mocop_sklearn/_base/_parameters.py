@@ -42,6 +42,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "resume": ["boolean"],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
+    "callbacks": [tuple, list],
 }
 
 # Recipe of the paper (arXiv 2305.09790) for the embedder, whose profiles are scaled
@@ -104,6 +105,16 @@ def list_of_features(given: Any) -> list[Any]:
                 f"side_features holds {feature!r}, but it takes {sorted(FEATURES)} and transformers of SMILES."
             )
     return features
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raise ``ValueError`` unless the parameter ``callbacks`` holds callables only."""
+    for i, callback in enumerate(callbacks):
+        if not callable(callback):
+            raise ValueError(
+                f"callbacks[{i}] is {callback!r}, which cannot be called. Give functions, or objects with __call__, "
+                "of one row of history_."
+            )
 
 
 def check_widths(name: str, widths: Any) -> None:

@@ -11,10 +11,10 @@ from numbers import Integral
 from typing import Any
 
 # Parameters of the embedder that take objects, or that the command line says in another way.
-NO_FLAGS = ("pairs", "profile_transformer", "memory", "output", "verbose")
+NO_FLAGS = ("pairs", "profile_transformer", "memory", "output", "verbose", "callbacks")
 # The same of the classifier.
 NO_FLAGS_OF_FINE_TUNING = (
-    "pretrained", "loss", "missing", "validation_fraction", "validation_groups", "verbose",
+    "pretrained", "loss", "missing", "validation_fraction", "validation_groups", "verbose", "callbacks",
 )  # fmt: skip
 
 

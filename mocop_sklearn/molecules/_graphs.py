@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..utils._segments import sum_of_bags
 from ._fields import Featurizer
 
 
@@ -181,14 +182,7 @@ class GraphBatch:
     def _summed_bonds(self, weights: Tensor | None) -> Tensor | None:
         if not self.featurizer.bond_fields:
             return None
-        return F.embedding_bag(
-            self.edges.long(),
-            _bond_table(self.featurizer, self.x.device),
-            self.edge_ptr,
-            mode="sum",
-            per_sample_weights=weights,
-            include_last_offset=True,
-        )
+        return sum_of_bags(self.edges.long(), _bond_table(self.featurizer, self.x.device), self.edge_ptr, weights)
 
     @cached_property
     def _receivers(self) -> Tensor:

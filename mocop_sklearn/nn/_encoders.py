@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..molecules._graphs import GraphBatch
+from ..utils._segments import reduce_segments
 from ._layers import ROWS_MULTIPLE, Dropout, GatedGraphConv, Linear, linear
 from ._pyg import attentive_fp, gatv2, gin, gps, pna
 from ._residual import ResidualGraphEncoder
@@ -66,13 +66,13 @@ class GatedGraphEncoder(nn.Module):
 
     def forward(self, graph: GraphBatch) -> Tensor:
         n_atoms = len(graph.x)
-        if not graph.x.is_cuda:
+        if graph.x.is_cpu:
             graph = graph.padded(ROWS_MULTIPLE)
         h = graph.x if isinstance(self.embed, nn.Identity) else linear(graph.x, self.embed.weight)
         for layer in self.layers:
             h = self.dropout(layer(h, graph))
         atoms = h[:n_atoms].float()
-        pooled = torch.segment_reduce(atoms, "sum", lengths=graph.atoms_per_molecule)  # (n_molecules, hidden_dim)
+        pooled = reduce_segments(atoms, "sum", graph.atoms_per_molecule)  # (n_molecules, hidden_dim)
         return self.readout(pooled)  # (n_molecules, embedding_dim)
 
 

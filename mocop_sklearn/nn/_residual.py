@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..molecules._graphs import GraphBatch
+from ..utils._segments import reduce_segments
 from ._layers import ROWS_MULTIPLE, Dropout, linear, sum_of_neighbors
 
 
 def _sum(atoms: Tensor, sizes: Tensor) -> Tensor:
-    return torch.segment_reduce(atoms, "sum", lengths=sizes)
+    return reduce_segments(atoms, "sum", sizes)
 
 
 def _mean(atoms: Tensor, sizes: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ def _mean(atoms: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _max(atoms: Tensor, sizes: Tensor) -> Tensor:
-    highest = torch.segment_reduce(atoms, "max", lengths=sizes)
+    highest = reduce_segments(atoms, "max", sizes)
     return torch.where(sizes[:, None] > 0, highest, 0.0)
 
 
@@ -129,7 +130,7 @@ class ResidualGraphEncoder(nn.Module):
 
     def forward(self, graph: GraphBatch) -> Tensor:
         n_atoms = len(graph.x)
-        if not graph.x.is_cuda:
+        if graph.x.is_cpu:
             graph = graph.padded(ROWS_MULTIPLE)
         h = linear(graph.x, self.embed.weight, self.embed.bias)
         for layer in self.layers:

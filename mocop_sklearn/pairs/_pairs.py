@@ -161,7 +161,7 @@ class PairedProfiles:
     def from_file(
         cls, path: Any, smiles: str | None = None, features: Sequence[str] | None = None, controls: str = "keep"
     ) -> PairedProfiles:
-        """Read a parquet or CSV file with one row per well.
+        """Read a parquet, CSV or AnnData file (``.h5ad``) with one row per well.
 
         Parameters
         ----------

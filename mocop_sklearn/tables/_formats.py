@@ -13,6 +13,7 @@ TablePath = str | os.PathLike[str]
 SMILES_FILES = (".smi", ".smiles")
 SD_FILES = (".sdf", ".sd")
 PARQUET_FILES = (".parquet", ".pq")
+ANNDATA_FILES = (".h5ad",)
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -52,7 +53,10 @@ def separator_of(path: TablePath) -> str:
     """
     separator = SEPARATORS.get(ending(path))
     if separator is None:
-        raise TableError(path, "its name does not end in .parquet, .csv or .tsv (or .smi or .sdf, for molecules)")
+        raise TableError(
+            path,
+            "its name does not end in .parquet, .csv or .tsv (or .smi or .sdf, for molecules, or .h5ad, for wells)",
+        )
     return separator
 
 
@@ -93,6 +97,9 @@ def needing_libraries_to_write(path: TablePath) -> Iterator[None]:
 
 
 def _what_to_install(doing: str, path: TablePath, error: ImportError) -> ImportError:
+    if error.name == "anndata":
+        message = f"{doing} {os.fspath(path)!r} needs anndata: pip install 'mocop-sklearn[anndata]'."
+        return ImportError(message, name=error.name)
     library = "pyarrow" if ending(path) in PARQUET_FILES and error.name != "pandas" else "pandas"
     message = f"{doing} {os.fspath(path)!r} needs {library}: pip install 'mocop-sklearn[data]'."
     return ImportError(message, name=error.name)

@@ -7,19 +7,20 @@ from collections.abc import Collection
 from typing import Any
 
 from ..utils._files import atomic_write
-from ._formats import PARQUET_FILES, TablePath, ending, needing_libraries_to_write, reading
+from ._anndata import read_h5ad
+from ._formats import ANNDATA_FILES, PARQUET_FILES, TablePath, ending, needing_libraries_to_write, reading
 from ._guess import N_SAMPLED, structure_column
 from ._parquet import read_parquet
 from ._text import read_text_table
 
 
 def read_table(path: TablePath, text: Collection[str] = ()) -> Any:
-    """Read a parquet, CSV or TSV file into a pandas DataFrame.
+    """Read a parquet, CSV, TSV or AnnData file into a pandas DataFrame.
 
     Parameters
     ----------
     path : str or Path
-        A ``.parquet``, ``.csv``, ``.csv.gz`` or ``.tsv`` file.
+        A ``.parquet``, ``.csv``, ``.csv.gz``, ``.tsv`` or ``.h5ad`` file.
     text : collection of str
         Columns of a text file that are read as they are written, as ``Metadata_*`` columns and structures always are.
 
@@ -31,12 +32,14 @@ def read_table(path: TablePath, text: Collection[str] = ()) -> Any:
     Raises
     ------
     ImportError
-        Without pandas, or without pyarrow for parquet: the extra ``data`` brings them.
+        Without pandas, or without pyarrow for parquet: the extra ``data`` brings them. For ``.h5ad``, ``anndata``.
     FileNotFoundError
     TableError
         When the file is broken or its name ends otherwise.
     """
     with reading(path):
+        if ending(path) in ANNDATA_FILES:
+            return read_h5ad(path)
         if ending(path) not in PARQUET_FILES:
             return read_text_table(path, text)
         return read_parquet(path)

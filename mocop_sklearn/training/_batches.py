@@ -13,6 +13,7 @@ from torch import Tensor
 from ..molecules._graphs import GraphBatch, MoleculeGraphs
 from ..utils._distributed import process_group
 from ..utils._parallel import ahead
+from ..utils._segments import reduce_segments
 
 _MIXED = 4  # replicates in a Dirichlet mix
 MOLECULES_PER_PASS = 2048  # larger batches go through the network in parts, so that memory stays bounded
@@ -40,7 +41,7 @@ class StreamedProfiles:
         profiles = torch.from_numpy(self.read(rows.numpy(force=True)))
         if self.device.type == "cpu":
             return profiles
-        return profiles.pin_memory().to(self.device, non_blocking=True)
+        return (profiles.pin_memory() if self.device.type == "cuda" else profiles).to(self.device, non_blocking=True)
 
     def to(self, device: torch.device) -> StreamedProfiles:
         """Return profiles that arrive on ``device``."""
@@ -171,7 +172,7 @@ class Corpus:
             last = max(first + 1, int(np.searchsorted(self.ptr, self.ptr[first] + _ROWS_PER_BLOCK, side="right")) - 1)
             profiles = self.profiles[self._on_device(self.rows[self.ptr[first] : self.ptr[last]])]
             lengths = self._on_device(np.diff(self.ptr[first : last + 1]))
-            means[first:last] = torch.segment_reduce(profiles, "mean", lengths=lengths)
+            means[first:last] = reduce_segments(profiles, "mean", lengths)
             first = last
         return means
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Job:
     memory: Any
     parameters: dict[str, Any]
     verbose: bool
+    callbacks: tuple[Callable[[dict[str, float]], object], ...] = ()
 
     def recipe_of(self, member: int) -> Recipe:
         """Return the recipe of one network; the first has the seed of the job."""

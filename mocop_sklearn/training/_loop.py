@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -256,6 +256,32 @@ def state_saver(path: str | os.PathLike[str], seed: int) -> Callable[[TrainingSt
             )
 
     return save
+
+
+def after_epochs(
+    save: Callable[[TrainingState], None] | None,
+    callbacks: Sequence[Callable[[dict[str, float]], object]],
+    labels: dict[str, float],
+) -> Callable[[TrainingState], None] | None:
+    """Return what saves the state after every epoch and then hands its row of the history to callbacks.
+
+    Parameters
+    ----------
+    save : callable or None
+    callbacks : sequence of callables
+    labels : dict
+        What stands before the entries of a row, such as the number of the network.
+    """
+    if not callbacks:
+        return save
+
+    def finish(state: TrainingState) -> None:
+        if save is not None:
+            save(state)
+        for callback in callbacks:
+            callback({**labels, **state.history[-1]})
+
+    return finish
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[int, TrainingState]:

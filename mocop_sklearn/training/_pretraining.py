@@ -14,7 +14,7 @@ from ..model_file._structure import StructureTargets
 from ..nn._models import Architecture
 from ._contrastive import Recipe, train
 from ._job import Job
-from ._loop import TrainingState, read_state, state_saver
+from ._loop import TrainingState, after_epochs, read_state, state_saver
 from ._profiled import ProfiledMolecules, profiled_molecules
 from ._unlabeled import StructureMolecules, structure_molecules
 
@@ -74,7 +74,11 @@ def _train_member(
         structure_validation=structure.validation if structure else None,
         initial_weights=_initial_weights(job, member, structure.targets if structure else None),
         resume_from=_unfinished(job, member),
-        save=state_saver(checkpoint, recipe.seed) if checkpoint else None,
+        save=after_epochs(
+            state_saver(checkpoint, recipe.seed) if checkpoint else None,
+            job.callbacks,
+            {"estimator": member} if job.n_networks > 1 else {},
+        ),
         verbose=job.verbose,
     )
 

@@ -23,12 +23,30 @@ CPU = torch.device("cpu")
 def test_resolve_device():
     assert resolve_device("cpu") == CPU
     assert resolve_device(CPU) == CPU
-    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert resolve_device("auto").type == best
 
 
-@pytest.mark.parametrize("device", ["gpu", "mps", "meta", "cpu:x", "", 1.5, None])
+def test_the_gpu_of_apple(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert resolve_device("auto") == CPU
+    with pytest.raises(ValueError, match=r"device='mps' asks for Apple's GPU, but torch sees none.*device=\"auto\""):
+        resolve_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == resolve_device("mps") == torch.device("mps")
+    with autocast(torch.device("mps"), "auto"):  # float32, as on a CPU
+        assert not torch.is_autocast_enabled("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto") == torch.device("cuda")
+    monkeypatch.setattr("mocop_sklearn.utils._device.process_group", lambda: (0, 2))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == CPU  # the processes of a group would share it
+
+
+@pytest.mark.parametrize("device", ["gpu", "xpu", "meta", "cpu:x", "", 1.5, None])
 def test_devices_that_do_not_exist(device):
-    with pytest.raises(ValueError, match=r'device must be "auto", "cpu", "cuda" or "cuda:<index>", got'):
+    with pytest.raises(ValueError, match=r'device must be "auto", "cpu", "cuda", "cuda:<index>" or "mps", got'):
         resolve_device(device)
 
 

@@ -1,0 +1,74 @@
+"""AnnData as a source of pairs, and as what pairs are written to; profiles of any numeric columns."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from mocop_sklearn import PairedProfiles
+from mocop_sklearn.pairs import pairs_from_anndata, pairs_to_anndata
+
+anndata = pytest.importorskip("anndata")
+MATRIX = np.array([[0.5, 1.0, 0.0], [1.5, 0.0, np.nan], [0.0, 2.0, 1.0]], dtype=np.float32)
+
+
+@pytest.fixture
+def data():
+    """Wells of deep features, whose cells were counted."""
+    obs = pd.DataFrame(
+        {
+            "smiles": ["CCO", "CCN", "CCC"],
+            "Metadata_Plate": pd.Categorical(["p", "p", "q"]),
+            "Metadata_Well": ["A01", "A02", "A01"],
+            "n_cells": [100, 90, 80],
+        },
+        index=["a", "b", "c"],
+    )
+    var = pd.DataFrame(index=["dino_0", "dino_1", "dino_2"])
+    return anndata.AnnData(MATRIX, obs=obs, var=var, layers={"doubled": 2 * MATRIX})
+
+
+def test_every_variable_is_a_feature(data):
+    pairs = pairs_from_anndata(data)
+    assert pairs.molecules == ["CCO", "CCN", "CCC"]
+    assert pairs.feature_names == ["dino_0", "dino_1", "dino_2"]
+    np.testing.assert_array_equal(pairs.profiles, MATRIX)
+    assert (pairs.plates.tolist(), pairs.wells.tolist()) == (["p", "p", "q"], ["A01", "A02", "A01"])
+    np.testing.assert_array_equal(pairs_from_anndata(data, layer="doubled").profiles, 2 * MATRIX)
+    data.X = sparse.csr_matrix(MATRIX)
+    assert pairs_from_anndata(data, "smiles").digest == pairs.digest
+
+
+def test_a_file_gives_the_same_pairs(data, tmp_path):
+    data.write_h5ad(tmp_path / "wells.h5ad")
+    assert PairedProfiles.from_file(tmp_path / "wells.h5ad").digest == pairs_from_anndata(data).digest
+
+
+def test_there_and_back(data):
+    pairs = pairs_from_anndata(data)
+    again = pairs_from_anndata(pairs_to_anndata(pairs))
+    assert again.digest == pairs.digest
+    assert again.plates.tolist() == pairs.plates.tolist()
+    bare = PairedProfiles(["CCO", "CCN"], np.eye(2), doses=[1, 10], sample_weight=[1, 2])
+    written = pairs_to_anndata(bare)
+    assert written.obs["Metadata_Dose"].tolist() == [1, 10]
+    np.testing.assert_array_equal(pairs_from_anndata(written).profiles, np.eye(2))  # a dose is not a feature
+
+
+def test_anndata_that_cannot_be_read(data):
+    with pytest.raises(ValueError, match=r"no matrix 'raw'; its layers are \['doubled'\]"):
+        pairs_from_anndata(data, layer="raw")
+    with pytest.raises(ValueError, match="AnnData has no column 'SMILES'"):
+        pairs_from_anndata(data, "SMILES")
+    with pytest.raises(ValueError, match='controls must be "keep" or "exclude", got 1'):
+        pairs_from_anndata(data, controls=1)
+    data.var_names = ["x", "y", "Metadata_Well"]
+    with pytest.raises(ValueError, match=r"more than one column of the names \['Metadata_Well'\]"):
+        pairs_from_anndata(data)
+
+
+def test_wells_without_a_structure(data):
+    data.obs["smiles"] = ["CCO", "", None]
+    with pytest.warns(UserWarning, match="2 of 3 wells in 'AnnData' have no structure"):
+        pairs = pairs_from_anndata(data)
+    assert (pairs.molecules, pairs.plates.tolist()) == (["CCO"], ["p"])
