@@ -35,7 +35,7 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
         "or take all features (default: same)")  # fmt: skip
     _choice_arguments(parser.add_argument_group("which wells are stored"))
     values = parser.add_argument_group("what is done to their profiles")
-    normalisation_arguments(values, default=True)
+    normalisation_arguments(values, default=None)
     values.add_argument("--filter", choices=("paper", "none"), default="none",
         help="drop columns by the rules of the paper, arXiv 2305.09790 (default: none)")  # fmt: skip
     values.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="(default: float16)")
@@ -86,7 +86,9 @@ def build(args: argparse.Namespace) -> None:
 
     A build that was killed goes on where it was when the same command is given again. The summary
     says what became of every well and which columns are not features. Profiles of compounds, without
-    plates and controls, are stored with --no-normalize.
+    plates and controls, are stored with --no-normalize. JUMP's assembled files are recognised, and not
+    normalised again unless --normalize, --method or --on-missing asks for it. A parquet file that is
+    not normalised is read a block at a time.
     """
     from ..pairs._build import build_pairs
     from ..pairs._store import read_store

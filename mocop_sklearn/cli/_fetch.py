@@ -27,6 +27,8 @@ def fetch_arguments(parser: argparse.ArgumentParser) -> None:
         return added
 
     add = data_set("jump", fetch_jump, "plates of JUMP-CP (cpg0016) and their tables").add_argument
+    add("--profiles", metavar="NAME", help="instead of plates, one file of the consortium's index of assembled and "
+        "corrected profiles: compound, compound_no_source7, compound_interpretable, orf, crispr, all ...")  # fmt: skip
     add("--sources", nargs="+", metavar="SOURCE", help="only plates of these, as in source_4")
     add("--plate-types", nargs="+", default=["COMPOUND"], metavar="TYPE", help="types, or all (default: COMPOUND)")
     add("--plates", nargs="+", metavar="PLATE", help="only plates with these names")
@@ -36,9 +38,12 @@ def fetch_arguments(parser: argparse.ArgumentParser) -> None:
         "$AWS_ENDPOINT_URL or Amazon)")  # fmt: skip
     add("--metadata-url", metavar="URL", help="folder of the tables, https:// or s3:// (default: the consortium's on "
         "GitHub, or, with another endpoint, cpg0016-jump/metadata/ in its bucket)")  # fmt: skip
+    add("--index-url", metavar="URL", help="the index of assembled profiles, JSON or CSV (default: the consortium's on "
+        "GitHub, or, with another endpoint, profile_index.json beside the tables)")  # fmt: skip
     add("--skip-missing", action="store_true", help="leave out plates that the bucket does not have")
     add("--store", type=Path, metavar="FOLDER",
-        help="make a corpus of the plates as they come, in so many processes, and keep no plate")  # fmt: skip
+        help="make a corpus of the plates as they come, in so many processes, and keep no plate; of an assembled file, "
+        "which stays")  # fmt: skip
     add = data_set("chembl20", fetch_chembl20, "the benchmark of the MoCoP paper, with its splits").add_argument
     add("--url", metavar="URL", help="the archive (default: $MOCOP_CHEMBL20_URL, or the authors' on GitHub)")
     add("--sha256", metavar="HEX", help="the digest that the archive must have")
@@ -57,6 +62,9 @@ def fetch_jump(args: argparse.Namespace) -> None:
     With --store, each plate is normalised on its negative controls and stored, and not kept; wells
     that are empty or hold one of JUMP's eight positive controls are left out, and features are
     filtered by the rules of the paper. For another corpus, fetch the plates and use mocop build.
+
+    With --profiles, one file goes to DIR/jump_cp/assembled, and is compared with the ETag of the index.
+    With --store, too, its profiles are stored as they are, without the same wells.
     """
     from ..datasets import fetch_jump_cp
 
@@ -70,11 +78,15 @@ def fetch_jump(args: argparse.Namespace) -> None:
     }
     verbose = int(not args.quiet and sys.stderr.isatty())
     on_missing = "skip" if args.skip_missing else "raise"
-    if args.store is not None:
+    if args.store is not None and args.profiles is None:
         _store_jump(args, selection, on_missing, verbose)
         return
-    jump = fetch_jump_cp(args.out, **selection, n_jobs=args.n_jobs, on_missing=on_missing, verbose=verbose)
-    if not args.quiet:
+    assembled = {"profiles": args.profiles, "index_url": args.index_url}
+    options = {"n_jobs": args.n_jobs, "on_missing": on_missing, "verbose": verbose}
+    jump = fetch_jump_cp(args.out, **selection, **assembled, **options)
+    if args.store is not None:
+        _build_jump(args, jump.plates, jump.metadata, verbose)
+    elif not args.quiet:
         report = jump.report
         fates = ", ".join(f"{report[f'n_{fate}']:,} {fate}" for fate in ("downloaded", "kept", "missing"))
         print_table(
@@ -85,24 +97,23 @@ def fetch_jump(args: argparse.Namespace) -> None:
 
 
 def _store_jump(args: argparse.Namespace, selection: dict[str, Any], on_missing: str, verbose: int) -> None:
-    from ..datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS, jump_cp_plates
-    from ..pairs._build import build_pairs
-    from ..pairs._store import read_store
+    from ..datasets import jump_cp_plates
     from ..profiles._filter import ProfileFilter
     from ..profiles._normalizer import ProfileNormalizer
 
     plates, metadata = jump_cp_plates(args.out, **selection)
-    build_pairs(
-        args.store,
-        plates,
-        metadata=[metadata.plate, metadata.well, metadata.compound],
-        missing_files=on_missing,
-        exclude={"Metadata_JCP2022": [JUMP_EMPTY, *JUMP_POSITIVE_CONTROLS]},
-        normalizer=ProfileNormalizer(on_missing="drop"),
-        feature_filter=ProfileFilter.paper(),
-        n_jobs=args.n_jobs,
-        verbose=verbose,
-    )
+    raw = {"normalizer": ProfileNormalizer(on_missing="drop"), "feature_filter": ProfileFilter.paper()}
+    _build_jump(args, plates, metadata, verbose, missing_files=on_missing, n_jobs=args.n_jobs, **raw)
+
+
+def _build_jump(args: argparse.Namespace, plates: Any, metadata: Any, verbose: int, **options: Any) -> None:
+    from ..datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS
+    from ..pairs._build import build_pairs
+    from ..pairs._store import read_store
+
+    tables = [metadata.plate, metadata.well, metadata.compound]
+    exclude = {"Metadata_JCP2022": [JUMP_EMPTY, *JUMP_POSITIVE_CONTROLS]}
+    build_pairs(args.store, plates, metadata=tables, exclude=exclude, verbose=verbose, **options)
     if not args.quiet:
         print_report(args.store, read_store(args.store).header)
 

@@ -19,17 +19,17 @@ def well_arguments(group: Any) -> None:
     add("--control-label", **SEVERAL, metavar="VALUE", help="values in it that mark a negative control")
 
 
-def normalisation_arguments(group: Any, default: bool) -> None:
+def normalisation_arguments(group: Any, default: bool | None) -> None:
     """Add the arguments about the normalisation of plates.
 
     Parameters
     ----------
     group : ArgumentParser or argument group
-    default : bool
-        Whether plates are normalised if nothing is said.
+    default : bool or None
+        Whether plates are normalised if nothing is said; None: unless they are known to be.
     """
     add = group.add_argument
-    state = "normalised" if default else "not normalised"
+    state = "not normalised" if default is False else "normalised, unless it is one of JUMP's assembled files"
     add("--normalize", action=argparse.BooleanOptionalAction, default=default,
         help=f"scale each plate on its negative controls, or take values as they are (default: {state})")  # fmt: skip
     add("--method", choices=("robust", "mad", "standardize"), default="robust",
@@ -42,7 +42,9 @@ def normalisation_arguments(group: Any, default: bool) -> None:
 
 
 def normalizer_of(args: argparse.Namespace) -> Any:
-    """Return the normaliser that the arguments describe; None for values as they are."""
+    """Return the normaliser that the arguments describe; None for values as they are, "auto" if nothing is said."""
     from ..profiles._normalizer import ProfileNormalizer
 
-    return ProfileNormalizer(args.method, on_missing=args.on_missing) if args.normalize else None
+    if args.normalize is None and (args.method, args.on_missing) == ("robust", "raise"):
+        return "auto"
+    return None if args.normalize is False else ProfileNormalizer(args.method, on_missing=args.on_missing)

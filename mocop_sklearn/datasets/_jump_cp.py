@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
 from ..utils._sklearn import Interval, StrOptions, validate_params
+from ._assembled import fetch_assembled
 from ._download import Patience, download, download_all
+from ._jump_places import fetch_metadata, folder_of, plate_url
 from ._local_file import is_downloaded
 from ._transfer import NotOnServer, Remote
 
@@ -38,12 +38,7 @@ JUMP_POSITIVE_CONTROLS = (
     "JCP2022_012818",
 )
 
-JUMP_BUCKET = "cellpainting-gallery"
-JUMP_METADATA_URL = "https://raw.githubusercontent.com/jump-cellpainting/datasets/main/metadata/"
-_PROJECT = "cpg0016-jump"
-_TABLES = ("plate", "well", "compound")
 _KEYS = ["Metadata_Source", "Metadata_Batch", "Metadata_Plate"]
-_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 _COMMON_CONSTRAINTS: dict[str, list[Any]] = {
     "data_home": [str, os.PathLike, None],
@@ -112,6 +107,8 @@ class RemotePlate:
 @validate_params(
     {
         **_COMMON_CONSTRAINTS,
+        "profiles": [str, None],
+        "index_url": [str, None],
         "n_jobs": [Interval(Integral, 1, None, closed="left")],
         "on_missing": [StrOptions({"raise", "skip"})],
         "verbose": ["verbose"],
@@ -121,6 +118,7 @@ class RemotePlate:
 def fetch_jump_cp(
     data_home: str | os.PathLike[str] | None = None,
     *,
+    profiles: str | None = None,
     sources: Iterable[str] | None = None,
     plate_types: Iterable[str] | None = ("COMPOUND",),
     plates: Iterable[str] | None = None,
@@ -130,15 +128,17 @@ def fetch_jump_cp(
     delay: float = 0.5,
     endpoint_url: str | None = None,
     metadata_url: str | None = None,
+    index_url: str | None = None,
     on_missing: str = "raise",
     download_if_missing: bool = True,
     verbose: int = 0,
 ) -> Bunch:
-    """Download plates of JUMP-CP (cpg0016): well-level CellProfiler profiles, and the tables that describe them.
+    """Download profiles of the wells of JUMP-CP (cpg0016), plate by plate or assembled, and tables that describe them.
 
     The plates come anonymously from the public bucket of the Cell Painting Gallery [1]_, the tables from the
     repository of the consortium [2]_. The 1,730 compound plates take tens of gigabytes; :func:`jump_cp_plates`
-    reads them without keeping them.
+    reads them without keeping them. With ``profiles``, one file with the profiles of all plates comes instead, which
+    the consortium has normalised and corrected; for ``"compound"`` it takes 2.8 GB.
 
     A file that was downloaded once is kept. It is recognised by its size and time of change, or else by its digest,
     without asking the server. An interrupted download goes on where it ended when the same call is made again. Every
@@ -148,6 +148,11 @@ def fetch_jump_cp(
     ----------
     data_home : str or Path, default=None
         Folder of data sets; files go to its subfolder ``jump_cp``. By default scikit-learn's, ``~/scikit_learn_data``.
+    profiles : str, default=None
+        A name in the consortium's index of assembled profiles. ``"compound"``, ``"compound_no_source7"``, ``"orf"``,
+        ``"crispr"`` and ``"all"`` are those after the last correction; ``"compound_interpretable"`` and the like still
+        have CellProfiler's features. The file must have the ETag that the index states. None downloads plates, whose
+        profiles are raw.
     sources : str or sequence of str, default=None
         Only plates of these data-generating centres, such as ``["source_4"]``.
     plate_types : str, sequence of str or None, default=("COMPOUND",)
@@ -172,6 +177,9 @@ def fetch_jump_cp(
     metadata_url : str, default=None
         Folder of ``plate.csv.gz``, ``well.csv.gz`` and ``compound.csv.gz``, ``https://`` or ``s3://``. By default
         the repository, or, with another endpoint, ``s3://cellpainting-gallery/cpg0016-jump/metadata/`` there.
+    index_url : str, default=None
+        The index of assembled profiles, JSON or CSV, ``https://`` or ``s3://``. By default the repository's, or, with
+        another endpoint, ``profile_index.json`` beside the tables there.
     on_missing : {"raise", "skip"}, default="raise"
         What to do about plates of the table that are not in the bucket, once all the others are downloaded.
     download_if_missing : bool, default=True
@@ -182,9 +190,11 @@ def fetch_jump_cp(
     Returns
     -------
     Bunch
-        - plates : list of Path, the parquet files in the order of the table
+        - plates : list of Path, the parquet files in the order of the table, or the one assembled file
         - metadata : Bunch of Path: ``plate``, ``well`` and ``compound``
         - missing : list of str, names ``"source/batch/plate"`` of plates that are not in the bucket
+        - profiles : of an assembled file its entry in the index, with the attributes ``subset``, ``url``, ``etag``,
+          ``corrections`` (what was done to the profiles, by the name of the file) and ``recipe``
         - report : dict: ``n_selected``, ``n_downloaded``, ``n_kept``, ``n_missing``, and ``n_bytes`` received
 
     Raises
@@ -199,7 +209,8 @@ def fetch_jump_cp(
         After any other answer of the server, or when the disk is full.
     ValueError
         When no plate fits, when the table lacks a source, plate type or plate that was asked for, or when the table
-        lacks columns or has unusable names.
+        lacks columns or has unusable names. When the index lacks ``profiles``, when plates are chosen of an assembled
+        file, or when the server holds another version of it.
     ImportError
         Without pandas or obstore: the extra ``data`` brings them.
 
@@ -221,14 +232,18 @@ def fetch_jump_cp(
     PosixPath('.../jump_cp/source_1/Batch1_20221004/UL001641.parquet')
     """
     patience = Patience(n_retries, delay)
-    folder = _folder(data_home)
-    metadata = _fetch_metadata(folder, endpoint_url, metadata_url, patience, download_if_missing)
+    folder = folder_of(data_home)
+    if profiles is not None:
+        _refuse_choices(profiles, sources=sources, plates=plates, n_plates=n_plates)
+        urls = endpoint_url, metadata_url, index_url
+        return fetch_assembled(folder, profiles, *urls, patience, download_if_missing)
+    metadata = fetch_metadata(folder, endpoint_url, metadata_url, patience, download_if_missing)
     keys = _select(metadata.plate, sources, plate_types, plates, n_plates)
     paths = [folder.joinpath(source, batch, f"{plate}.parquet") for source, batch, plate in keys]
     there = [is_downloaded(path) for path in paths] if not download_if_missing else [True] * len(paths)
     received = [0] * len(paths)
     if download_if_missing:
-        jobs = [(Remote(_plate_url(key, endpoint_url), s3=True), path) for key, path in zip(keys, paths, strict=True)]
+        jobs = [(Remote(plate_url(key, endpoint_url), s3=True), path) for key, path in zip(keys, paths, strict=True)]
         for i, outcome in enumerate(_with_progress(jobs, n_jobs, patience, verbose)):
             there[i] = not isinstance(outcome, NotOnServer)
             received[i] = 0 if isinstance(outcome, NotOnServer) else outcome
@@ -285,60 +300,18 @@ def jump_cp_plates(
         As in :func:`fetch_jump_cp`.
     """
     patience = Patience(n_retries, delay)
-    metadata = _fetch_metadata(_folder(data_home), endpoint_url, metadata_url, patience, download_if_missing)
+    metadata = fetch_metadata(folder_of(data_home), endpoint_url, metadata_url, patience, download_if_missing)
     keys = _select(metadata.plate, sources, plate_types, plates, n_plates)
-    return [RemotePlate("/".join(key), _plate_url(key, endpoint_url), n_retries, delay) for key in keys], metadata
+    return [RemotePlate("/".join(key), plate_url(key, endpoint_url), n_retries, delay) for key in keys], metadata
 
 
-# ---------------------------------------------------------------------------------------------
-# Where things are
-# ---------------------------------------------------------------------------------------------
-
-
-def _folder(data_home: str | os.PathLike[str] | None) -> Path:
-    return Path(get_data_home(data_home)) / "jump_cp"
-
-
-def _custom_endpoint(endpoint_url: str | None) -> str | None:
-    candidates = (endpoint_url, *(os.environ.get(name) for name in _ENDPOINT_VARIABLES))
-    return next((url.rstrip("/") for url in candidates if url), None)
-
-
-def _https(url: str, endpoint_url: str | None) -> str:
-    """The address of an ``s3://`` URL; other URLs stay as they are."""
-    if not url.startswith("s3://"):
-        return url
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    endpoint = _custom_endpoint(endpoint_url)
-    return f"{endpoint}/{bucket}/{quote(key)}" if endpoint else f"https://{bucket}.s3.amazonaws.com/{quote(key)}"
-
-
-def _plate_url(key: tuple[str, str, str], endpoint_url: str | None) -> str:
-    source, batch, plate = key
-    return _https(
-        f"s3://{JUMP_BUCKET}/{_PROJECT}/{source}/workspace/profiles/{batch}/{plate}/{plate}.parquet", endpoint_url
-    )
-
-
-def _fetch_metadata(
-    folder: Path, endpoint_url: str | None, metadata_url: str | None, patience: Patience, download_if_missing: bool
-) -> Bunch:
-    """Paths of the tables, which are downloaded when they are not there."""
-    paths = {name: folder / "metadata" / f"{name}.csv.gz" for name in _TABLES}
-    if not download_if_missing:
-        absent = [str(path) for path in paths.values() if not is_downloaded(path)]
-        if absent:
-            raise FileNotFoundError(f"Data not found and `download_if_missing` is False: {', '.join(absent)}.")
-        return Bunch(**paths)
-    if metadata_url is None:
-        mirror = f"s3://{JUMP_BUCKET}/{_PROJECT}/metadata/"
-        metadata_url = mirror if _custom_endpoint(endpoint_url) else JUMP_METADATA_URL
-    base, s3 = _https(metadata_url, endpoint_url).rstrip("/"), metadata_url.startswith("s3://")
-    jobs = [(Remote(f"{base}/{name}.csv.gz", s3), path) for name, path in paths.items()]
-    absent = [str(outcome) for outcome in download_all(jobs, len(jobs), patience) if isinstance(outcome, NotOnServer)]
-    if absent:
-        raise FileNotFoundError(f"{' '.join(absent)} Say where the tables are with `metadata_url`.")
-    return Bunch(**paths)
+def _refuse_choices(profiles: str, **choices: Any) -> None:
+    given = [name for name, value in choices.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"profiles={profiles!r} is one file with all its plates, so {' and '.join(given)} cannot choose among "
+            "them: build a corpus of it with keep={'Metadata_Source': [...]} or the like."
+        )
 
 
 def _with_progress(

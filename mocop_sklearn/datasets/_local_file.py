@@ -85,10 +85,14 @@ def digest(path: Path, algorithm: Callable[[], Any]) -> str:
 
 def multipart_etag(path: Path, part_size: int) -> str:
     """The ETag that S3 gives to a file uploaded in parts of this size."""
-    digests = []
+    digests, block = [], 1 << 20
     with open(path, "rb") as file:
-        while part := file.read(part_size):
-            digests.append(md5(part).digest())
+        while data := file.read(min(block, part_size)):
+            part, left = md5(data), part_size - len(data)  # a part may be larger than the memory
+            while left and (data := file.read(min(block, left))):
+                part.update(data)
+                left -= len(data)
+            digests.append(part.digest())
     return f"{md5(b''.join(digests)).hexdigest()}-{len(digests)}"
 
 

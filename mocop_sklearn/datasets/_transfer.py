@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 # the part sizes of common tools: AWS CLI and boto3 8 MiB, MinIO 16, rclone and Java 5, s3fs 50
-_PART_SIZES = tuple(n * _MIB for n in (8, 5, 16, 10, 15, 25, 32, 50, 64, 100, 128, 256, 512, 1024))
+_PART_SIZES = tuple(n * _MIB for n in (8, 5, 16, 10, 15, 25, 32, 50, 64, 100, 128, 256, 512, 1024, 2048, 4096, 5120))
 _RETRIED_STATUS = frozenset((408, 429, 500, 502, 503, 504))
 _THROTTLED_STATUS = frozenset((429, 503))
 _STATUS = re.compile(r"status code: ((\d{3})[^:\n]*)")
@@ -42,11 +42,15 @@ class Remote:
         Whether the server is an S3 store. Its ETags are made of MD5 digests, and the content is compared with them.
     sha256 : str or None
         The digest that the file must have.
+    etag : str or None
+        The ETag that the file has on the server it was published on. On a server that gives it another ETag, the
+        content is compared with this one.
     """
 
     url: str
     s3: bool = False
     sha256: str | None = None
+    etag: str | None = None
 
 
 class NotOnServer(FileNotFoundError):
@@ -263,6 +267,15 @@ class Transfer:
                 path.unlink()
                 raise ValueError(f"{self.remote.url} has the SHA-256 digest {found}, not {self.remote.sha256}.")
         etag = (record.etag or "").strip('"')
+        self._verify_as_on_server(path, etag)
+        if self.remote.etag not in (None, etag) and not _has_etag(path, str(self.remote.etag)):
+            path.unlink()
+            raise ValueError(
+                f"{self.remote.url} has the ETag {etag or 'of no kind'}, and its content not that of "
+                f"{self.remote.etag}: the server holds another version of the file."
+            )
+
+    def _verify_as_on_server(self, path: Any, etag: str) -> None:
         if not self.remote.s3 or not re.fullmatch(r"[0-9a-f]{32}(-[1-9]\d*)?", etag):
             return
         n_parts = etag.partition("-")[2]
@@ -274,8 +287,7 @@ class Transfer:
     def _verify_parts(self, path: Any, etag: str, n_parts: int) -> bool:
         """Whether the content agrees with an ETag of parts. True where the size of the parts cannot be found out."""
         size = path.stat().st_size
-        usual = {min(part_size, size) for part_size in _PART_SIZES if math.ceil(size / part_size) == n_parts}
-        if any(multipart_etag(path, part_size) == etag for part_size in usual):
+        if _has_etag(path, etag):
             return True
         try:
             headers = self._headers("?partNumber=1")
@@ -285,3 +297,13 @@ class Transfer:
         if told != str(n_parts) or not length.isdecimal() or math.ceil(size / max(int(length), 1)) != n_parts:
             return True
         return multipart_etag(path, int(length)) == etag
+
+
+def _has_etag(path: Any, etag: str) -> bool:
+    """Whether the content has an ETag, of one part or of parts of a usual size."""
+    n_parts = etag.partition("-")[2]
+    if not n_parts:
+        return digest(path, md5) == etag
+    size = path.stat().st_size
+    usual = {min(part_size, size) for part_size in _PART_SIZES if math.ceil(size / part_size) == int(n_parts)}
+    return any(multipart_etag(path, part_size) == etag for part_size in sorted(usual))

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..profiles._moments import blocks
 from ._gathered import Gathered
 from ._labels import WELL_COLUMNS, Labels
-from ._parts import read_part, read_profiles
+from ._parts import map_profiles, read_part
 from ._plan import Finish, PlatePlan
 from ._provenance import provenance_of_build
 from ._repeats import notice_of_repeats, repeated_rows
@@ -41,6 +42,11 @@ class _PresentPart:
     path: Path
     features: list[str]
     n_wells: int
+    dtype: str
+
+    def profiles(self) -> np.ndarray:
+        """The clipped profiles, mapped, shape (n_wells, n_features)."""
+        return map_profiles(self.path, (self.n_wells, len(self.features)), self.dtype)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def assemble(
     ValueError
         When nothing is left, or the parts do not fit together.
     """
-    gathered, parts = _gather(paths)
+    gathered, parts = _gather(paths, plan.dtype)
     notices = gathered.notices(dict(finish.hold_out), plan.standardize)
     if not gathered.totals["stored"]:
         raise ValueError(" ".join([f"No well is left to store: {dict(gathered.totals)}.", *notices]))
@@ -148,7 +154,7 @@ def assemble(
     return notices
 
 
-def _gather(paths: list[Path]) -> tuple[Gathered, list[_PresentPart]]:
+def _gather(paths: list[Path], dtype: str) -> tuple[Gathered, list[_PresentPart]]:
     """Read all parts but their profiles; leave out those whose file was missing."""
     gathered, present = Gathered(), []
     for path in paths:
@@ -156,7 +162,7 @@ def _gather(paths: list[Path]) -> tuple[Gathered, list[_PresentPart]]:
         if part.facts["counts"]:
             gathered.add(part)
             present.append(path)
-    parts = [_PresentPart(*item) for item in zip(present, gathered.features, gathered.sizes, strict=True)]
+    parts = [_PresentPart(*item, dtype) for item in zip(present, gathered.features, gathered.sizes, strict=True)]
     return gathered, parts
 
 
@@ -235,18 +241,22 @@ def _beyond(molecule: np.ndarray, stored: np.ndarray, limit: int | None) -> np.n
 def _has_values(part: _PresentPart, names: list[str]) -> np.ndarray:
     """Which wells of a part have a value among some features; all had one among the features of the part."""
     theirs = _shared(names, part.features)[1]
-    if len(theirs) == len(part.features):
+    if len(theirs) == len(part.features) or not part.n_wells:
         return np.ones(part.n_wells, dtype=bool)
-    return np.isfinite(read_profiles(part.path)[:, theirs]).any(axis=1)
+    profiles = part.profiles()
+    found = [np.isfinite(profiles[rows][:, theirs]).any(axis=1) for rows in blocks(*profiles.shape)]
+    return np.concatenate(found)
 
 
 def _blocks(parts: list[_PresentPart], names: list[str], stored: np.ndarray, dtype: str) -> Iterator[np.ndarray]:
-    """Profiles of the rows that are stored, file by file, with the features in their order."""
+    """Profiles of the rows that are stored, file by file and some rows at a time, with the features in their order."""
     first = 0
     for part in parts:
-        rows = stored[first : first + part.n_wells]
-        first += part.n_wells
         own, theirs = _shared(names, part.features)
-        block = np.full((int(rows.sum()), len(names)), np.nan, dtype=dtype)
-        block[:, own] = read_profiles(part.path)[rows][:, theirs]
-        yield block
+        profiles = part.profiles()
+        for rows in blocks(*profiles.shape):
+            chosen = profiles[rows][stored[first + rows.start : first + rows.stop]]
+            block = np.full((len(chosen), len(names)), np.nan, dtype=dtype)
+            block[:, own] = chosen[:, theirs]
+            yield block
+        first += part.n_wells

@@ -18,9 +18,9 @@ from ..molecules._parse import Standardize, check_standardize
 from ..profiles._filter import ProfileFilter
 from ..utils._files import atomic_write
 from ._assembly import assemble
+from ._files import write_part
 from ._pairs import PairedProfiles
-from ._plan import Finish, PlatePlan, as_texts, check_choices, check_lists_of_files, check_normalizer
-from ._plates import write_part
+from ._plan import Finish, PlatePlan, as_texts, check_choices, check_lists_of_files, chosen_normalizer
 from ._recipe import changed_files, differences, is_newer, recipe_of_parts, recipe_of_store, take_up_parts
 from ._structures import keys_to_hold_out
 
@@ -45,7 +45,7 @@ def build_pairs(
     hold_out: Sequence[str] = (),
     repeated_wells: str = "keep",
     max_wells: int | None = None,
-    normalizer: Any = "robust",
+    normalizer: Any = "auto",
     feature_filter: ProfileFilter | None = None,
     standardize: Standardize = "parent",
     dtype: str = "float16",
@@ -108,11 +108,15 @@ def build_pairs(
     max_wells : int, optional
         Store at most this number of wells of a molecule, spread over the files. It limits positive controls, which
         may have thousands.
-    normalizer : ProfileNormalizer, "robust", "mad", "standardize" or None, default="robust"
-        Applied to each file, the plates in it one by one. A name is the ``method`` of a ``ProfileNormalizer``. None
-        (or ``"passthrough"``) stores the values as they are, and needs neither plates nor controls: for profiles of
-        compounds, or of wells that are normalised already. The columns are those of this function. With ``whiten``,
-        each batch (``Metadata_Batch``, else the file) must be in one file.
+    normalizer : ProfileNormalizer, "auto", "robust", "mad", "standardize" or None, default="auto"
+        Applied to each file, the plates in it one by one. "robust", "mad" and "standardize" are the ``method`` of a
+        ``ProfileNormalizer``. None (or ``"passthrough"``) stores the values as they are, and needs neither plates nor
+        controls: for profiles of compounds, or of wells that are normalised already. A parquet file is then read a
+        block at a time, so that it may be larger than the memory. "auto" is None for JUMP's assembled profiles, which
+        are recognised by the name of their file (``profiles_var_mad_int_featselect_harmony.parquet``) or by their
+        columns (``X_1``, ``X_2``), and "robust" for all others; ``provenance`` says which. Columns of plates and
+        controls are named here, not in the normaliser. With ``whiten``, each batch (``Metadata_Batch``, else the file)
+        must be in one file.
     feature_filter : ProfileFilter, optional
         Drops columns by the exact moments of all wells that may be stored, before clipping; ``repeated_wells`` and
         ``max_wells`` come later. Rules that need more than moments (repeats, correlation) belong into
@@ -164,8 +168,8 @@ def build_pairs(
     check_choices(columns=columns, controls=controls, repeated_wells=repeated_wells, missing_files=missing_files,
                   dtype=dtype, clip=clip, max_wells=max_wells)  # fmt: skip
     check_standardize(standardize)
-    normalizer = check_normalizer(normalizer)
     check_lists_of_files(plates=plates, metadata=metadata)
+    normalizer, corrections = chosen_normalizer(normalizer, plates)
     held_out = keys_to_hold_out(hold_out, standardize)
     finish = Finish(columns, repeated_wells, max_wells, feature_filter, licence, notes, tuple(held_out.items()))
     path = Path(path)
@@ -175,7 +179,8 @@ def build_pairs(
         plan = PlatePlan(
             _local_tables(metadata, folder), smiles, as_texts(plate_columns), control_column, as_texts(control_label),
             dose_column, weight_column, as_texts(features), missing_files, _assignments(keep), _assignments(exclude),
-            controls, tuple(sorted(set(held_out.values()))), normalizer, standardize, dtype, clip,
+            controls, tuple(sorted(set(held_out.values()))), normalizer, corrections, standardize, dtype,
+            clip,
         )  # fmt: skip
         return _build(path, folder, plates, plan, finish, restart=restart, n_jobs=n_jobs, verbose=verbose)
 

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from ..molecules._parse import Standardize
 from ..profiles._filter import ProfileFilter
+from ..profiles._moments import merged_moments
 from ._labels import Labels
 from ._matching import Join, Selection, unmatched_molecules
 from ._parts import Part
@@ -77,21 +78,25 @@ class Gathered:
         self.names.update(facts["names"])
         same = next((own for own in self.features if own == facts["features"]), facts["features"])
         self.features.append(same)
-        self.sizes.append(len(part.wells["smiles"]))
-        self._add_wells(part.wells)
+        self.sizes.append(len(part.texts["smiles"].codes))
+        self._add_wells(part)
         self._add_moments(same, part.moments)
         self.left_out.update(facts["left_out"])
         self._add_matches(facts)
 
-    def _add_wells(self, wells: Mapping[str, np.ndarray]) -> None:
-        self.key_of.update(zip(wells["smiles"].tolist(), wells["key"].tolist(), strict=True))
-        for name, values in wells.items():
-            if name in ("dose", "weight"):
-                self.numbers.setdefault(name, []).append(values)
-            elif name != "key":
-                codes = self._codes.setdefault(name, {})
-                own = [codes.setdefault(text, len(codes)) for text in values.tolist()]
-                self.texts.setdefault(name, []).append(np.array(own, dtype=np.int32))
+    def _add_wells(self, part: Part) -> None:
+        for name, values in part.numbers.items():
+            self.numbers.setdefault(name, []).append(values)
+        key = part.texts["key"]
+        for name, own in part.texts.items():
+            if name == "key":
+                continue
+            if name == "smiles":
+                first = np.unique(own.codes, return_index=True)[1]
+                self.key_of.update(zip(own.names.tolist(), key[first].text().tolist(), strict=True))
+            codes = self._codes.setdefault(name, {})
+            place = np.array([codes.setdefault(text, len(codes)) for text in own.names.tolist()], dtype=np.int32)
+            self.texts.setdefault(name, []).append(place[own.codes])
 
     def _add_matches(self, facts: Mapping[str, Any]) -> None:
         self.rules.update(facts["rules"])
@@ -109,17 +114,12 @@ class Gathered:
                 known_join.add(join)
 
     def _add_moments(self, features: list[str], moments: np.ndarray) -> None:
-        """Update means and sums of squares as Chan, Golub and LeVeque do."""
         for name in features:
             self._place.setdefault(name, len(self._place))
         self._moments = np.pad(self._moments, ((0, 0), (0, len(self._place) - self._moments.shape[1])))
         own = [self._place[name] for name in features]
-        n, mean, scatter, peak = self._moments[:, own]
-        count, part_mean, variance, part_peak = moments
-        total = np.maximum(n + count, 1)
-        delta = part_mean - mean
-        scatter = scatter + count * variance + delta**2 * n * count / total
-        self._moments[:, own] = n + count, mean + delta * count / total, scatter, np.maximum(peak, part_peak)
+        count, mean, variance, peak = moments
+        self._moments[:, own] = merged_moments(self._moments[:, own], np.stack([count, mean, count * variance, peak]))
 
     def labels(self) -> dict[str, Labels]:
         """Return every column of text that all parts have, with its names in order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ class Labels:
     Attributes
     ----------
     codes : ndarray of int32, shape (n_rows,)
-    names : ndarray of str
+    names : ndarray of str, or of objects that are str
     """
 
     codes: np.ndarray
@@ -34,6 +34,13 @@ class Labels:
         """Number the values in their sorted order."""
         names, codes = np.unique(np.asarray(values, dtype=str), return_inverse=True)
         return cls(codes.astype(np.int32), names)
+
+    @classmethod
+    def as_met(cls, values: Iterable[str]) -> Labels:
+        """Number the values in the order in which they are met: the fastest way, and long texts take no more memory."""
+        place: dict[str, int] = {}
+        codes = [place.setdefault(value, len(place)) for value in values]
+        return cls(np.array(codes, dtype=np.int32), np.array([*place], dtype=object))
 
     def __getitem__(self, rows: Any) -> Labels:
         return Labels(self.codes[rows], self.names)

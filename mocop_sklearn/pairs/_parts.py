@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..utils._files import atomic_write
+from ._labels import Labels
 
-FORMAT = 2  # of a part: a build does not go on with those of another version
+FORMAT = 3  # of a part: a build does not go on with those of another version
 
 
 @dataclass(frozen=True)
@@ -26,49 +27,64 @@ class Part:
     facts : dict
         ``file``, ``features``, ``left_out``, ``fates``, ``counts``, ``names``, ``rules``, ``selections``, ``joins``,
         ``held_out`` and ``told_apart_by``. ``counts`` is empty where the file is missing.
-    wells : dict of str to ndarray, each of shape (n_stored,)
-        ``smiles`` and ``key``, and of source, batch, plate, well, dose and weight those that are known.
+    texts : dict of str to Labels, each of shape (n_stored,)
+        ``smiles`` and ``key``, and of source, batch, plate and well those that are known.
+    numbers : dict of str to ndarray, each of shape (n_stored,)
+        Of dose and weight those that are known.
     moments : ndarray, shape (4, n_features)
         Count, mean, variance and largest size of the finite values of each feature, before clipping.
     """
 
     facts: dict[str, Any]
-    wells: dict[str, np.ndarray]
+    texts: dict[str, Labels]
+    numbers: dict[str, np.ndarray]
     moments: np.ndarray
 
 
-MISSING = Part({"features": [], "fates": {}, "names": [], "counts": {}}, {}, np.empty((4, 0)))
+MISSING = Part({"features": [], "fates": {}, "names": [], "counts": {}}, {}, {}, np.empty((4, 0)))
 
 
-def save_part(target: Path, part: Part, profiles: np.ndarray | None) -> None:
-    """Write a part, at once or not at all."""
-    arrays = part.wells | {"moments": part.moments}
-    if profiles is not None:
-        arrays["profiles"] = profiles
-    facts = np.frombuffer(json.dumps(part.facts).encode(), dtype=np.uint8)
+def profiles_path(target: Path) -> Path:
+    """The file beside a part that holds its clipped profiles, row by row, and nothing else."""
+    return target.with_suffix(".profiles")
+
+
+def save_part(target: Path, part: Part) -> None:
+    """Write a part, at once or not at all; its profiles have been written."""
+    arrays = part.numbers | {f"codes_of_{name}": labels.codes for name, labels in part.texts.items()}
+    facts = part.facts | {"texts": {name: labels.names.tolist() for name, labels in part.texts.items()}}
+    content = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
     with atomic_write(target) as temporary, open(temporary, "wb") as out:
-        np.savez(out, facts=facts, **arrays)  # type: ignore[arg-type]
+        np.savez(out, facts=content, moments=part.moments, **arrays)  # type: ignore[arg-type]
 
 
 def read_part(path: Path) -> Part:
     """Read all of a part but its profiles."""
-    with _part_file(path) as arrays:
-        content = {name: arrays[name] for name in arrays.files if name != "profiles"}
-        return Part(json.loads(bytes(content.pop("facts"))), moments=content.pop("moments"), wells=content)
+    with _damage(path), open(path, "rb") as file, np.load(file) as arrays:  # np.load alone leaves a broken file open
+        content = {name: arrays[name] for name in arrays.files}
+        facts = json.loads(bytes(content.pop("facts")))
+        texts = {
+            name: Labels(content.pop(f"codes_of_{name}"), np.array(names, dtype=object))
+            for name, names in facts.pop("texts").items()
+        }
+        return Part(facts, texts, moments=content.pop("moments"), numbers=content)
 
 
-def read_profiles(path: Path) -> np.ndarray:
-    """Read the clipped profiles of a part, shape (n_stored, n_features)."""
-    with _part_file(path) as arrays:
-        return arrays["profiles"]
+def map_profiles(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray:
+    """Map the clipped profiles of a part into memory, shape (n_stored, n_features)."""
+    file = profiles_path(path)
+    with _damage(path):
+        wanted = shape[0] * shape[1] * np.dtype(dtype).itemsize
+        if file.stat().st_size != wanted:
+            raise ValueError(f"{file.name} has {file.stat().st_size:,} bytes instead of {wanted:,}")
+        return np.memmap(file, dtype=dtype, mode="r", shape=shape) if wanted else np.empty(shape, dtype=dtype)
 
 
 @contextmanager
-def _part_file(path: Path) -> Iterator[Any]:
-    """Open a part; whatever is wrong with it is one kind of error."""
+def _damage(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a part is one kind of error."""
     try:
-        with open(path, "rb") as file, np.load(file) as arrays:  # np.load alone leaves a broken file open
-            yield arrays
+        yield
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"The part {str(path)!r} of an unfinished build is damaged ({error}): remove it, and make the same call "

@@ -13,6 +13,7 @@ from ..molecules._parse import Standardize
 from ..profiles._filter import ProfileFilter
 from ..profiles._normalizer import ProfileNormalizer
 from ._metadata import plain_text
+from ._recognized import corrections_of_files
 
 METHODS = ("robust", "mad", "standardize")
 _CHOICES = {
@@ -32,7 +33,13 @@ _NORMALIZER_COLUMNS = {
 
 @dataclass(frozen=True)
 class PlatePlan:
-    """What is done to every file; the fields are documented at ``build_pairs``."""
+    """What is done to every file; most fields are documented at ``build_pairs``.
+
+    Attributes
+    ----------
+    corrections : tuple of str
+        What is known to have been done to the profiles before, if they are stored as they are.
+    """
 
     tables: tuple[str, ...]
     smiles: str | None
@@ -48,6 +55,7 @@ class PlatePlan:
     controls: str
     hold_out: tuple[str, ...]
     normalizer: ProfileNormalizer | None
+    corrections: tuple[str, ...]
     standardize: Standardize
     dtype: str
     clip: float | None
@@ -94,6 +102,20 @@ def check_lists_of_files(**lists: Any) -> None:
         raise ValueError("There are no plates: give at least one file.")
 
 
+def chosen_normalizer(normalizer: Any, files: Sequence[Any]) -> tuple[ProfileNormalizer | None, tuple[str, ...]]:
+    """Return what is applied to each file, and what is known to have been done before to those that stay as they are.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_normalizer`, and when files differ in what was done to them, and ``normalizer`` is "auto".
+    """
+    if not (isinstance(normalizer, str) and normalizer == "auto"):
+        return check_normalizer(normalizer), ()
+    corrections = corrections_of_files(files)
+    return (None if corrections else ProfileNormalizer("robust")), corrections
+
+
 def check_normalizer(normalizer: Any) -> ProfileNormalizer | None:
     """Return what is applied to each file; None stores the values as they are.
 
@@ -108,8 +130,8 @@ def check_normalizer(normalizer: Any) -> ProfileNormalizer | None:
         return ProfileNormalizer(normalizer)
     if not isinstance(normalizer, ProfileNormalizer):
         raise ValueError(
-            f"normalizer must be a ProfileNormalizer, one of {METHODS}, or None for values that stay as they are; got "
-            f"{normalizer!r}."
+            f"normalizer must be a ProfileNormalizer, one of {('auto', *METHODS)}, or None for values that stay as "
+            f"they are; got {normalizer!r}."
         )
     defaults = ProfileNormalizer()
     for name, instead in _NORMALIZER_COLUMNS.items():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,60 +12,22 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ..profiles._features import describe_columns, feature_matrix
+from ..profiles._features import FeatureColumns, describe_columns, feature_matrix
 from ..profiles._moments import moments
 from ..tables._columns import find_structure_column, is_metadata
 from ..tables._read import read_table
+from ..utils._files import atomic_write
 from ._controls import find_controls
-from ._labels import WELL_COLUMNS, metadata_column
+from ._labels import WELL_COLUMNS, Labels, metadata_column
 from ._matching import Join, Selection
 from ._metadata import column_text, joined, metadata_of
-from ._parts import MISSING, Part, save_part
+from ._parts import Part
 from ._plan import PlatePlan
 from ._repeats import columns_that_tell_apart
 from ._structures import identify
 from ._values import check_weights, metadata_numbers
 
 _PLATE_COLUMNS = ("Metadata_Source", "Metadata_Batch", "Metadata_Plate")
-
-
-def write_part(plan: PlatePlan, file: Any, name: str, target: Path) -> None:
-    """Normalise the wells of one file and write those that may be stored to ``target``.
-
-    Parameters
-    ----------
-    plan : PlatePlan
-    file : Path, or an object with a context manager ``local()`` that yields a path
-    name : str
-        Of the file, in messages and in the store.
-    target : Path
-
-    Raises
-    ------
-    ValueError
-        With the name of the file and what is wrong with it.
-    """
-    try:
-        with file.local() if hasattr(file, "local") else nullcontext(file) as path:
-            if Path(path).is_dir():
-                raise ValueError(f"{name!r} is a folder, not a table of wells: give the files in it.")
-            part, profiles = _part_of_file(plan, path, name)
-    except FileNotFoundError:
-        if plan.missing_files == "raise":
-            raise
-        part, profiles = MISSING, None
-    save_part(target, part, profiles)
-
-
-def _part_of_file(plan: PlatePlan, path: Any, name: str) -> tuple[Part, np.ndarray]:
-    frame = read_table(path, text=named_columns(plan))
-    wells = _read_wells(plan, frame, repr(name), str(Path(name).with_suffix("")))
-    del frame  # the profiles of a file may take most of the memory that there is
-    part, profiles = _part(plan, wells)
-    with open(path, "rb") as raw:
-        sha = hashlib.file_digest(raw, "sha256").hexdigest()
-        part.facts["file"] = {"name": name, "bytes": raw.tell(), "sha256": sha}
-    return part, profiles
 
 
 # ---------------------------------------------------------------------------------------------
@@ -88,11 +49,11 @@ class Wells:
     left_out : dict of str to str
         Why other columns are not features.
     X : ndarray of float32, shape (n_wells, n_features)
-        The profiles as read, until those of the stored wells take their place.
+        The profiles as read, until those of the stored wells take their place; None where they are streamed.
     texts : list of str
         Structures as stated; empty where there is none.
-    smiles, keys : ndarray of str
-        Canonical SMILES and connectivity key; empty where the structure is not a molecule.
+    smiles, keys : ndarray of object
+        Canonical SMILES and connectivity key; empty where the structure is not a molecule. One text is one object.
     labels : dict of str to ndarray of str
         Source, batch, plate and well, as far as they are known.
     controls : ndarray of bool
@@ -106,7 +67,7 @@ class Wells:
     metadata: Any
     features: list[str]
     left_out: dict[str, str]
-    X: np.ndarray
+    X: Any
     texts: list[str]
     smiles: np.ndarray
     keys: np.ndarray
@@ -117,36 +78,50 @@ class Wells:
     joins: list[Join]
 
 
-def _read_wells(plan: PlatePlan, frame: Any, where: str, stem: str) -> Wells:
-    if not len(frame):
-        raise ValueError(f"{where} has no rows: leave the file out.")
-    columns = _metadata_columns(plan, frame, where)
+def _read_wells(plan: PlatePlan, path: Any, where: str, stem: str) -> Wells:
+    frame = read_table(path, text=named_columns(plan))
+    columns = metadata_columns(plan, frame, list(frame.columns), where)
     described = describe_columns(frame, not_features=columns)
+    names = chosen_features(plan, described, where)
+    metadata, X = frame[columns], feature_matrix(frame, names)
+    del frame  # the profiles of a file may take most of the memory that there is
+    return wells_of(plan, metadata, described, names, X, where, stem)
+
+
+def chosen_features(plan: PlatePlan, described: FeatureColumns, where: str) -> list[str]:
+    """Features that are wanted."""
     names = described.select(plan.features, where)
     if not names:
         raise ValueError(
             f"{where} has no feature column; not features: {described.left_out}. Leave the file out, or name its "
             "columns with features=."
         )
-    X = feature_matrix(frame, names)
-    metadata, joins = joined(frame[columns], plan.tables, where)
+    return names
+
+
+def wells_of(
+    plan: PlatePlan, metadata: Any, described: FeatureColumns, names: list[str], X: Any, where: str, stem: str
+) -> Wells:
+    """What the metadata of wells say of them."""
+    metadata, joins = joined(metadata, plan.tables, where)
     structures = metadata[find_structure_column(list(metadata.columns), plan.smiles, where)]
     texts = [value.strip() if isinstance(value, str) else "" for value in structures]
     found = [identify(text, plan.standardize) if text else None for text in texts]
-    smiles, keys = (np.array(["" if item is None else item[i] for item in found], dtype=str) for i in (0, 1))
+    smiles, keys = (np.array(["" if item is None else item[i] for item in found], dtype=object) for i in (0, 1))
     labels = labels_of(plan, metadata, where, stem)
     controls, rules, selections = find_controls(metadata, texts, plan.control_column, plan.control_label, where)
-    return Wells(
-        where, metadata, names, described.left_out, X, texts, smiles, keys, labels, controls, rules, selections, joins
-    )
+    return Wells(where, metadata, names, described.left_out, X, texts, smiles, keys, labels, controls, rules,
+                 selections, joins)  # fmt: skip
 
 
-def _metadata_columns(plan: PlatePlan, frame: Any, where: str) -> list[Any]:
-    """Columns that are metadata, by their name or because an option names them."""
+def metadata_columns(plan: PlatePlan, frame: Any, names: list[Any], where: str) -> list[Any]:
+    """Those of the columns of a file that are metadata, by their name or because an option names them."""
+    if not len(frame):
+        raise ValueError(f"{where} has no rows: leave the file out.")
     named = named_columns(plan)
     if not plan.tables:
-        named.add(find_structure_column(list(frame.columns), plan.smiles, where))
-    return [c for c in frame.columns if is_metadata(c) or c in named]
+        named.add(find_structure_column(names, plan.smiles, where))
+    return [c for c in names if is_metadata(c) or c in named]
 
 
 def named_columns(plan: PlatePlan) -> set[Any]:
@@ -179,7 +154,7 @@ def labels_of(plan: PlatePlan, wells: Any, where: str, stem: str) -> dict[str, n
 # ---------------------------------------------------------------------------------------------
 
 
-class _Fates:
+class Fates:
     """What becomes of each well: the first reason to leave it out, or ``stored``."""
 
     def __init__(self, n_wells: int):
@@ -195,19 +170,41 @@ class _Fates:
         return self.of_well == "stored"
 
 
-def _part(plan: PlatePlan, wells: Wells) -> tuple[Part, np.ndarray]:
-    """Choose and normalise the wells of one file."""
-    fates = _fates_before_normalising(plan, wells)
+def part_of_table(plan: PlatePlan, path: Any, where: str, stem: str, target: Path) -> Part:
+    """Read a table, choose and normalise its wells, and write their profiles to ``target``.
+
+    Parameters
+    ----------
+    plan : PlatePlan
+    path : str or Path
+    where : str
+        The file, in messages.
+    stem : str
+        The plate, where no column names it.
+    target : Path
+    """
+    wells = _read_wells(plan, path, where, stem)
+    fates = fates_before_normalising(plan, wells)
+    fates.mark("without_values", ~np.isfinite(wells.X).any(axis=1))
     X = normalized(plan, wells, fates.stored)
     fates.mark("without_controls", ~np.isfinite(X).any(axis=1))
-    stored = fates.stored
-    X = wells.X = X[stored]  # so that the profiles of all wells go
+    X = wells.X = X[fates.stored]  # so that the profiles of all wells go
     profiles, statistics, n_clipped = finished(X, plan.clip)
+    with atomic_write(target) as temporary:
+        profiles.astype(plan.dtype).tofile(temporary)
+    counts = {"values_clipped": n_clipped, "values_missing": int(np.isnan(profiles).sum())}
+    return part_of_wells(plan, wells, fates, statistics, counts)
+
+
+def part_of_wells(
+    plan: PlatePlan, wells: Wells, fates: Fates, statistics: np.ndarray, counts: Mapping[str, int]
+) -> Part:
+    stored = fates.stored
     columns = {"dose": plan.dose_column, "weight": plan.weight_column}
     numbers = {name: metadata_numbers(wells.metadata, c, wells.where) for name, c in columns.items() if c is not None}
     if "weight" in numbers:
         check_weights(numbers["weight"], stored, wells.where)
-    kept = {"smiles": wells.smiles, "key": wells.keys} | wells.labels | numbers
+    texts = {"smiles": wells.smiles, "key": wells.keys} | wells.labels
     facts = {
         "features": wells.features,
         "left_out": wells.left_out,
@@ -218,19 +215,18 @@ def _part(plan: PlatePlan, wells: Wells) -> tuple[Part, np.ndarray]:
         "joins": [asdict(join) for join in wells.joins],
         "held_out": sorted(set(wells.keys.tolist()).intersection(plan.hold_out)),
         "told_apart_by": columns_that_tell_apart(wells.metadata, wells.labels),
-        "counts": {
-            "wells": len(wells.texts),
-            "plates": len(set(wells.labels["plate"].tolist())),
-            "values_clipped": n_clipped,
-            "values_missing": int(np.isnan(profiles).sum()),
-        },
+        "counts": {"wells": len(wells.texts), "plates": len(set(wells.labels["plate"].tolist())), **counts},
     }
-    part = Part(facts, {name: values[stored] for name, values in kept.items()}, statistics)
-    return part, profiles.astype(plan.dtype)
+    return Part(
+        facts,
+        {name: Labels.as_met(values[stored].tolist()) for name, values in texts.items()},
+        {name: values[stored] for name, values in numbers.items()},
+        statistics,
+    )
 
 
-def _fates_before_normalising(plan: PlatePlan, wells: Wells) -> _Fates:
-    fates = _Fates(len(wells.texts))
+def fates_before_normalising(plan: PlatePlan, wells: Wells) -> Fates:
+    fates = Fates(len(wells.texts))
     for option, fate, wanted in (("keep", "not_kept", plan.keep), ("exclude", "excluded", plan.exclude)):
         for column, values in wanted:
             texts = column_text(metadata_of(wells.metadata, column, wells.where))
@@ -239,10 +235,15 @@ def _fates_before_normalising(plan: PlatePlan, wells: Wells) -> _Fates:
     if plan.controls == "exclude":
         fates.mark("control", wells.controls)
     fates.mark("without_structure", np.array([not text for text in wells.texts]))
-    fates.mark("unparsable", wells.smiles == "")
-    fates.mark("held_out", np.isin(wells.keys, plan.hold_out))
-    fates.mark("without_values", ~np.isfinite(wells.X).any(axis=1))
+    fates.mark("unparsable", np.array([not text for text in wells.smiles], dtype=bool))
+    fates.mark("held_out", _are_among(wells.keys, plan.hold_out))
     return fates
+
+
+def _are_among(texts: np.ndarray, wanted: Collection[str]) -> np.ndarray:
+    """Which texts are one of those that are wanted."""
+    wanted = frozenset(wanted)
+    return np.array([text in wanted for text in texts], dtype=bool)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def normalized(plan: PlatePlan, wells: Wells, stored: np.ndarray) -> np.ndarray:
     """Scale the plates that have a well to store, one by one; NaN on others, and where a plate is dropped."""
     if plan.normalizer is None or not stored.any():
         return wells.X
-    held_out = np.isin(wells.keys, plan.hold_out) & ~wells.controls  # whatever else becomes of them
+    held_out = _are_among(wells.keys, plan.hold_out) & ~wells.controls  # whatever else becomes of them
     X = np.where(held_out[:, None], np.nan, wells.X) if held_out.any() else wells.X
     plates = wells.labels["plate"]
     wanted = np.isin(plates, plates[stored])
@@ -275,7 +276,9 @@ def normalized(plan: PlatePlan, wells: Wells, stored: np.ndarray) -> np.ndarray:
 
 def _about_controls(wells: Wells) -> str:
     """What the search for controls found, for the message about plates that lack them."""
-    notices = [notice for s in wells.selections if s.option == "control_label" and (notice := s.notice(len(wells.X)))]
+    notices = [
+        notice for s in wells.selections if s.option == "control_label" and (notice := s.notice(len(wells.texts)))
+    ]
     found = ", ".join(f"{n} by the rule '{rule}'" for rule, n in wells.rules.items()) or "none by any rule"
     return f" Controls found in this file: {found}. {' '.join(notices)}"
 

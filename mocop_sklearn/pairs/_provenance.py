@@ -88,7 +88,7 @@ def _files(gathered: Gathered) -> dict[str, Any]:
 def _normalization(plan: PlatePlan, report: Mapping[str, Any]) -> dict[str, Any]:
     """How plates were normalised; the method is ``none`` where the values are stored as they came."""
     if plan.normalizer is None:
-        return {"method": "none"}
+        return {"method": "none"} | ({"done_before": list(plan.corrections)} if plan.corrections else {})
     parameters = plan.normalizer.get_params()
     shown = ("method", "whiten", "epsilon", "whiten_epsilon", "on_missing", "min_controls")
     on_controls = parameters["control_column"] is not None

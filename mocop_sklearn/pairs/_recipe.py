@@ -72,6 +72,7 @@ def take_up_parts(folder: Path, recipe: dict[str, Any], restart: bool) -> str:
         date = today()
         for part in parts:
             part.unlink()
+            _parts.profiles_path(part).unlink(missing_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(recipe | {"date": date}), encoding="utf-8")
     return str(date)

@@ -85,6 +85,7 @@ def _plan(normalizer: Any, plate_columns: Any, control_column: str | None, label
         controls="keep",
         hold_out=(),
         normalizer=normalizer,
+        corrections=(),
         standardize=None,
         dtype="float32",
         clip=clip,

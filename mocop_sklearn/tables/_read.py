@@ -11,6 +11,7 @@ from ._anndata import read_h5ad
 from ._formats import ANNDATA_FILES, PARQUET_FILES, TablePath, ending, needing_libraries_to_write, reading
 from ._guess import N_SAMPLED, structure_column
 from ._parquet import read_parquet
+from ._streamed import holds_columns_of_lists, read_lists_as_columns
 from ._text import read_text_table
 
 
@@ -27,7 +28,8 @@ def read_table(path: TablePath, text: Collection[str] = ()) -> Any:
     Returns
     -------
     pandas.DataFrame
-        With the named levels of an index that pandas has stored as its first columns.
+        With the named levels of an index that pandas has stored as its first columns. A column of a parquet file whose
+        cells are lists of numbers becomes numbered columns, ``name_0``, ``name_1`` and so on.
 
     Raises
     ------
@@ -42,6 +44,8 @@ def read_table(path: TablePath, text: Collection[str] = ()) -> Any:
             return read_h5ad(path)
         if ending(path) not in PARQUET_FILES:
             return read_text_table(path, text)
+        if os.path.isfile(path) and holds_columns_of_lists(path):
+            return read_lists_as_columns(path)
         return read_parquet(path)
 
 

@@ -150,6 +150,6 @@ def test_nothing_to_report(invalid):
 
 def test_what_is_not_a_molecule_leaves_nothing_in_the_log(capfd):
     assert canonical_smiles(["C1CC", "c1cccc1", "CCO"]) == [None, None, "CCO"]
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="1 of 2"):
         molecule_groups(["C1CC", "CCO"], invalid="nan")
     assert capfd.readouterr().err == ""
