@@ -243,13 +243,15 @@ def main() -> None:
     parser.add_argument("--sets", choices=GROUPS, default="TDC")
     parser.add_argument("--cross-validate", action="store_true")
     parser.add_argument("--models", nargs="+", default=[model.name for model in list_models()])
-    parser.add_argument("--arms", nargs="+", default=[], help="arms, by a part of their name")
+    parser.add_argument("--arms", nargs="+", default=[], help="arms, by their name or a part of it")
     parser.add_argument("--cache", default=os.environ.get("MOCOP_BENCHMARK_CACHE", "~/.cache/mocop_benchmarks"))
     arguments = parser.parse_args()
     group = GROUPS[arguments.sets]
     wanted = arms(arguments.models)
     if arguments.arms:
-        wanted = {name: arm for name, arm in wanted.items() if any(text in name for text in arguments.arms)}
+        texts = [text for text in arguments.arms if text not in wanted]
+        named = {*arguments.arms, *(name for name in wanted if any(text in name for text in texts))}
+        wanted = {name: arm for name, arm in wanted.items() if name in named}
     start = time.perf_counter()
     rows = run(group, wanted, arguments.cross_validate, Path(arguments.cache).expanduser())
     means = summary(rows)
