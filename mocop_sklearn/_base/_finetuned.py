@@ -242,9 +242,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         read = self._reader(architecture, standardize)
         merged = read(values, labels, name="X", n_needed=2)
         given = read(*validation, name="X_val", n_needed=1) if validation else None
-        groups = merged.keys
-        if self.validation_groups == "scaffold":
-            groups = scaffold_groups(merged.smiles, standardize=None, n_jobs=self.n_jobs)
+        groups = self._groups(merged)
         recipe = self._recipe(objective, start)
         content = [[*map(as_text, validation[0]), *given.content()]] if validation and given else []
         key = self._fit_key(values, start, *merged.content(), described(objective.loss), *content)
@@ -281,6 +279,12 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         self._adopt(results)
         keys = [merged.keys, given.keys if given else [], start.molecule_keys if start else []]
         self.molecule_keys_ = np.unique(np.concatenate([np.asarray(part, dtype=str) for part in keys]))
+
+    def _groups(self, merged: MergedRows) -> np.ndarray:
+        """Return what of the molecules stays on one side when a validation part is split off."""
+        if self.validation_groups == "scaffold":
+            return scaffold_groups(merged.smiles, standardize=None, n_jobs=self.n_jobs)
+        return merged.keys
 
     def _reader(self, architecture: Architecture, standardize: Any) -> Callable[..., MergedRows]:
         """Return what reads molecules with their labels and merges the rows of one molecule."""

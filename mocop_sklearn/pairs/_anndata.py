@@ -107,5 +107,10 @@ def pairs_to_anndata(pairs: PairedProfiles) -> Any:
     numbers = {"Metadata_Dose": pairs.doses, "Metadata_Weight": pairs.sample_weight}
     columns |= {name: values for name, values in numbers.items() if values is not None}
     names = pairs.feature_names or [f"feature{i}" for i in range(pairs.n_features)]
-    index = [str(i) for i in range(len(pairs))]
-    return anndata.AnnData(pairs.profiles, obs=pd.DataFrame(columns, index=index), var=pd.DataFrame(index=names))
+    # texts as objects: anndata does not write the strings of pandas 3
+    index = pd.Index([str(i) for i in range(len(pairs))], dtype=object)
+    obs = pd.DataFrame(
+        {name: np.array(values, dtype=None if name in numbers else object) for name, values in columns.items()}, index
+    )
+    obs = obs.astype({name: object for name in columns if name not in numbers})
+    return anndata.AnnData(pairs.profiles, obs=obs, var=pd.DataFrame(index=pd.Index(names, dtype=object)))

@@ -17,14 +17,14 @@ def data():
     """Wells of deep features, whose cells were counted."""
     obs = pd.DataFrame(
         {
-            "smiles": ["CCO", "CCN", "CCC"],
-            "Metadata_Plate": pd.Categorical(["p", "p", "q"]),
-            "Metadata_Well": ["A01", "A02", "A01"],
+            "smiles": pd.Series(["CCO", "CCN", "CCC"], ["a", "b", "c"], dtype=object),
+            "Metadata_Plate": pd.Categorical(pd.Series(["p", "p", "q"], dtype=object)),
+            "Metadata_Well": pd.Series(["A01", "A02", "A01"], ["a", "b", "c"], dtype=object),
             "n_cells": [100, 90, 80],
         },
-        index=["a", "b", "c"],
+        index=pd.Index(["a", "b", "c"], dtype=object),
     )
-    var = pd.DataFrame(index=["dino_0", "dino_1", "dino_2"])
+    var = pd.DataFrame(index=pd.Index(["dino_0", "dino_1", "dino_2"], dtype=object))
     return anndata.AnnData(MATRIX, obs=obs, var=var, layers={"doubled": 2 * MATRIX})
 
 
@@ -44,11 +44,13 @@ def test_a_file_gives_the_same_pairs(data, tmp_path):
     assert PairedProfiles.from_file(tmp_path / "wells.h5ad").digest == pairs_from_anndata(data).digest
 
 
-def test_there_and_back(data):
+def test_there_and_back(data, tmp_path):
     pairs = pairs_from_anndata(data)
     again = pairs_from_anndata(pairs_to_anndata(pairs))
     assert again.digest == pairs.digest
     assert again.plates.tolist() == pairs.plates.tolist()
+    pairs_to_anndata(pairs).write_h5ad(tmp_path / "pairs.h5ad")
+    assert PairedProfiles.from_file(tmp_path / "pairs.h5ad").digest == pairs.digest
     bare = PairedProfiles(["CCO", "CCN"], np.eye(2), doses=[1, 10], sample_weight=[1, 2])
     written = pairs_to_anndata(bare)
     assert written.obs["Metadata_Dose"].tolist() == [1, 10]
