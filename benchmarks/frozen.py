@@ -10,12 +10,13 @@ or pEC50. No molecule of these sets took part in the pretraining of the shipped 
     python benchmarks/frozen.py --sets MoleculeACE
     python benchmarks/frozen.py --cross-validate    within the training parts: what choices are made by
     python benchmarks/frozen.py --models mine.safetensors
-    python benchmarks/frozen.py --arms MiniMol      these arms only, which are printed and not written
+    python benchmarks/frozen.py --arms MiniMol      these arms only; the rows of others stay
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import print_table, save
+from common import RESULTS, print_table, save
 from qsar.arms import head_model
 from qsar.summary import compared, differences
 from qsar.tasks import Spec, TaskSet, load
@@ -254,15 +255,18 @@ def main() -> None:
         wanted = {name: arm for name, arm in wanted.items() if name in named}
     start = time.perf_counter()
     rows = run(group, wanted, arguments.cross_validate, Path(arguments.cache).expanduser())
+    path = RESULTS / f"{FILES[arguments.sets]}.json"
+    if arguments.arms and path.exists() and not arguments.cross_validate:  # rows of other arms stay
+        rows = [row for row in json.loads(path.read_text())["rows"] if row["arm"] not in wanted] + rows
     means = summary(rows)
     header = ["arm", *next(iter(means.values()))]
     print_table(header, [[arm, *(f"{v:.3f}" for v in values.values())] for arm, values in means.items()])
     found = comparisons(rows, arguments.models)
     if found:
         print_comparisons(found)
-    if not arguments.cross_validate and not arguments.arms:  # a part does not replace the whole
+    if not arguments.cross_validate:
         seconds = time.perf_counter() - start
-        save(FILES[arguments.sets], {"means": means, "differences": found, "rows": rows, "seconds": seconds})
+        save(path.stem, {"means": means, "differences": found, "rows": rows, "seconds": seconds})
 
 
 if __name__ == "__main__":
