@@ -41,8 +41,8 @@ training. Each molecule is tested once, in five parts of whole Bemis-Murcko scaf
 measure: a physical property, metabolism, and potency at one protein. Errors have the unit of the labels (logarithms).
 """.strip()
 FROZEN_MOLECULEACE = """
-Mean RMSE of the 25 targets of MoleculeACE (pKi or pEC50, published splits with activity cliffs; lower is better, so that
-a difference below 0 is a gain), one random part of the training molecules. SVM as above. No molecule of these sets took
+Mean RMSE of the 25 targets of MoleculeACE (pKi or pEC50, published splits with activity cliffs; lower is better, so a
+difference below 0 is a gain), one random part of the training molecules. SVM as above. No molecule of these sets took
 part in the pretraining of `distilled`.
 """.strip()
 CORPORA_IN_WORDS = {
