@@ -74,5 +74,5 @@ def _differences(frame: pd.DataFrame, labels: list[str], metric: str) -> list[st
         return summary.interval(*own.loc[fraction, ["mean", "low", "high"]], 3) if there else "–"
 
     rows = [[label, *(cell(own, fraction) for fraction in fractions)] for label, own in found.items()]
-    text = "Paired differences, with 95 % intervals (Student) over pairs of split and seed. Pairs of one split share "
-    return [text + "their test molecules, so an interval is rather too narrow.", "\n".join(table(header, rows))]
+    text = "Paired differences, with 95 % intervals over pairs of split and seed, corrected for overlapping splits "
+    return [text + "(Student; Nadeau and Bengio).", "\n".join(table(header, rows))]
