@@ -50,10 +50,10 @@ def pairs_from_anndata(
 
     Examples
     --------
-    >>> import anndata, pandas as pd
+    >>> import anndata, numpy as np, pandas as pd
     >>> from mocop_sklearn.pairs import pairs_from_anndata
     >>> wells = pd.DataFrame({"Metadata_Plate": ["p", "p"], "smiles": ["CCO", "CCN"]}, index=["a", "b"])
-    >>> pairs_from_anndata(anndata.AnnData([[0.5, 1.0, 0.0], [1.5, 0.0, 2.0]], obs=wells))
+    >>> pairs_from_anndata(anndata.AnnData(np.array([[0.5, 1.0, 0.0], [1.5, 0.0, 2.0]]), obs=wells))
     PairedProfiles(2 rows, 3 features)
     """
     if controls not in ("keep", "exclude"):

@@ -184,7 +184,7 @@ def test_parameters_are_keywords_in_the_order_of_the_design():
     max_atoms featurizer encoder n_layers hidden_dim
     embedding_dim projection_dim profile_encoder profile_dims dropout train_heads loss temperature replicates
     max_epochs batch_size learning_rate weight_decay warmup_fraction validation_fraction selection patience n_estimators
-    output device precision n_jobs memory checkpoint_dir resume random_state verbose
+    output device precision n_jobs memory checkpoint_dir resume random_state verbose callbacks
     """.split()
     parameters = inspect.signature(MoCoPEmbedder).parameters
     assert list(parameters) == names

@@ -55,6 +55,9 @@ def test_from_file_with_columns_by_name(tmp_path, wells):
         PairedProfiles.from_file(path, smiles="structure", features=["Nuclei_Count", "Cells_Volume"])
     with pytest.raises(ValueError, match=r"has no column 'SMILES'.*structure"):
         PairedProfiles.from_file(path, smiles="SMILES")
+    with pytest.warns(UserWarning, match="They are read from the column 'structure', whose values are molecules"):
+        assert PairedProfiles.from_file(path, features=["Nuclei_Count"]).digest == pairs.digest
+    wells.drop(columns="Metadata_SMILES").to_csv(path, index=False)
     with pytest.raises(ValueError, match="Name the column that holds the SMILES"):
         PairedProfiles.from_file(path)
 
