@@ -381,6 +381,7 @@ def retrieval_table(runs: Runs, pool: str) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             arm,
+            str(len(own)),
             *(mean_std(run[pool][column] for run in own) for column in columns.values()),
             *(mean_std(run[score] for run in own) if score in own[0] else "–" for score in scores.values()),
         ]
@@ -388,8 +389,8 @@ def retrieval_table(runs: Runs, pool: str) -> tuple[list[str], list[list[str]]]:
     ]
     first = next(iter(runs.values()))
     chance = [f"{np.mean([run[pool][f'chance_{column}'] for run in first]):.3f}" for column in ("top1", "top10")]
-    rows.append(["chance", *chance, "0.500", *("0.000" for _ in scores)])
-    return ["arm", *columns, *scores], rows
+    rows.append(["chance", "–", *chance, "0.500", *("0.000" for _ in scores)])
+    return ["arm", "seeds", *columns, *scores], rows
 
 
 if __name__ == "__main__":
