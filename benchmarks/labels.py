@@ -84,8 +84,8 @@ def batches(path: str, n: int, kind: str) -> dict[str, Any]:
     merged = merge_rows(smiles, found, classes.targets(entries, np.ones(n)))
     n_measured = len(entries.values)
     del entries
-    part = merged.part(np.arange(n), *merged.no_scaling())
-    for rows in torch.randperm(n).split(128):
+    part = merged.part(np.arange(len(merged.smiles)), *merged.no_scaling())
+    for rows in torch.randperm(len(part)).split(128):
         part.labels(rows, torch.device("cpu"))
     times = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - worked}
     return times | {"before_gib": before / 2**30, "measured": n_measured}
