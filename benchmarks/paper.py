@@ -29,6 +29,7 @@ import torch
 from common import save
 from protocol import downstream, inputs, plan, report, steps
 from protocol.settings import Settings
+from qsar import results
 from rdkit import RDLogger
 
 QUICK_NOTE = "A rehearsal on simulated data with hardly any training: the figures mean nothing."
@@ -97,13 +98,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     n_done = downstream.run(todo, lines, arguments.n_jobs, protocols, **where)
     notes = [QUICK_NOTE] if arguments.quick else [SIMULATED_NOTE] if arguments.simulated else []
     print(report.write(folder / "report", lines, retrieval, notes))
-    return {
-        "folder": folder,
-        "retrieval": retrieval,
-        "fits": len(todo),
-        "fits_done_now": n_done,
-        "steps": done.seconds(),
-    }
+    found = {"folder": folder, "retrieval": retrieval, "fits": len(todo), "fits_done_now": n_done}
+    fits = results.read(lines)[["seconds", "cpu_seconds"]].sum().to_dict()
+    return found | {"steps": done.times(), "fits_took": fits}
 
 
 def pretrain_all(
@@ -141,7 +138,10 @@ def main(words: list[str] | None = None) -> None:
     corpora = [Path(path).stem for path in arguments.profiles] or ["JUMP"]
     found = downstream.arms(corpora, [Path(path).stem for path in arguments.pretrained])
     simulated = arguments.simulated or arguments.quick
-    expected = plan.costs(settings, found, plan.measure(settings), simulated)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of tasks of one class, among few molecules
+        rates = plan.measure(settings)
+    expected = plan.costs(settings, found, rates, simulated)
     plan.show(expected, arguments.n_jobs)
     if arguments.plan:
         return

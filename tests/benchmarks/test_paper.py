@@ -167,6 +167,25 @@ def test_the_plan_counts_what_the_protocol_does(capsys):
     assert "~" in table.splitlines()[-2]
 
 
+@pytest.mark.slow
+def test_the_whole_command(wells, model, tmp_path, monkeypatch, capsys):
+    few = replace(TINY, n_plates=4, n_molecules=60, n_features=30, splits=(1,), fractions=(100,), multitask=FEW)
+    monkeypatch.setattr(Settings, "quick", lambda: few)
+    monkeypatch.setattr(plan, "SAMPLE", 16)
+    saved = {}
+    monkeypatch.setattr(paper, "save", saved.__setitem__)
+    words = ["--quick", "--n-jobs", "1", "--folder", str(tmp_path), "--profiles", wells, "--pretrained", str(model)]
+    paper.main(words)
+    assert saved["paper_quick"]["fits"] == saved["paper_quick"]["fits_done_now"] == 6
+    assert paper.run(paper.parse(words), few)["fits_done_now"] == 0
+    assert set(saved["paper_quick"]["steps"]) == {
+        "simulate", "fetch", "pretrain-wells-0", "multitask-wells-0", "retrieve-wells-0"
+    }  # fmt: skip
+    assert saved["paper_quick"]["minutes"]["seconds"] > 0
+    assert "| fine-tuned (multitask) [wells]" in (tmp_path / "report" / "paper.md").read_text()
+    assert "simulate: done before" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["--scale", "0"], "--scale must be above 0"), (["--profiles", "nowhere.pairs"], "nowhere.pairs does not exist")],
