@@ -18,14 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, memory_of_tree, print_table, require, save
+from common import RESULTS, print_table, require, run_phase, save
 
 N_FEATURES = 880
 NAME = "profiles_var_mad_int_featselect_harmony.parquet"
@@ -35,17 +34,9 @@ PHASES = ("make", "nothing", "reading", "build")
 
 def measured(phase: str, folder: Path, *words: str) -> dict[str, Any]:
     """Result of a phase in a process of its own, with its seconds and its peak of memory in GiB."""
-    result = folder / "result.json"
-    result.unlink(missing_ok=True)
-    start, peak = time.perf_counter(), 0
-    process = subprocess.Popen([sys.executable, __file__, "--phase", phase, str(folder), *words])
-    while process.poll() is None:
-        peak = max(peak, memory_of_tree(process.pid))
-        time.sleep(0.1)
-    if process.returncode:
-        sys.exit(f"{phase} failed")
-    own = {"whole_seconds": time.perf_counter() - start, "peak_gib": peak / 2**30}
-    return json.loads(result.read_text()) | own
+    words_of_phase = [__file__, "--phase", phase, folder, *words]
+    found, seconds, peak = run_phase(words_of_phase, folder / "result.json")
+    return found | {"whole_seconds": seconds, "peak_gib": peak}
 
 
 def make(folder: Path, gb: float, kind: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,27 @@ def memory_of_tree(pid: int) -> int:
     while more := {own for own, parent in parents.items() if parent in tree} - tree:
         tree |= more
     return sum(sizes.get(own, 0) for own in tree)
+
+
+def run_phase(words: Iterable[Any], result: Path) -> tuple[dict[str, Any], float, float]:
+    """Run a script in a process of its own; return what it wrote to ``result``, its seconds, and its peak in GiB."""
+    result.unlink(missing_ok=True)
+    start, peak = time.perf_counter(), 0
+    command = [sys.executable, *map(str, words)]
+    process = subprocess.Popen(command)
+    while process.poll() is None:
+        peak = max(peak, memory_of_tree(process.pid))
+        time.sleep(0.05)
+    if process.returncode:
+        sys.exit(f"{' '.join(command[1:])} failed")
+    return json.loads(result.read_text()), time.perf_counter() - start, peak / 2**30
+
+
+def selected(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """Return the names that are wanted, each in full or by a part of it; all of them where nothing is wanted."""
+    names = list(names)
+    parts = [text for text in wanted if text not in names]
+    return [name for name in names if not wanted or name in wanted or any(part in name for part in parts)]
 
 
 def mean_by_group(rows: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import RESULTS, print_table, save
+from common import RESULTS, print_table, save, selected
 from qsar.arms import head_model
 from qsar.summary import compared, differences
 from qsar.tasks import Spec, TaskSet, load
@@ -249,10 +249,7 @@ def main() -> None:
     arguments = parser.parse_args()
     group = GROUPS[arguments.sets]
     wanted = arms(arguments.models)
-    if arguments.arms:
-        texts = [text for text in arguments.arms if text not in wanted]
-        named = {*arguments.arms, *(name for name in wanted if any(text in name for text in texts))}
-        wanted = {name: arm for name, arm in wanted.items() if name in named}
+    wanted = {name: wanted[name] for name in selected(wanted, arguments.arms)}
     start = time.perf_counter()
     rows = run(group, wanted, arguments.cross_validate, Path(arguments.cache).expanduser())
     path = RESULTS / f"{FILES[arguments.sets]}.json"

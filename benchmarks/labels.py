@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from common import RESULTS, memory_of_tree, print_table, save
+from common import RESULTS, memory_of_tree, print_table, run_phase, save
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -117,15 +116,10 @@ def start(path: str, n: int, n_one_by_one: int) -> dict[str, Any]:
 
 def measured(phase: str, *words: Any) -> dict[str, Any]:
     """Result of a phase in a process of its own, with its peak of memory in GiB."""
-    with tempfile.NamedTemporaryFile("r", suffix=".json") as result:
-        process = subprocess.Popen([sys.executable, __file__, "--phase", result.name, phase, *map(str, words)])
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, memory_of_tree(process.pid))
-            time.sleep(0.05)
-        if process.returncode:
-            sys.exit(f"{phase} {words} failed")
-        return json.load(result) | {"peak_gib": peak / 2**30}
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        found, _, peak = run_phase([__file__, "--phase", result, phase, *words], result)
+    return found | {"peak_gib": peak}
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import RESULTS, mean_by_group, mean_std, print_table, require, save
+from common import RESULTS, mean_by_group, mean_std, print_table, require, save, selected
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from scipy.stats import spearmanr
@@ -250,9 +250,7 @@ def run(
     """Fit and measure the arms that are wanted; yield an arm and its row of one seed."""
     molecules = np.unique(corpus.smiles).tolist()
     arms = networks(name, molecules, cache, quick) | baselines(name, molecules, cache)
-    if wanted:
-        chosen = {arm for arm in arms for part in wanted if (arm == part if part in arms else part in arm)}
-        arms = {arm: make for arm, make in arms.items() if arm in chosen}
+    arms = {arm: arms[arm] for arm in selected(arms, wanted)}
     with rdBase.BlockLogs():
         groups = molecule_groups(corpus.smiles, standardize=None)
     for seed in seeds:

@@ -15,14 +15,13 @@ import argparse
 import json
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from common import DATA, RESULTS, memory_of_tree, print_table, save
+from common import DATA, RESULTS, print_table, run_phase, save
 
 STEPS = 400
 PHASES = ["make", "build", "open", "default", "paper"]
@@ -32,17 +31,9 @@ ABSENT_SOURCES = ("source_1", "source_7", "source_9", "source_13", "source_15") 
 
 def measured(phase: str, folder: Path, *words: str) -> dict[str, Any]:
     """Result of a phase in a process of its own, with its seconds and its peak of memory in GiB."""
-    result = folder / "result.json"
-    result.unlink(missing_ok=True)
-    start, peak = time.perf_counter(), 0
-    process = subprocess.Popen([sys.executable, __file__, "--phase", phase, str(folder), *words])
-    while process.poll() is None:
-        peak = max(peak, memory_of_tree(process.pid))
-        time.sleep(0.1)
-    if process.returncode:
-        sys.exit(f"{phase} failed")
-    own = {"seconds": time.perf_counter() - start, "peak_gib": peak / 2**30}
-    return json.loads(result.read_text()) | own
+    words_of_phase = [__file__, "--phase", phase, folder, *words]
+    found, seconds, peak = run_phase(words_of_phase, folder / "result.json")
+    return found | {"seconds": seconds, "peak_gib": peak}
 
 
 def tables() -> dict[str, Path]:

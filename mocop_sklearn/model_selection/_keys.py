@@ -56,12 +56,12 @@ def describe_rows(
 
 def _describe_chunk(values: Sequence[Any], describe: Callable[[Chem.Mol], Any], standardize: Standardize) -> list[Any]:
     found: list[Any] = []
-    for value in values:
-        try:
-            with rdBase.BlockLogs():  # the reasons are reported by row
+    with rdBase.BlockLogs():  # the reasons are reported by row
+        for value in values:
+            try:
                 found.append(described(describe, parse_molecule(value, standardize)))
-        except InvalidMolecule as error:
-            found.append(error)
+            except InvalidMolecule as error:
+                found.append(error)
     return found
 
 

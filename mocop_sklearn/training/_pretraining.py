@@ -37,7 +37,7 @@ def pretrain(job: Job) -> PretrainedModel:
     Interrupted
         When training ended before its time.
     """
-    job = _with_seed_of_checkpoint(job)
+    job, unfinished = _resume(job)
     profiled = None if job.source is None else profiled_molecules(job, job.source)
     structure = structure_molecules(job, profiled) if job.recipe.structure_weight > 0 else None
     architecture = job.architecture
@@ -47,7 +47,8 @@ def pretrain(job: Job) -> PretrainedModel:
         architecture = replace(architecture, n_structure_targets=len(structure.targets.names))
     states: list[TrainingState] = []
     while len(states) < job.n_networks and not (states and _is_unfinished(states[-1], job.recipe)):
-        states.append(_train_member(job, len(states), architecture, profiled, structure))
+        member = len(states)
+        states.append(_train_member(job, member, architecture, profiled, structure, unfinished.get(member)))
     side = _side_tower(job, profiled) if profiled and job.side_features else None
     model = _model(job, architecture, states, profiled, structure, side)
     if _is_unfinished(states[-1], job.recipe):
@@ -61,6 +62,7 @@ def _train_member(
     architecture: Architecture,
     profiled: ProfiledMolecules | None,
     structure: StructureMolecules | None,
+    resumed: TrainingState | None,
 ) -> TrainingState:
     """Train one network, on the same training and validation molecules as the others."""
     recipe, checkpoint = job.recipe_of(member), job.checkpoint_of(member)
@@ -73,7 +75,7 @@ def _train_member(
         structure=structure.training if structure else None,
         structure_validation=structure.validation if structure else None,
         initial_weights=_initial_weights(job, member, structure.targets if structure else None),
-        resume_from=_unfinished(job, member),
+        resume_from=resumed,
         save=after_epochs(
             state_saver(checkpoint, recipe.seed) if checkpoint else None,
             job.callbacks,
@@ -143,18 +145,11 @@ def _side_tower(job: Job, profiled: ProfiledMolecules) -> SideTower:
     return SideTower(job.side_features).fit(profiled.smiles, profiles, seed=job.recipe.seed, n_jobs=job.n_jobs)
 
 
-def _with_seed_of_checkpoint(job: Job) -> Job:
-    """Return the job with the seed of the run that it continues, if there is one."""
-    if not job.resume or job.checkpoint is None or not job.checkpoint.exists():
-        return job
-    seed, _ = read_state(job.checkpoint)
-    return replace(job, recipe=replace(job.recipe, seed=seed))
-
-
-def _unfinished(job: Job, member: int) -> TrainingState | None:
-    """Return the state of a network to continue from; one with another seed belongs to an earlier run."""
-    path = job.checkpoint_of(member)
-    if not job.resume or path is None or not path.exists():
-        return None
-    seed, state = read_state(path)
-    return state if seed == job.recipe_of(member).seed else None
+def _resume(job: Job) -> tuple[Job, dict[int, TrainingState]]:
+    """Return the job with the seed of the run that it continues, and the states of that run's networks."""
+    paths = {member: job.checkpoint_of(member) for member in range(job.n_networks if job.resume else 0)}
+    found = {member: read_state(path) for member, path in paths.items() if path is not None and path.exists()}
+    if 0 in found:
+        job = replace(job, recipe=replace(job.recipe, seed=found[0][0]))
+    # a state with another seed belongs to an earlier run
+    return job, {member: state for member, (seed, state) in found.items() if seed == job.recipe_of(member).seed}
