@@ -85,8 +85,9 @@ def test_fields_of_a_user():
     ]
 
 
-def test_fields_of_a_user_in_two_processes():
-    values = ["OCC[N]", "CCN", "C"] * 800
+def test_fields_of_a_user_in_two_processes(monkeypatch):
+    monkeypatch.setattr("mocop_sklearn.molecules._featurize._CHUNK", 16)
+    values = ["OCC[N]", "CCN", "C"] * 20
     values = [f"{'C' * (i // 3 + 1)}{s}" for i, s in enumerate(values)]
     one, two = featurize(values, OWN), featurize(values, OWN, n_jobs=2)
     assert torch.equal(one.graphs.atoms, two.graphs.atoms)
