@@ -78,14 +78,14 @@ class MoCoPEmbedder(FittedEmbedding):
         contrastive loss. 0 leaves it out.
     side_features : {"descriptors", "ecfp"}, transformer, list of these or None, default=("descriptors", "ecfp")
         Features of molecules that stand beside the network in the shared space: a kernel ridge
-        (:class:`~mocop_sklearn.model_file.SideTower`) maps them to profiles, and a cosine is the mean of that of the
-        network and that of the ridge. They change neither ``output="encoder"`` nor the validation, which is that of the
-        network. A transformer takes a list of SMILES.
+        (:class:`~mocop_sklearn.model_file.SideTower`) maps them to profiles, and a cosine is the weighted mean of that
+        of the network and that of the ridge; the molecules of validation choose the weight. They change neither
+        ``output="encoder"`` nor ``best_score_``, which is that of the network. A transformer takes a list of SMILES.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
         to all. It sees arrays, without the names of their columns. None is
-        ``ProfileScaler(n_components=64)``: impute, scale robustly, clip, drop constant columns, and keep 64
-        whitened principal components (:class:`~mocop_sklearn.profiles.ProfileScaler`).
+        ``ProfileScaler(n_components=64, whitening=0.75)``: impute, scale robustly, clip, drop constant columns, and
+        keep 64 principal components, whitened in part (:class:`~mocop_sklearn.profiles.ProfileScaler`).
     standardize : {"parent", None} or callable, default="parent"
         ``"parent"``: largest fragment, neutralised, no tautomers. A callable maps Mol to Mol.
     invalid : {"raise", "nan"}, default="raise"

@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._version import __version__
 from ..metrics import retrieval_score
 from ..model_file._model import PretrainedModel
-from ..model_file._side import beside
 from ..molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from ..nn._models import TwoTower, TwoTowers
 from ..pairs._grouping import average_by_group
@@ -146,7 +145,7 @@ class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, Transforme
     def _project(self, scaled: np.ndarray) -> np.ndarray:
         vectors = embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)
         side = self.model_.side
-        return vectors if side is None else beside(vectors, side.project_profiles(scaled))
+        return vectors if side is None else side.beside(vectors, side.project_profiles(scaled))
 
     def _embed(self, values: list[Any], output: str) -> np.ndarray:
         if output == "projection":
@@ -188,12 +187,13 @@ class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, Transforme
     ) -> tuple[np.ndarray, dict[int, str]]:
         """Put the vectors of the side tower beside those of the network."""
         vectors, reasons = embed(values)
-        assert self.model_.side is not None
+        side = self.model_.side
+        assert side is not None
         full = np.full((len(values), self.model_.n_shared), np.nan, dtype=np.float32)
         valid = [row for row in range(len(values)) if row not in reasons]
         if valid and not (reasons and self.invalid == "raise"):
             smiles = [str(s) for s in canonical_smiles([values[row] for row in valid], self.model_.standardize)]
-            full[valid] = beside(vectors[valid], self.model_.side.project_molecules(smiles, self.n_jobs))
+            full[valid] = side.beside(vectors[valid], side.project_molecules(smiles, self.n_jobs))
         return full, reasons
 
     def _torch_module(self) -> TwoTower | TwoTowers:

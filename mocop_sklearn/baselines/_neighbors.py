@@ -26,7 +26,7 @@ class ProfileNeighbors(ProfileRegressor):
     weights : {"similarity", "uniform"}, default="similarity"
         How the profiles of the neighbours are averaged.
     profile_transformer : scikit-learn transformer, default=None
-        Fitted on the profiles of all training rows. None is ``ProfileScaler(n_components=64)``, as in
+        Fitted on the profiles of all training rows. None is ``ProfileScaler(n_components=64, whitening=0.75)``, as in
         :class:`~mocop_sklearn.MoCoPEmbedder`.
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.

@@ -18,7 +18,7 @@ from ..model_selection._keys import describe_rows
 from ..molecules._parse import check_molecules, report_invalid
 from ..pairs._grouping import average_by_group
 from ..profiles._checks import check_profiles
-from ..profiles._scaler import ProfileScaler
+from ..profiles._scaler import default_scaler
 from ..utils._arrays import unit_rows
 from ..utils._sklearn import Hidden, StrOptions, accept_molecules
 
@@ -67,7 +67,7 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
         if not usable.any():
             raise ValueError("No row of X is a valid molecule with a profile.")
         molecules, group = np.unique(smiles[usable], return_inverse=True)
-        transformer = ProfileScaler(n_components=64) if self.profile_transformer is None else self.profile_transformer
+        transformer = default_scaler() if self.profile_transformer is None else self.profile_transformer
         self.profile_transformer_ = clone(transformer).fit(profiles[usable])
         self.n_profile_features_in_ = profiles.shape[1]
         self.profile_names_in_ = names

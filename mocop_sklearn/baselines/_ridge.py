@@ -7,14 +7,13 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold
 
 from ..metrics import retrieval_score
 from ..model_selection._groups import molecule_groups
 from ..molecules._tables import MoleculeDescriptors, MorganCounts
 from ..utils._arrays import unit_rows
+from ..utils._ridge import cross_validate, solve
 from ..utils._sklearn import Interval, StrOptions
 from ._kernels import BlockKernel, TanimotoKernel
 from ._regressor import ProfileRegressor
@@ -42,7 +41,7 @@ class ProfileKernelRidge(ProfileRegressor):
     cv : int, default=3
         Folds of the cross-validation. Molecules of one connectivity are in one fold.
     profile_transformer : scikit-learn transformer, default=None
-        Fitted on the profiles of all training rows. None is ``ProfileScaler(n_components=64)``, as in
+        Fitted on the profiles of all training rows. None is ``ProfileScaler(n_components=64, whitening=0.75)``, as in
         :class:`~mocop_sklearn.MoCoPEmbedder`.
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.
@@ -120,7 +119,7 @@ class ProfileKernelRidge(ProfileRegressor):
         self.cv_scores_ = {} if len(alphas) == 1 else self._cross_validate(smiles, gram, targets, alphas)
         self.alpha_ = max(alphas, key=lambda alpha: self.cv_scores_.get(alpha, 0.0))
         self.intercept_ = targets.mean(axis=0)
-        self.dual_coef_ = _solve(gram, targets - self.intercept_, self.alpha_)
+        self.dual_coef_ = solve(gram, targets - self.intercept_, self.alpha_)
         self.molecules_ = smiles
         self.n_outputs_ = targets.shape[1]
 
@@ -159,22 +158,13 @@ class ProfileKernelRidge(ProfileRegressor):
                 f"Cross-validation of alpha needs at least 4 distinct molecules, got {n_groups}: give one number for "
                 "alpha."
             )
-        scores: dict[float, list[float]] = {alpha: [] for alpha in alphas}
-        for train, test in GroupKFold(n_folds).split(gram, groups=groups):
-            inner, outer = gram[np.ix_(train, train)], gram[np.ix_(test, train)]
-            intercept = targets[train].mean(axis=0)
-            for alpha in alphas:
-                predicted = outer @ _solve(inner, targets[train] - intercept, alpha) + intercept
-                scores[alpha].append(retrieval_score(unit_rows(predicted), unit_rows(targets[test])))
-        return {alpha: float(np.mean(folds)) for alpha, folds in scores.items()}
+        return cross_validate(gram, targets, groups, alphas, n_folds, _score)
+
+
+def _score(predicted: np.ndarray, targets: np.ndarray) -> float:
+    return retrieval_score(unit_rows(predicted), unit_rows(targets))
 
 
 def _mean(kernels: list[np.ndarray]) -> np.ndarray:
     mean: np.ndarray = np.mean(kernels, axis=0) if len(kernels) > 1 else kernels[0]
     return mean
-
-
-def _solve(gram: np.ndarray, targets: np.ndarray, alpha: float) -> np.ndarray:
-    regularised = gram.copy()
-    regularised[np.diag_indices_from(regularised)] += alpha
-    return cho_solve(cho_factor(regularised, lower=True, overwrite_a=True), targets)

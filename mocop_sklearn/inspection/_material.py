@@ -19,7 +19,7 @@ from ..model_file._format import FINE_TUNED, MODEL, read_file
 from ..model_file._shipped import ShippedModel, list_models, path_of
 from ..molecules._parse import canonical_smiles, check_molecules
 from ..pairs._pairs import PairedProfiles
-from ..profiles._scaler import ProfileScaler
+from ..profiles._scaler import default_scaler
 from ..regressor import MoCoPRegressor
 from ..utils._arrays import as_array
 from ._evidence import CELL_COUNT, Way, cell_count_alone, retrieval_figures, ways_to_compare
@@ -123,7 +123,7 @@ class Material:
         rows = np.arange(len(self.pairs))
         if len(rows) > _ROWS_TO_SCALE:
             rows = np.sort(np.random.default_rng(self.random_state).choice(rows, _ROWS_TO_SCALE, replace=False))
-        scaler = ProfileScaler(n_components=64).fit(self.pairs.read(rows))
+        scaler = default_scaler().fit(self.pairs.read(rows))
         return lambda profiles: strength(np.asarray(scaler.transform(profiles)))
 
     def column(self, name: str) -> np.ndarray:

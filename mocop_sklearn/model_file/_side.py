@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from ..metrics import retrieval_score
 from ..molecules._blocks import BlockScaler
 from ..molecules._tables import MoleculeDescriptors, MorganCounts
 from ..profiles._moments import blocks
 from ..utils._arrays import unit_rows
+from ..utils._ridge import cross_validate, solve
 
 FEATURES = {"descriptors": MoleculeDescriptors, "ecfp": MorganCounts}
 N_LANDMARKS = 2048
-_ALPHA = 1.0
+# What cross-validation and validation choose from, the first where there are too few molecules to choose by.
+_GAMMAS = (1.0, 2.0)
+_ALPHAS = (3.0, 1.0)
+_NETWORK_WEIGHTS = (0.35, 0.2, 0.5)  # few, because the molecules of validation may be few
+_N_FOLDS = 3
+_FEWEST = 20  # molecules that a choice is made by
 _LARGEST_RADIUS = 20
 _ROWS = 64  # of each product, always, so that the last bit of a vector does not depend on the other rows
 
@@ -28,10 +35,14 @@ class SideTower(BaseEstimator):
     """Molecules and profiles → unit vectors that agree where a kernel ridge predicts the profile well.
 
     Features of molecules, such as descriptors and Morgan counts, are scaled in balanced blocks. A ridge regression with
-    an RBF kernel (gamma = 1 / number of blocks, alpha = 1) maps them to transformed profiles. The vector of a molecule
-    is the direction of its prediction, that of a profile its own direction, both less the mean of training. With more
-    than 2,048 training molecules, the kernel is computed to that many of them only, drawn at random (subset of
-    regressors; Rasmussen and Williams, *Gaussian Processes for Machine Learning*, section 8.3.1).
+    an RBF kernel maps them to transformed profiles. The vector of a molecule is the direction of its prediction, that
+    of a profile its own direction, both less the mean of training. Cross-validation on the training molecules chooses
+    the width of the kernel and the strength of the regularisation by the retrieval score. With more than 2,048 training
+    molecules, the kernel is computed to that many of them only, drawn at random (subset of regressors; Rasmussen and
+    Williams, *Gaussian Processes for Machine Learning*, section 8.3.1).
+
+    How much a network counts beside the ridge is chosen by molecules that the network was not trained on: of several
+    weights, the one whose sum of both cosines retrieves best.
 
     Parameters
     ----------
@@ -42,6 +53,12 @@ class SideTower(BaseEstimator):
     ----------
     pipelines_ : list of Pipeline
         The fitted transformers, a scaler of blocks after each.
+    gamma_ : float
+        Of the kernel, times the number of blocks.
+    alpha_ : float
+        Strength of the regularisation.
+    network_weight_ : float
+        Weight of the network's cosine beside that of the ridge; both weights sum up to one.
     landmarks_ : ndarray of float32, shape (n_landmarks, n_features)
         Scaled features of the molecules to which others are compared.
     coef_ : ndarray of float64, shape (n_landmarks, n_profile_features)
@@ -51,7 +68,16 @@ class SideTower(BaseEstimator):
     def __init__(self, features: Sequence[Any]):
         self.features = features
 
-    def fit(self, smiles: Sequence[str], profiles: np.ndarray, *, seed: int = 0, n_jobs: int | None = None) -> Self:
+    def fit(
+        self,
+        smiles: Sequence[str],
+        profiles: np.ndarray,
+        *,
+        groups: Sequence[str] | None = None,
+        held_out: tuple[np.ndarray, np.ndarray] | None = None,
+        seed: int = 0,
+        n_jobs: int | None = None,
+    ) -> Self:
         """Fit the transformers and the ridge.
 
         Parameters
@@ -60,6 +86,10 @@ class SideTower(BaseEstimator):
             Canonical SMILES of distinct molecules.
         profiles : ndarray of float32, shape (n_molecules, n_profile_features)
             Transformed.
+        groups : sequence of str, default=None
+            Molecules of one group are in one fold of the cross-validation; without it, each is a group of its own.
+        held_out : (ndarray, ndarray), default=None
+            Unit vectors that a network gives the last molecules and their profiles, which it was not trained on.
         seed : int, default=0
             Draws the landmarks.
         n_jobs : int, default=None
@@ -71,17 +101,46 @@ class SideTower(BaseEstimator):
         self.landmarks_ = columns[chosen]
         self.mean_ = profiles.mean(axis=0).astype(np.float32)
         centered = profiles.astype(np.float64) - self.mean_
-        between = self._kernel(self.landmarks_)
-        if len(chosen) == len(columns):
-            self.coef_ = _solve(between + _ALPHA * np.eye(len(between)), centered[chosen])
-        else:
-            gram, right = _ALPHA * between, np.zeros((len(between), centered.shape[1]))
-            for part in blocks(len(columns), len(between)):
-                kernel = self._kernel(columns[part])
-                gram += kernel.T @ kernel
-                right += kernel.T @ centered[part]
-            self.coef_ = _solve(gram + 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram)), right)
+        names = np.arange(len(columns)) if groups is None else np.asarray(groups)
+        self.gamma_, self.alpha_ = self._cross_validated(centered[chosen], names[chosen])
+        self.network_weight_ = _NETWORK_WEIGHTS[0]
+        n_training = len(columns) - (0 if held_out is None else len(held_out[0]))
+        stops = sorted({n_training, len(columns)})
+        for stop, coef in zip(stops, self._ridges(columns, centered, stops), strict=True):
+            self.coef_ = coef
+            if held_out is not None and stop == n_training and min(n_training, len(columns) - n_training) >= _FEWEST:
+                predicted = self._kernel(columns[n_training:]) @ coef
+                self.network_weight_ = _best_weight(held_out, (predicted, centered[n_training:]))
         return self
+
+    def _cross_validated(self, targets: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+        """Return the gamma and the alpha with the best retrieval of landmarks by models of other landmarks."""
+        if len(np.unique(groups)) < _FEWEST:
+            return _GAMMAS[0], _ALPHAS[0]
+        scores: dict[tuple[float, float], float] = {}
+        for gamma in _GAMMAS:
+            self.gamma_ = gamma
+            gram = self._kernel(self.landmarks_)
+            found = cross_validate(gram, targets, groups, _ALPHAS, _N_FOLDS, _score)
+            scores |= {(gamma, alpha): score for alpha, score in found.items()}
+        return max(scores, key=lambda choice: scores[choice])
+
+    def _ridges(self, columns: np.ndarray, targets: np.ndarray, stops: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield the coefficients of the ridge on the first molecules, for each of the numbers of these."""
+        between = self._kernel(self.landmarks_)
+        if len(between) == len(columns):
+            for stop in stops:
+                coef = np.zeros((len(columns), targets.shape[1]))
+                coef[:stop] = solve(between[:stop, :stop], targets[:stop], self.alpha_)
+                yield coef
+            return
+        gram, right = self.alpha_ * between, np.zeros((len(between), targets.shape[1]))
+        for start, stop in pairwise([0, *stops]):
+            for part in blocks(stop - start, len(between)):
+                kernel = self._kernel(columns[start:stop][part])
+                gram += kernel.T @ kernel
+                right += kernel.T @ targets[start:stop][part]
+            yield solve(gram, right, 1e-6 * np.trace(gram) / len(gram))
 
     def check(self) -> None:
         """Raise ``ValueError`` unless parameters and shapes agree, before anything of these sizes is allocated."""
@@ -98,6 +157,9 @@ class SideTower(BaseEstimator):
         width = sum(len(scaler.mean_) for scaler in scalers)
         if self.landmarks_.shape != (len(self.coef_), width) or self.coef_.shape[1:] != self.mean_.shape:
             raise ValueError(f"arrays of shapes {self.landmarks_.shape}, {self.coef_.shape} and {self.mean_.shape}")
+        gamma, weight = getattr(self, "gamma_", 1.0), getattr(self, "network_weight_", 0.5)
+        if not (0 < gamma < np.inf and 0 <= weight <= 1):
+            raise ValueError(f"gamma_={gamma!r} and network_weight_={weight!r}")
         if not self.features or len(self.features) != len(scalers):
             raise ValueError(f"{len(scalers)} blocks of the features {self.features!r:.80}")
 
@@ -112,6 +174,11 @@ class SideTower(BaseEstimator):
     def project_profiles(self, profiles: np.ndarray) -> np.ndarray:
         """Return unit vectors of transformed profiles, float32 of shape (n_profiles, n_profile_features)."""
         return unit_rows(profiles - self.mean_).astype(np.float32)
+
+    def beside(self, network: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Put unit vectors of the network and of this tower side by side; a cosine is the weighted mean of theirs."""
+        # files of version 0.1.0 may have no weight, and no gamma
+        return _side_by_side(network, own, getattr(self, "network_weight_", 0.5))
 
     def _columns(
         self, smiles: Sequence[str], n_jobs: int | None, compute: Callable[[Pipeline, list[str]], Any]
@@ -130,7 +197,8 @@ class SideTower(BaseEstimator):
         return self.pipelines_
 
     def _kernel(self, columns: np.ndarray) -> np.ndarray:
-        kernel: np.ndarray = rbf_kernel(columns, self.landmarks_, gamma=1 / len(self.features)).astype(np.float64)
+        gamma = getattr(self, "gamma_", 1.0) / len(self.features)
+        kernel: np.ndarray = rbf_kernel(columns, self.landmarks_, gamma=gamma).astype(np.float64)
         return kernel
 
 
@@ -140,11 +208,20 @@ def _transformer(given: Any) -> Any:
     return clone(given)
 
 
-def _solve(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
-    solution: np.ndarray = cho_solve(cho_factor(gram, lower=True), right)
-    return solution
+def _score(predicted: np.ndarray, true: np.ndarray) -> float:
+    return retrieval_score(unit_rows(predicted), unit_rows(true))
 
 
-def beside(network: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Put unit vectors of both towers side by side, so that a cosine is the mean of theirs."""
-    return np.hstack([network, side]) * np.float32(np.sqrt(0.5))
+def _best_weight(network: tuple[np.ndarray, np.ndarray], ridge: tuple[np.ndarray, np.ndarray]) -> float:
+    """Return the weight of the network with the best retrieval of molecules that neither has seen."""
+    own = unit_rows(ridge[0]), unit_rows(ridge[1])
+    scores = {
+        weight: retrieval_score(_side_by_side(network[0], own[0], weight), _side_by_side(network[1], own[1], weight))
+        for weight in _NETWORK_WEIGHTS
+    }
+    return max(scores, key=lambda weight: scores[weight])
+
+
+def _side_by_side(network: np.ndarray, own: np.ndarray, weight: float) -> np.ndarray:
+    stacked: np.ndarray = np.hstack([network * np.float32(np.sqrt(weight)), own * np.float32(np.sqrt(1 - weight))])
+    return stacked

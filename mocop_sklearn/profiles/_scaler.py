@@ -28,9 +28,13 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
     clip : float, default=10.0
         Limit after scaling, in robust standard deviations; of whitened components, too.
     n_components : int, default=None
-        Keep this many principal components (at most the rank of the data), each scaled to a variance of
-        one. The features of a profile are highly correlated, and few directions carry what replicates
-        agree on. None keeps the columns.
+        Keep this many principal components (at most the rank of the data). The features of a profile are highly
+        correlated, and few directions carry what replicates agree on. None keeps the columns.
+    whitening : float, default=1.0
+        Each principal component is divided by its standard deviation to this power, and all of them then by one number
+        that makes the mean of their variances one. With 1, every component has a variance of one. With 0, they keep
+        their proportions. Between them, directions of much variance count more, but do not drown the others. Without
+        ``n_components``, it has no effect.
 
     Attributes
     ----------
@@ -39,7 +43,7 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
     kept_ : ndarray of bool, shape (n_features,)
         Columns with at least two different finite values.
     whitening_ : ndarray of float32, shape (n_kept, n_components), or None
-        Principal axes divided by the standard deviation along them.
+        Principal axes, scaled as ``whitening`` says.
     mean_ : ndarray of float32, shape (n_kept,), or None
         Mean of the scaled columns, only with ``n_components``.
     n_features_in_ : int
@@ -55,9 +59,10 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
     [-1.35, -0.67, 0.0, 0.67, 0.0, 10.0]
     """
 
-    def __init__(self, clip: float = 10.0, n_components: int | None = None):
+    def __init__(self, clip: float = 10.0, n_components: int | None = None, whitening: float = 1.0):
         self.clip = clip
         self.n_components = n_components
+        self.whitening = whitening
 
     def fit(self, X: Any, y: Any = None) -> ProfileScaler:
         """Learn medians and ranges.
@@ -71,6 +76,8 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
             raise ValueError(f"clip must be greater than 0, got {self.clip!r}.")
         if self.n_components is not None and not self.n_components >= 1:
             raise ValueError(f"n_components must be None or at least 1, got {self.n_components!r}.")
+        if not 0 <= self.whitening <= 1:
+            raise ValueError(f"whitening must be between 0 and 1, got {self.whitening!r}.")
         X = validate_matrix(self, X, ensure_min_samples=2)
         n_features = X.shape[1]
         self.center_ = np.zeros(n_features, dtype=X.dtype)
@@ -96,8 +103,11 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
         pca = PCA(min(self.n_components, *scaled.shape), random_state=0).fit(scaled)
         # beyond the rank of the data there is only rounding to whiten
         real = pca.explained_variance_ > 1e-6 * pca.explained_variance_[0]
+        variance = pca.explained_variance_[real]
+        power = variance ** (self.whitening / 2)
+        common = np.sqrt(np.mean(variance / power**2))
         self.mean_ = pca.mean_.astype(np.float32)
-        self.whitening_ = (pca.components_[real].T / np.sqrt(pca.explained_variance_[real])).astype(np.float32)
+        self.whitening_ = (pca.components_[real].T / (power * common)).astype(np.float32)
 
     def transform(self, X: Any) -> np.ndarray:
         """Scale profiles.
@@ -139,6 +149,15 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def default_scaler() -> ProfileScaler:
+    """Return what scales profiles where no other transformer is given.
+
+    Half-way whitening retrieves better than none and than a whole one: on NCI-60 the columns are few and the last
+    components are noise, on plates of images the first components are size and number of cells.
+    """
+    return ProfileScaler(n_components=64, whitening=0.75)
 
 
 def _n_levels_exceed_one(block: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from ..model_file._side import SideTower
 from ..model_file._structure import StructureTargets
 from ..nn._models import Architecture
 from ._contrastive import Recipe, train
+from ._inference import embed_graphs, embed_profiles
 from ._job import Job
 from ._loop import TrainingState, after_epochs, read_state, state_saver
 from ._profiled import ProfiledMolecules, profiled_molecules
@@ -49,8 +50,9 @@ def pretrain(job: Job) -> PretrainedModel:
     while len(states) < job.n_networks and not (states and _is_unfinished(states[-1], job.recipe)):
         member = len(states)
         states.append(_train_member(job, member, architecture, profiled, structure, unfinished.get(member)))
-    side = _side_tower(job, profiled) if profiled and job.side_features else None
-    model = _model(job, architecture, states, profiled, structure, side)
+    model = _model(job, architecture, states, profiled, structure)
+    if profiled and job.side_features:
+        model = replace(model, side=_side_tower(job, profiled, model))
     if _is_unfinished(states[-1], job.recipe):
         raise Interrupted(model)
     return model
@@ -105,7 +107,6 @@ def _model(
     states: list[TrainingState],
     profiled: ProfiledMolecules | None,
     structure: StructureMolecules | None,
-    side: SideTower | None,
 ) -> PretrainedModel:
     start, source = job.start, job.source
     keys = {*(profiled.keys if profiled else ()), *(start.molecule_keys if start else ())}
@@ -115,7 +116,6 @@ def _model(
         architecture=architecture,
         weights=numbered([{name: w.numpy() for name, w in state.best_weights.items()} for state in states]),
         standardize=job.standardize,
-        side=side,
         profile_transformer=profiled.transformer if profiled else None,
         profile_features=source.feature_names if source else None,
         n_profile_columns=source.n_features if source else 0,
@@ -138,11 +138,29 @@ def _history(states: list[TrainingState]) -> list[dict[str, float]]:
     return [{"estimator": member, **row} for member, state in enumerate(states) for row in state.history]
 
 
-def _side_tower(job: Job, profiled: ProfiledMolecules) -> SideTower:
-    """Fit what stands beside the network on all molecules, one averaged profile each."""
-    parts = [part for part in (profiled.training, profiled.validation) if part is not None]
-    profiles = torch.cat([part.mean_profiles() for part in parts]).numpy()
-    return SideTower(job.side_features).fit(profiled.smiles, profiles, seed=job.recipe.seed, n_jobs=job.n_jobs)
+def _side_tower(job: Job, profiled: ProfiledMolecules, model: PretrainedModel) -> SideTower:
+    """Fit what stands beside the network on all molecules, one averaged profile each.
+
+    The molecules of validation tell how much the network counts beside it.
+    """
+    validation = profiled.validation
+    parts = [part for part in (profiled.training, validation) if part is not None]
+    profiles = torch.cat([part.mean_profiles() for part in parts])
+    held_out = None
+    if validation is not None:
+        network, precision = model.module().to(job.device), job.recipe.precision
+        held_out = (
+            embed_graphs(network.tower("projection"), validation.graphs, job.device, precision),
+            embed_profiles(network, profiles[-len(validation) :], job.device, precision),
+        )
+    return SideTower(job.side_features).fit(
+        profiled.smiles,
+        profiles.numpy(),
+        groups=profiled.keys,
+        held_out=held_out,
+        seed=job.recipe.seed,
+        n_jobs=job.n_jobs,
+    )
 
 
 def _resume(job: Job) -> tuple[Job, dict[int, TrainingState]]:

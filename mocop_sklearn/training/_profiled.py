@@ -17,7 +17,7 @@ from ..molecules._parse import report_invalid
 from ..pairs._grouping import split_molecules
 from ..pairs._pairs import PairedProfiles
 from ..profiles._moments import blocks
-from ..profiles._scaler import ProfileScaler
+from ..profiles._scaler import default_scaler
 from ..utils._random import Stream, generator
 from ._batches import Corpus, StreamedProfiles
 from ._job import Job
@@ -167,7 +167,7 @@ def _fit_transformer(job: Job, source: PairedProfiles, training_rows: np.ndarray
     if job.start_with_profiles is not None:
         return job.start_with_profiles.profile_transformer, job.start_with_profiles.profile_statistics
     default = job.profile_transformer is None
-    transformer = ProfileScaler(n_components=64) if default else clone(job.profile_transformer)
+    transformer = default_scaler() if default else clone(job.profile_transformer)
     most = max(1, _FIT_BYTES // (4 * source.n_features))
     rng = generator(job.recipe.seed, Stream.TRANSFORMER_ROWS)
     if len(training_rows) > most:

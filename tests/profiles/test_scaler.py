@@ -114,6 +114,17 @@ def test_whitening_agrees_with_pca(profiles):
     np.testing.assert_allclose(np.cov(whitened.T), np.eye(20), atol=1e-3)
 
 
+def test_whitening_in_part(profiles):
+    scores = PCA(10).fit_transform(ProfileScaler().fit_transform(profiles))
+    for whitening in (0.0, 0.5, 1.0):
+        found = ProfileScaler(clip=1e6, n_components=10, whitening=whitening).fit_transform(profiles)
+        expected = scores / scores.std(axis=0, ddof=1) ** whitening
+        expected /= np.sqrt(expected.var(axis=0, ddof=1).mean())
+        np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match=r"whitening must be between 0 and 1, got 1\.5"):
+        ProfileScaler(n_components=3, whitening=1.5).fit(profiles)
+
+
 def test_whitening_stops_at_the_rank(profiles):
     copies = np.hstack([profiles[:, :3]] * 4)
     scaler = ProfileScaler(n_components=10).fit(copies)

@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler, normalize
 
 import mocop_sklearn.model_file._side as side_module
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.datasets import make_paired_profiles
+from mocop_sklearn.metrics import retrieval_score
 from mocop_sklearn.model_file import SideTower
 from mocop_sklearn.molecules import BlockScaler, MoleculeDescriptors, MorganCounts
 
@@ -27,10 +30,50 @@ def test_the_ridge_is_that_of_scikit_learn(smiles, profiles):
         np.hstack([s.transform(t.transform(part)) for s, t in zip(scalers, tables, strict=True)])
         for part in (smiles[:30], smiles[30:])
     )
-    ridge = KernelRidge(alpha=1.0, kernel="rbf", gamma=0.5).fit(train, profiles[:30] - profiles[:30].mean(axis=0))
+    targets = profiles[:30] - profiles[:30].mean(axis=0)
+    ridge = KernelRidge(alpha=side.alpha_, kernel="rbf", gamma=side.gamma_ / 2).fit(train, targets)
     expected = ridge.predict(test)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(side.project_molecules(smiles[30:]), expected, atol=1e-4)
+
+
+def test_cross_validation_chooses_the_kernel_and_the_regularisation(smiles, profiles):
+    groups = np.arange(40) // 2
+    side = SideTower(["ecfp"]).fit(smiles, profiles, groups=groups)
+    table = MorganCounts().fit(smiles).transform(smiles)
+    X, y = BlockScaler().fit_transform(table), profiles - profiles.mean(axis=0)
+    scores = {}
+    for gamma in (1.0, 2.0):
+        for alpha in (3.0, 1.0):
+            ridge = TransformedTargetRegressor(
+                KernelRidge(alpha=alpha, kernel="rbf", gamma=gamma), transformer=StandardScaler(with_std=False)
+            )
+            folds = [(ridge.fit(X[a], y[a]).predict(X[b]), y[b]) for a, b in GroupKFold(3).split(X, groups=groups)]
+            scores[gamma, alpha] = np.mean([retrieval_score(*map(normalize, fold)) for fold in folds])
+    assert (side.gamma_, side.alpha_) == max(scores, key=scores.get)
+    assert len(set(scores.values())) > 1
+
+
+def test_held_out_molecules_choose_the_weight_of_the_network():
+    rng = np.random.default_rng(0)
+    smiles = [f"{'C' * length}{end}" for length in range(1, 13) for end in "NOFS"]
+    smiles = rng.permutation(smiles).tolist()
+    structure = np.array([[len(s) / 6, *(s.endswith(end) for end in "NOFS")] for s in smiles], dtype=np.float32)
+    noise = rng.normal(size=(48, 8)).astype(np.float32)
+    vectors = normalize(rng.normal(size=(24, 8)))
+    ridge_guesses = SideTower(["descriptors"]).fit(smiles, noise, held_out=(vectors, vectors))
+    network_guesses = SideTower(["descriptors"]).fit(smiles, structure, held_out=(vectors, rng.permutation(vectors)))
+    assert ridge_guesses.network_weight_ == 0.5
+    assert network_guesses.network_weight_ == 0.2
+    # nothing but the weight depends on the network, and all molecules are fitted
+    alone = SideTower(["descriptors"]).fit(smiles, structure)
+    np.testing.assert_allclose(alone.coef_, network_guesses.coef_)
+
+
+def test_few_molecules_choose_nothing(smiles, profiles):
+    vectors = np.eye(10, dtype=np.float32)
+    side = SideTower(["ecfp"]).fit(smiles[:19], profiles[:19], held_out=(vectors, vectors))
+    assert (side.gamma_, side.alpha_, side.network_weight_) == (1.0, 3.0, 0.35)
 
 
 @pytest.mark.slow
@@ -46,7 +89,7 @@ def test_landmarks_come_close_to_the_whole_kernel(monkeypatch):
     assert np.median(cosines) > 0.75
 
 
-def test_cosines_are_the_mean_of_both_towers(smiles, profiles, tiny):
+def test_cosines_are_the_weighted_mean_of_both_towers(smiles, profiles, tiny):
     plain = MoCoPEmbedder(**tiny, output="projection", side_features=None).fit(smiles, profiles=profiles)
     both = MoCoPEmbedder(**tiny, output="projection", side_features="ecfp").fit(smiles, profiles=profiles)
     side = both.model_.side
@@ -54,7 +97,8 @@ def test_cosines_are_the_mean_of_both_towers(smiles, profiles, tiny):
     scaled = plain.profile_transformer_.transform(profiles)
     ridge = side.project_molecules(smiles) @ side.project_profiles(scaled).T
     together = both.transform(smiles) @ both.transform_profiles(profiles).T
-    np.testing.assert_allclose(together, (network + ridge) / 2, atol=1e-5)
+    weight = side.network_weight_
+    np.testing.assert_allclose(together, weight * network + (1 - weight) * ridge, atol=1e-5)
     assert both.transform(smiles).shape == (40, 8 + scaled.shape[1])
     assert len(both.get_feature_names_out()) == 8 + scaled.shape[1]
     np.testing.assert_allclose(np.linalg.norm(both.transform(smiles), axis=1), 1, atol=1e-5)
