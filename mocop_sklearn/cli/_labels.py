@@ -28,8 +28,8 @@ def table_arguments(parser: argparse.ArgumentParser) -> None:
     add("--missing", **SEVERAL, metavar="VALUE",
         help="values that mean not measured, beside empty cells, NA, NaN, null and None")  # fmt: skip
     add("-m", "--model", metavar="MODEL",
-        help="where the encoder starts: a file of mocop pretrain or mocop finetune, or the name of a model that comes "
-        "with the package (default: random weights)")  # fmt: skip
+        help="where the encoder starts: a file of mocop pretrain or mocop finetune, the name of a model that comes "
+        "with the package, or hf://owner/name on the Hugging Face Hub (default: random weights)")  # fmt: skip
     structure_argument(parser)
 
 

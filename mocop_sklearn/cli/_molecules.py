@@ -8,7 +8,10 @@ from typing import Any
 
 from ._shared import SEVERAL, count, say, shard
 
-_MODEL = "a file of mocop pretrain or mocop finetune, or the name of a model that comes with the package (mocop models)"
+_MODEL = (
+    "a file of mocop pretrain or mocop finetune, the name of a model that comes with the package (mocop models), or "
+    "hf://owner/name on the Hugging Face Hub"
+)
 
 
 def molecule_arguments(
