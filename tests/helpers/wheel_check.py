@@ -56,7 +56,7 @@ def main(extra: str) -> None:
     if extra in checks:
         checks[extra]()
     elif extra != "core":  # a library that the tests of the release do not call
-        assert importlib.util.find_spec({"hub": "huggingface_hub"}.get(extra, extra))
+        assert importlib.util.find_spec({"hub": "huggingface_hub", "onnx": "onnxscript"}.get(extra, extra))
 
 
 if __name__ == "__main__":
