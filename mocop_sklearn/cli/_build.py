@@ -86,9 +86,9 @@ def build(args: argparse.Namespace) -> None:
 
     A build that was killed goes on where it was when the same command is given again. The summary
     says what became of every well and which columns are not features. Profiles of compounds, without
-    plates and controls, are stored with --no-normalize. JUMP's assembled files are recognised, and not
-    normalised again unless --normalize, --method or --on-missing asks for it. A parquet file that is
-    not normalised is read a block at a time.
+    plates and controls, are stored with --no-normalize. JUMP's assembled files and pycytominer's
+    PLATE_normalized... are recognised by their names, and not normalised again unless --normalize,
+    --method or --on-missing asks for it. A parquet file that is not normalised is read a block at a time.
     """
     from ..pairs._build import build_pairs
     from ..pairs._store import read_store

@@ -43,7 +43,8 @@ def test_read_table_reads_what_was_written(tmp_path):
     frame.to_csv(tmp_path / "t.CSV.gz", index=False, compression="gzip")
     frame.to_csv(tmp_path / "t.tsv", index=False, sep="\t")
     frame.to_parquet(tmp_path / "t.parquet")
-    for name in ("t.csv", "t.CSV.gz", "t.tsv", "t.parquet"):
+    frame.to_csv(tmp_path / "plain.csv.gz", index=False, compression=None)
+    for name in ("t.csv", "t.CSV.gz", "plain.csv.gz", "t.tsv", "t.parquet"):
         pd.testing.assert_frame_equal(read_table(tmp_path / name), frame)
 
 
