@@ -28,7 +28,7 @@ def molecule_arguments(
         Names of the option that carries columns to the output.
     """
     add = parser.add_argument
-    add("molecules", metavar="MOLECULES", help="a .smi, .sdf, .csv, .tsv or .parquet file")
+    add("molecules", metavar="MOLECULES", help="a .smi, .sdf, .csv, .tsv, .parquet or .h5ad file")
     add("-m", "--model", required=True, help=model)
     structure_argument(parser)
     add(*keep, **SEVERAL, metavar="COLUMN", dest="keep",

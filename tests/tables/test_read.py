@@ -151,7 +151,7 @@ def test_broken_tables(tmp_path):
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"smiles,f\n" + b"CCO,1\n" * 9999)[:-30])
     for name, message in {
         "t.parquet": "cannot be read as a table",
-        "t.xlsx": r"its name does not end in \.parquet, \.csv or \.tsv",
+        "t.xlsx": r"its name does not end in \.parquet, \.csv, \.tsv or \.h5ad",
         "t.csv.gz": "cannot be read as a table",
     }.items():
         if name != "t.csv.gz":
