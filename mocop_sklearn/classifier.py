@@ -28,10 +28,10 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     Parameters
     ----------
     pretrained : str, Path, PretrainedModel or fitted estimator, default=None
-        Where the encoder starts: a model file, a fitted embedder, classifier or regressor of this package (as
-        ``FrozenEstimator`` where scikit-learn clones), or its ``model_``. The shape of the encoder and the
-        standardisation then come from the model; giving another value than the default for one of them is an
-        error. None starts from random weights.
+        Where the encoder starts: a name of ``list_models``, a file, ``"hf://owner/name"`` on the Hugging Face Hub,
+        a fitted embedder, classifier or regressor of this package (as ``FrozenEstimator`` where scikit-learn clones)
+        or its ``model_``. The shape of the encoder and the standardisation then come from the model; giving another
+        value than the default for one of them is an error. None starts from random weights.
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.
     invalid : {"raise", "nan"}, default="raise"
@@ -123,6 +123,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         Not set by ``fit``. Set it to a fitted :class:`~mocop_sklearn.inspection.ApplicabilityDomain` of the training
         molecules, as ``mocop finetune`` does: ``predict_table`` then tells which rows are inside, and a domain by
         similarity is written to the file. It holds the structures of the training molecules.
+    start_ : str
+        What the encoder started from: the name of a model or of a file, or the address of a commit on the Hugging Face
+        Hub; empty for random weights and for an estimator in memory.
     history_ : list of dict
         One row per network and epoch: estimator, epoch, loss, validation_loss, validation_score, seconds.
     n_iter_ : int

@@ -21,6 +21,7 @@ from ._base._parameters import (
     check_widths,
     list_of_features,
     load_start,
+    recorded_parameters,
 )
 from ._version import __version__
 from .model_file._format import recorded
@@ -58,10 +59,9 @@ class MoCoPEmbedder(FittedEmbedding):
     Parameters
     ----------
     pretrained : str, Path, PretrainedModel or fitted estimator, default=None
-        Start from this model. Without any profiles, ``fit`` loads and checks it and trains nothing. A fitted
-        ``MoCoPClassifier`` or ``MoCoPRegressor``, or its file, gives the representation that it has learned.
-        The shape of the network, the featuriser, the standardisation and the profile transformer
-        then come from the model; giving another value than the default for one of them is an error.
+        Start from this model: a name of ``list_models``, a file or ``"hf://owner/name"`` on the Hugging Face Hub; of a
+        fitted ``MoCoPClassifier`` or ``MoCoPRegressor``, what it has learned. Without profiles, ``fit`` trains nothing.
+        Shape, featuriser, standardisation and profile transformer come from the model; another value is an error.
     pairs : str, Path, PairedProfiles or (molecules, profiles), default=None
         An external corpus to pretrain on. A path names a table of wells, or a folder that ``mocop build`` made. ``X``
         and ``y`` of ``fit`` are then only checked.
@@ -445,7 +445,7 @@ class MoCoPEmbedder(FittedEmbedding):
             checkpoint=None if self.checkpoint_dir is None else Path(self.checkpoint_dir) / f"{key}.safetensors",
             resume=self.resume,
             memory=self.memory,
-            parameters={n: recorded(value) for n, value in self.get_params(deep=False).items() if n != "callbacks"},
+            parameters=recorded_parameters(self, start),
             verbose=bool(self.verbose),
             callbacks=tuple(self.callbacks),
         )

@@ -27,7 +27,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     Parameters
     ----------
     pretrained : str, Path, PretrainedModel or fitted estimator, default=None
-        Where the encoder starts. None starts from random weights.
+        Where the encoder starts, as in :class:`~mocop_sklearn.MoCoPClassifier`. None starts from random weights.
     standardize : {"parent", None} or callable, default="parent"
     invalid : {"raise", "nan"}, default="raise"
         What happens to rows that are not molecules. With ``"nan"``, ``fit`` and ``score`` leave them out with one
@@ -77,6 +77,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         Not set by ``fit``. Set it to a fitted :class:`~mocop_sklearn.inspection.ApplicabilityDomain` of the training
         molecules, as ``mocop finetune`` does: ``predict_table`` then tells which rows are inside, and a domain by
         similarity is written to the file. It holds the structures of the training molecules.
+    start_ : str
+        What the encoder started from, as in :class:`~mocop_sklearn.MoCoPClassifier`.
     history_ : list of dict
         One row per network and epoch: estimator, epoch, loss, validation_loss (of the scaled targets),
         validation_score, seconds.

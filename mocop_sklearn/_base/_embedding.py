@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._version import __version__
 from ..metrics import retrieval_score
+from ..model_file._hub import is_address
 from ..model_file._model import PretrainedModel
 from ..molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
 from ..nn._models import TwoTower, TwoTowers
@@ -24,14 +25,15 @@ from ..training._profiled import apply_transformer
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
 from ..utils._device import resolve_device
 from ..utils._sklearn import accept_molecules
-from ._html import FittedSummary, count_of_weights, epochs_in_words
+from ._html import count_of_weights, epochs_in_words
+from ._hub import OnHub
 
 _SKIP_INVALID = (
     "Wrap the next estimator of a Pipeline in mocop_sklearn.SkipInvalid so that these rows get no prediction."
 )
 
 
-class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedEmbedding(OnHub, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """An estimator around a trained two-tower model."""
 
     def _adopt(self, model: PretrainedModel) -> None:
@@ -225,7 +227,8 @@ class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, Transforme
         Parameters
         ----------
         path : str or Path
-            Written by ``save``, also that of a ``MoCoPClassifier`` or ``MoCoPRegressor``, whose encoder is then loaded.
+            Written by ``save``, also that of a ``MoCoPClassifier`` or ``MoCoPRegressor``, whose encoder is then loaded;
+            the name of a model that comes with the package; or ``"hf://owner/name"`` on the Hugging Face Hub.
         **parameters
             Further parameters of the class, such as ``output`` or ``device``. ``standardize``, ``encoder``,
             ``profile_encoder`` and ``featurizer`` must be given again if they were not names.
@@ -251,6 +254,7 @@ class FittedEmbedding(FittedSummary, ClassNamePrefixFeaturesOutMixin, Transforme
         return {
             "molecules": f"{len(model.molecule_keys):,} seen with a profile, "
             f"{len(model.structure_keys):,} as structures only",
+            "start": model.parameters.get("pretrained", "") if is_address(model.parameters.get("pretrained")) else "",
             "epochs": epochs_in_words(model.n_iter, model.best_score, " (chance 0)" if has_profiles else ""),
             "output": f"{self._n_features_out:,} columns ({self.output})",
             "profile features": n_profiles if has_profiles else "none: no shared space with profiles",

@@ -39,7 +39,8 @@ from ..utils._names import described
 from ..utils._random import Stream, base_seed, generator
 from ..utils._sklearn import Interval, StrOptions, accept_molecules, check_sample_weight
 from ._finetuned_file import FineTunedFile
-from ._html import FittedSummary, count_of_weights, epochs_in_words
+from ._html import count_of_weights, epochs_in_words
+from ._hub import OnHub
 from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, check_callbacks, load_start
 from ._predictions import NamedPredictions
 from ._tasks import names_of_tasks
@@ -48,7 +49,7 @@ from ._tasks import names_of_tasks
 _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "callbacks", "device", "pretrained")
 
 
-class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
+class FineTuned(OnHub, NamedPredictions, FineTunedFile, BaseEstimator):
     """Base class of the classifier and the regressor."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -161,6 +162,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
         "_tasks_shape",
         "task_names_",
         "domain_",
+        "start_",
     )
 
     # -- fitting ------------------------------------------------------------------------------
@@ -275,6 +277,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
                 )
             )
         self._architecture, self._standardize = architecture, standardize
+        self.start_ = start.source if start else ""
         self._shift, self._scale = (np.array(part) for part in zip(*moments, strict=True))
         self._adopt(results)
         keys = [merged.keys, given.keys if given else [], start.molecule_keys if start else []]
@@ -420,6 +423,7 @@ class FineTuned(FittedSummary, NamedPredictions, FineTunedFile, BaseEstimator):
             "classes": some_columns(self.classes_) if hasattr(self, "classes_") else "",
             "molecules": f"{len(self.molecule_keys_):,} seen, pretraining included",
             "networks": f"{n_networks:,}" if n_networks > 1 else "",
+            "start": getattr(self, "start_", ""),
             "epochs": epochs_in_words(self.n_iter_, self.best_score_),
             "parameters": f"{count_of_weights(self.weights_[0]):,}" + (" in each network" if n_networks > 1 else ""),
         }

@@ -14,6 +14,7 @@ from ..model_file._codec import Encoder, decode
 from ..model_file._format import FINE_TUNED, library_versions, plain_value, read_file, write_or_save_elsewhere
 from ..model_file._model import restore_architecture, restore_callable
 from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
+from ..model_file._shipped import path_of
 from ..nn._models import Architecture, PredictionNetwork, head_of
 from ..utils._names import describe_callable
 from ._parameters import COMPONENTS
@@ -60,7 +61,7 @@ class FineTunedFile(BaseEstimator):
         Parameters
         ----------
         path : str or Path
-            Written by ``save``.
+            Written by ``save``; or the address on the Hugging Face Hub that ``push_to_hub`` returned.
         **parameters
             Parameters of the class that replace those of the file, such as ``device``; ``standardize``,
             ``encoder`` and ``featurizer`` must be given again if they were not names. Other values that are not plain,
@@ -71,6 +72,7 @@ class FineTunedFile(BaseEstimator):
         FileNotFoundError, ValueError
             When the file is missing, truncated, altered, of a newer format or of another kind.
         """
+        path = path_of(path)
         header, arrays = read_file(path, FINE_TUNED)
         section = Section(path, header)
         if section.entry("estimator", str) != cls.__name__:
@@ -113,6 +115,8 @@ class FineTunedFile(BaseEstimator):
         self._check_fitted(fitted, n_outputs)
         if len(fitted.items("task_names_", str)) != math.prod(shape):
             raise fitted.error(f"task_names_ does not hold {math.prod(shape)} names")
+        if "start_" in fitted.data:
+            fitted.entry("start_", str)
         if "domain_" in fitted.data:
             check_domain(fitted, fitted.data["domain_"])
         for name in self._FITTED:

@@ -8,6 +8,8 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from ..model_file._format import recorded
+from ..model_file._hub import is_address
 from ..model_file._model import PretrainedModel, load_pretrained
 from ..model_file._side import FEATURES
 from ..molecules._fields import FEATURIZERS, Featurizer
@@ -88,6 +90,12 @@ def load_start(estimator: Any, shape: tuple[str, ...], components: tuple[str, ..
         components={name: values[name] for name in components},
         expected={name: values[name] for name in (*shape, "standardize") if values[name] != defaults[name]},
     )
+
+
+def recorded_parameters(estimator: Any, start: PretrainedModel | None) -> dict[str, Any]:
+    """Return the parameters as a model file records them; an address on the hub has its commit."""
+    given = {n: recorded(value) for n, value in estimator.get_params(deep=False).items() if n != "callbacks"}
+    return given | {"pretrained": start.source} if start and is_address(start.source) else given
 
 
 def list_of_features(given: Any) -> list[Any]:

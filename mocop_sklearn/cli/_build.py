@@ -17,7 +17,7 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     parser.usage = "%(prog)s WELLS [WELLS ...] -o FOLDER [options]"
     add("wells", nargs="+", metavar="WELLS",
-        help="tables with one row per well, of one or several plates: .parquet, .csv, .tsv")  # fmt: skip
+        help="tables with one row per well, of one or several plates: .parquet, .csv, .tsv, .h5ad")  # fmt: skip
     add("-o", "--out", required=True, type=Path, metavar="FOLDER", help="the folder to make")
     add("--metadata", **SEVERAL, metavar="TABLE",
         help="tables that are joined to the wells on the Metadata_* columns that both have")  # fmt: skip
@@ -56,7 +56,7 @@ def _choice_arguments(group: Any) -> None:
     add("--exclude", **assignment, help="do not store wells with these values; a comma in a value as for --keep")
     add("--controls", choices=("exclude", "keep"), default="exclude",
         help="whether negative controls are stored (default: exclude)")  # fmt: skip
-    add("--hold-out", metavar="FILE", help="molecules to leave out: a .smi, .sdf, .csv, .tsv or .parquet file")
+    add("--hold-out", metavar="FILE", help="molecules to leave out: a .smi, .sdf, .csv, .tsv, .parquet or .h5ad file")
     add("--repeated-wells", choices=("keep", "first", "raise"), default="keep",
         help="what to do with rows that have the plate and well of an earlier row (default: keep)")  # fmt: skip
     add("--max-wells", type=count, metavar="N", help="store at most N wells of a molecule")
@@ -86,9 +86,9 @@ def build(args: argparse.Namespace) -> None:
 
     A build that was killed goes on where it was when the same command is given again. The summary
     says what became of every well and which columns are not features. Profiles of compounds, without
-    plates and controls, are stored with --no-normalize. JUMP's assembled files are recognised, and not
-    normalised again unless --normalize, --method or --on-missing asks for it. A parquet file that is
-    not normalised is read a block at a time.
+    plates and controls, are stored with --no-normalize. JUMP's assembled files and pycytominer's
+    PLATE_normalized... are recognised by their names, and not normalised again unless --normalize,
+    --method or --on-missing asks for it. A parquet file that is not normalised is read a block at a time.
     """
     from ..pairs._build import build_pairs
     from ..pairs._store import read_store

@@ -14,7 +14,7 @@ def info_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``info``."""
     parser.add_argument("file", metavar="FILE",
                         help="a file of mocop pretrain or mocop finetune, the name of a model that comes with the "
-                        "package, or a folder of mocop build")  # fmt: skip
+                        "package, hf://owner/name on the Hugging Face Hub, or a folder of mocop build")  # fmt: skip
     parser.add_argument("--verify", action="store_true",
                         help="compare all content of a corpus with its digest; that of a model always is")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON, with all feature names and the history")
@@ -76,6 +76,7 @@ def _print_fine_tuned(summary: dict[str, Any]) -> None:
         domain=summary["domain"],
         epochs=fine_tuning_text(summary["n_iter"], summary["best_score"], is_regressor),
         standardize=str(summary["standardize"]),
+        **({"start": summary["start"]} if summary["start"] else {}),
         **_settings(summary),
     )
 
@@ -111,6 +112,7 @@ def _fine_tuned_summary(path: str, header: dict[str, Any]) -> dict[str, Any]:
         "n_iter": estimator.n_iter_,
         "best_score": estimator.best_score_,
         "standardize": header["standardize"],
+        "start": getattr(estimator, "start_", ""),
         "parameters": header["parameters"] | header["architecture"],
         "versions": header["versions"],
         "history": estimator.history_,

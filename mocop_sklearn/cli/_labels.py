@@ -20,7 +20,7 @@ def table_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments about a table of molecules and their measurements."""
     add = parser.add_argument
     add("table", metavar="TABLE",
-        help="one molecule and its measurements per row: a .csv, .tsv, .parquet or .sdf file")  # fmt: skip
+        help="one molecule and its measurements per row: a .csv, .tsv, .parquet, .sdf or .h5ad file")  # fmt: skip
     add("--target", **SEVERAL | {"default": None}, required=True, metavar="COLUMN", help="columns of measurements")
     add("--task", choices=("auto", "classification", "regression"), default="auto",
         help="what the targets hold: classes or numbers (default: auto; words, 0 and 1, true and false, and for one "
@@ -28,8 +28,8 @@ def table_arguments(parser: argparse.ArgumentParser) -> None:
     add("--missing", **SEVERAL, metavar="VALUE",
         help="values that mean not measured, beside empty cells, NA, NaN, null and None")  # fmt: skip
     add("-m", "--model", metavar="MODEL",
-        help="where the encoder starts: a file of mocop pretrain or mocop finetune, or the name of a model that comes "
-        "with the package (default: random weights)")  # fmt: skip
+        help="where the encoder starts: a file of mocop pretrain or mocop finetune, the name of a model that comes "
+        "with the package, or hf://owner/name on the Hugging Face Hub (default: random weights)")  # fmt: skip
     structure_argument(parser)
 
 

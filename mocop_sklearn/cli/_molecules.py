@@ -8,7 +8,10 @@ from typing import Any
 
 from ._shared import SEVERAL, count, say, shard
 
-_MODEL = "a file of mocop pretrain or mocop finetune, or the name of a model that comes with the package (mocop models)"
+_MODEL = (
+    "a file of mocop pretrain or mocop finetune, the name of a model that comes with the package (mocop models), or "
+    "hf://owner/name on the Hugging Face Hub"
+)
 
 
 def molecule_arguments(
@@ -25,7 +28,7 @@ def molecule_arguments(
         Names of the option that carries columns to the output.
     """
     add = parser.add_argument
-    add("molecules", metavar="MOLECULES", help="a .smi, .sdf, .csv, .tsv or .parquet file")
+    add("molecules", metavar="MOLECULES", help="a .smi, .sdf, .csv, .tsv, .parquet or .h5ad file")
     add("-m", "--model", required=True, help=model)
     structure_argument(parser)
     add(*keep, **SEVERAL, metavar="COLUMN", dest="keep",

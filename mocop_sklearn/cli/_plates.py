@@ -29,7 +29,7 @@ def normalisation_arguments(group: Any, default: bool | None) -> None:
         Whether plates are normalised if nothing is said; None: unless they are known to be.
     """
     add = group.add_argument
-    state = "not normalised" if default is False else "normalised, unless it is one of JUMP's assembled files"
+    state = "not normalised" if default is False else "normalised, unless JUMP or pycytominer has normalised them"
     add("--normalize", action=argparse.BooleanOptionalAction, default=default,
         help=f"scale each plate on its negative controls, or take values as they are (default: {state})")  # fmt: skip
     add("--method", choices=("robust", "mad", "standardize"), default="robust",

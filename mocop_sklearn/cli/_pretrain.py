@@ -24,7 +24,7 @@ def pretrain_arguments(parser: argparse.ArgumentParser, with_parameters: bool) -
         "wells",
         nargs="+",
         metavar="WELLS",
-        help="tables with one row per well (.parquet, .csv, .tsv), or one corpus of mocop build",
+        help="tables with one row per well (.parquet, .csv, .tsv, .h5ad), or one corpus of mocop build",
     )
     add("-o", "--out", required=True, type=output(), metavar="MODEL", help="the model file to write")
     structure_argument(parser)

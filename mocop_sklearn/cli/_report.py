@@ -12,7 +12,12 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``report``."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a file of mocop pretrain or mocop finetune, or a name of mocop models")
-    add("pairs", metavar="PAIRS", nargs="?", help="a table of wells (.parquet, .csv, .tsv), or a corpus of mocop build")
+    add(
+        "pairs",
+        metavar="PAIRS",
+        nargs="?",
+        help="a table of wells (.parquet, .csv, .tsv, .h5ad), or a corpus of mocop build",
+    )
     add("-o", "--out", required=True, type=output(".html"), help="an .html file")
     add("--molecules", metavar="FILE", help="molecules that are asked about: their domain, hits and place on the map")
     add("--smiles", metavar="COLUMN", help="column of structures of PAIRS (default: Metadata_SMILES or the like)")

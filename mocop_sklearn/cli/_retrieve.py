@@ -14,8 +14,11 @@ from ._shared import SEVERAL, count, output, refuse_to_replace, say
 def retrieve_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``retrieve``."""
     molecule_arguments(parser, keep=("--keep",))
-    parser.add_argument("profiles", metavar="PROFILES",
-                        help="a table of profiles (.parquet, .csv, .tsv), or a corpus of mocop build")  # fmt: skip
+    parser.add_argument(
+        "profiles",
+        metavar="PROFILES",
+        help="a table of profiles (.parquet, .csv, .tsv, .h5ad), or a corpus of mocop build",
+    )
     parser.add_argument("-o", "--out", required=True, type=output(".csv", ".parquet"), help="a .csv or .parquet file")
     parser.add_argument("-k", type=count, default=10, help="hits for each query (default: 10)")
     parser.add_argument("--query", choices=("profiles", "molecules"), default="profiles",

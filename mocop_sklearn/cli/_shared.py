@@ -86,6 +86,8 @@ def in_words_of_the_shell(message: str, args: argparse.Namespace) -> str:
         message = re.sub(rf"(^|\. ){re.escape(action.dest)}(?=: )", rf"\g<1>{flag}", message)
         if "_" in action.dest:
             message = re.sub(rf"{name}(?![\w/'\"]|\.\w)", flag, message)
+    if hasattr(args, "normalize"):
+        message = message.replace("normalizer=None", "--no-normalize")
     return _of_the_table(message, args) if hasattr(args, "target") else message
 
 

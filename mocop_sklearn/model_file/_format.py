@@ -74,6 +74,15 @@ def write_or_save_elsewhere(
         ) from error
 
 
+def is_model_file(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is one that ``write_file`` wrote, without reading its arrays."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return _KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_file(path: str | os.PathLike[str], *kinds: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what ``write_file`` wrote, of one of the kinds; ``kind`` in the header tells which.
 

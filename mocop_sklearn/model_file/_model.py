@@ -27,7 +27,7 @@ from ._schema import (
     check_vocabulary,
     check_weights,
 )
-from ._shipped import path_of
+from ._shipped import path_of, source_of
 from ._side import SideTower
 from ._statistics import FOREIGN, foreign_share, restore_statistics
 from ._structure import StructureTargets
@@ -72,6 +72,9 @@ class PretrainedModel:
         What was regressed from structures.
     side : SideTower or None
         What stands beside the network in the shared space.
+    source : str
+        What it was loaded from: the name of a file or of a model that comes with the package, or the address of a
+        commit on the Hugging Face Hub. Empty if it was trained in this process; files do not hold it.
     digest : str
         SHA-256 of everything that determines an embedding. Models that embed alike have equal digests.
     """
@@ -92,6 +95,7 @@ class PretrainedModel:
     structure_keys: list[str] = field(default_factory=list)
     structure_targets: StructureTargets | None = None
     side: SideTower | None = None
+    source: str = ""
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -223,6 +227,7 @@ class PretrainedModel:
             weights=rounded(self.weights),
             molecule_keys=sorted(map(hashed_key, self.molecule_keys)),
             structure_keys=sorted(map(hashed_key, self.structure_keys)),
+            source="",
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -364,7 +369,8 @@ def load_pretrained(
     Parameters
     ----------
     what : None, PretrainedModel, fitted estimator of this package, str or Path
-        A str is the name of a model that comes with the package, or a path, also of a fine-tuned estimator's file.
+        A str is the name of a model that comes with the package, an address on the Hugging Face Hub
+        (``"hf://owner/name@revision"``), or a path, also of a fine-tuned estimator's file.
     standardize : {"parent", None} or callable
         Needed again by a file whose model was trained with a function.
     components : mapping of str to callable, optional
@@ -376,6 +382,8 @@ def load_pretrained(
     ------
     FileNotFoundError, ValueError
         When the model does not exist, the file cannot be read, or a parameter contradicts the model.
+    ImportError, ConnectionError
+        For an address on the hub: without huggingface_hub, of the extra ``hub``, or without a connection.
     """
     if what is None or isinstance(what, PretrainedModel):
         model = what
@@ -388,7 +396,9 @@ def load_pretrained(
                 "FrozenEstimator(embedder)."
             )
     else:
-        model = PretrainedModel.load(path_of(what), standardize, components)
+        path = path_of(what)
+        model = PretrainedModel.load(path, standardize, components)
+        model.source = source_of(what, path)
     if model is not None:
         _check_expected(model, expected or {})
     return model

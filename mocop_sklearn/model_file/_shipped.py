@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ._hub import downloaded, is_address, pinned
+
 _FOLDER = Path(__file__).parent / "shipped"
 
 
@@ -78,15 +80,17 @@ def list_models() -> list[ShippedModel]:
 
 
 def path_of(what: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the file of a model that comes with the package; any other text is a path already.
+    """Return the file of a model that comes with the package or is on the hub; any other text is a path already.
 
     A file of that name in the working directory takes precedence.
 
     Raises
     ------
     FileNotFoundError
-        When the text is neither a file nor the name of a model.
+        When the text is neither a file nor the name of a model, or the hub does not have it.
     """
+    if is_address(what):
+        return downloaded(str(what))
     text = os.fspath(what)
     if os.path.exists(text) or not isinstance(what, str):
         return what
@@ -96,3 +100,8 @@ def path_of(what: str | os.PathLike[str]) -> str | os.PathLike[str]:
             f"No model file at {text!r}, and no model of that name comes with the package: these are {sorted(known)}."
         )
     return known.get(text, what)
+
+
+def source_of(what: str | os.PathLike[str], path: str | os.PathLike[str]) -> str:
+    """Return what is recorded of a start: the address of a commit on the hub, or a name without its folders."""
+    return pinned(str(what), Path(path)) if is_address(what) else os.path.basename(os.fspath(what))

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ._blocks import BlockScaler
     from ._fields import FEATURIZERS, Featurizer, Field
     from ._parse import canonical_smiles, check_molecules
-    from ._pyg import to_pyg
+    from ._pyg import to_arrays, to_pyg
     from ._tables import MiniMol, MoleculeDescriptors, MorganCounts
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MorganCounts",
     "canonical_smiles",
     "check_molecules",
+    "to_arrays",
     "to_pyg",
 ]
 __getattr__, __dir__ = lazy_names(
@@ -35,6 +36,7 @@ __getattr__, __dir__ = lazy_names(
         "MorganCounts": "_tables",
         "canonical_smiles": "_parse",
         "check_molecules": "_parse",
+        "to_arrays": "_pyg",
         "to_pyg": "_pyg",
     },
 )

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..utils._segments import sum_of_bags
+from ..utils._segments import reduce_segments, sum_of_bags
 from ._fields import Featurizer
 
 
@@ -172,6 +172,21 @@ class GraphBatch:
         """Molecule of each atom, int64 of shape (n_atoms,); atoms of ``padded`` have none."""
         molecules = torch.arange(self.n_molecules, device=self.x.device)
         return torch.repeat_interleave(molecules, self.atoms_per_molecule, output_size=self.n_atoms)
+
+    def sum_of_neighbors(self, h: Tensor, weights: Tensor | None) -> Tensor:
+        """Sum the rows of each atom and its neighbours, with ``weights`` in the order of ``senders``."""
+        return sum_of_bags(self.senders, h, self.edge_ptr, weights)
+
+    def reduce_atoms(self, atoms: Tensor, reduction: str) -> Tensor:
+        """Reduce the rows of the atoms of each molecule, (n_atoms, d) → (n_molecules, d).
+
+        Parameters
+        ----------
+        atoms : Tensor of float32, shape (n_atoms, d)
+        reduction : {"sum", "max"}
+            Of a molecule without atoms, ``"sum"`` is 0, and ``"max"`` is not defined.
+        """
+        return reduce_segments(atoms, reduction, self.atoms_per_molecule)
 
     def _without_loops(self, values: Tensor) -> Tensor:
         """Leave out the entries of the atoms themselves. Their number is known, so that nothing waits for a GPU."""

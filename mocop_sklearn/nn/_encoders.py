@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..molecules._graphs import GraphBatch
-from ..utils._segments import reduce_segments
 from ._layers import ROWS_MULTIPLE, Dropout, GatedGraphConv, Linear, linear
 from ._pyg import attentive_fp, gatv2, gin, gps, pna
 from ._residual import ResidualGraphEncoder
@@ -65,14 +64,14 @@ class GatedGraphEncoder(nn.Module):
         return [self.embed, *self.layers, self.readout]
 
     def forward(self, graph: GraphBatch) -> Tensor:
-        n_atoms = len(graph.x)
+        n_atoms = graph.x.shape[0]
         if graph.x.is_cpu:
             graph = graph.padded(ROWS_MULTIPLE)
         h = graph.x if isinstance(self.embed, nn.Identity) else linear(graph.x, self.embed.weight)
         for layer in self.layers:
             h = self.dropout(layer(h, graph))
         atoms = h[:n_atoms].float()
-        pooled = reduce_segments(atoms, "sum", graph.atoms_per_molecule)  # (n_molecules, hidden_dim)
+        pooled = graph.reduce_atoms(atoms, "sum")  # (n_molecules, hidden_dim)
         return self.readout(pooled)  # (n_molecules, embedding_dim)
 
 

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..molecules._graphs import GraphBatch
-from ..utils._segments import sum_of_bags
 
 
 class _SparseProduct(torch.autograd.Function):
@@ -27,7 +26,7 @@ class _SparseProduct(torch.autograd.Function):
 
 
 def _sparse_product(graph: GraphBatch, h: Tensor, weights: Tensor | None) -> Tensor:
-    return sum_of_bags(graph.senders, h.float().contiguous(), graph.edge_ptr, weights)
+    return graph.sum_of_neighbors(h.float().contiguous(), weights)
 
 
 def sum_of_neighbors(h: Tensor, graph: GraphBatch) -> Tensor:
@@ -77,7 +76,8 @@ class _OneDNNLinear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
     """f(X Wᵀ + b) for many rows; on a CPU it is fastest if their number is a multiple of 256."""
-    if not x.is_cpu or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu") or not _has_onednn():
+    plain = not x.is_cpu or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu") or not _has_onednn()
+    if plain or torch.compiler.is_compiling():  # an exported program runs elsewhere
         return _ACTIVATIONS[activation][0](F.linear(x, weight, bias))
     return _OneDNNLinear.apply(x, weight, bias, activation)
 

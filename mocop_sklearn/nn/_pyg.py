@@ -84,7 +84,7 @@ class PyGEncoder(nn.Module):
         z = self.network(graph.x, graph.edge_index, **options)
         if self.pool is None:
             return z  # (n_molecules, out_features)
-        if len(z) != len(graph.x):
+        if z.shape[0] != graph.x.shape[0]:
             raise ValueError(
                 f"{type(self.network).__name__} returned {len(z)} rows for {len(graph.x)} atoms, so it pools by "
                 "itself: set pool=None."

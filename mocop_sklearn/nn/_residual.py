@@ -10,24 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..molecules._graphs import GraphBatch
-from ..utils._segments import reduce_segments
 from ._layers import ROWS_MULTIPLE, Dropout, linear, sum_of_neighbors
 
 
-def _sum(atoms: Tensor, sizes: Tensor) -> Tensor:
-    return reduce_segments(atoms, "sum", sizes)
+def _sum(atoms: Tensor, graph: GraphBatch) -> Tensor:
+    return graph.reduce_atoms(atoms, "sum")
 
 
-def _mean(atoms: Tensor, sizes: Tensor) -> Tensor:
-    return _sum(atoms, sizes) / sizes.clamp(min=1)[:, None]
+def _mean(atoms: Tensor, graph: GraphBatch) -> Tensor:
+    return _sum(atoms, graph) / graph.atoms_per_molecule.clamp(min=1)[:, None]
 
 
-def _max(atoms: Tensor, sizes: Tensor) -> Tensor:
-    highest = reduce_segments(atoms, "max", sizes)
-    return torch.where(sizes[:, None] > 0, highest, 0.0)
+def _max(atoms: Tensor, graph: GraphBatch) -> Tensor:
+    highest = graph.reduce_atoms(atoms, "max")
+    return torch.where(graph.atoms_per_molecule[:, None] > 0, highest, 0.0)
 
 
-READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"sum": _sum, "mean": _mean, "max": _max}
+READOUTS: dict[str, Callable[[Tensor, GraphBatch], Tensor]] = {"sum": _sum, "mean": _mean, "max": _max}
 
 
 class ResidualGraphConv(nn.Module):
@@ -129,12 +128,12 @@ class ResidualGraphEncoder(nn.Module):
         return [self.embed, *self.layers, nn.ModuleList([self.norm, self.readout])]
 
     def forward(self, graph: GraphBatch) -> Tensor:
-        n_atoms = len(graph.x)
+        n_atoms = graph.x.shape[0]
         if graph.x.is_cpu:
             graph = graph.padded(ROWS_MULTIPLE)
         h = linear(graph.x, self.embed.weight, self.embed.bias)
         for layer in self.layers:
             h = self.dropout(layer(h, graph))
         atoms = self.norm(h)[:n_atoms].float()
-        pooled: list[Any] = [READOUTS[name](atoms, graph.atoms_per_molecule) for name in self.readout_names]
+        pooled: list[Any] = [READOUTS[name](atoms, graph) for name in self.readout_names]
         return self.readout(torch.cat(pooled, dim=1))  # (n_molecules, embedding_dim)

@@ -114,7 +114,9 @@ def build_pairs(
         controls: for profiles of compounds, or of wells that are normalised already. A parquet file is then read a
         block at a time, so that it may be larger than the memory. "auto" is None for JUMP's assembled profiles, which
         are recognised by the name of their file (``profiles_var_mad_int_featselect_harmony.parquet``) or by their
-        columns (``X_1``, ``X_2``), and "robust" for all others; ``provenance`` says which. Columns of plates and
+        columns (``X_1``, ``X_2``), and for what pycytominer has normalised, by the names of Broad's profiling recipe
+        (``BR00117035_normalized_feature_select_negcon_batch.csv.gz``), and "robust" for all others; ``provenance``
+        says which. Columns of plates and
         controls are named here, not in the normaliser. With ``whiten``, each batch (``Metadata_Batch``, else the file)
         must be in one file.
     feature_filter : ProfileFilter, optional

@@ -280,7 +280,8 @@ def _about_controls(wells: Wells) -> str:
         notice for s in wells.selections if s.option == "control_label" and (notice := s.notice(len(wells.texts)))
     ]
     found = ", ".join(f"{n} by the rule '{rule}'" for rule, n in wells.rules.items()) or "none by any rule"
-    return f" Controls found in this file: {found}. {' '.join(notices)}"
+    already = "Profiles that are normalised already, or of compounds, are stored as they are with normalizer=None."
+    return " ".join([f" Controls found in this file: {found}.", *notices, already])
 
 
 def finished(X: np.ndarray, clip: float | None) -> tuple[np.ndarray, np.ndarray, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,18 @@ from ..datasets._jump_profiles import corrections_of, corrections_of_columns
 from ..tables._formats import PARQUET_FILES, ending
 from ..tables._parquet import parquet_names
 
+# Stages of pycytominer, as Broad's profiling recipe names its files: BR00117035_normalized_feature_select_negcon_batch
+_STAGES = re.compile(
+    r"(?!.*(?:^|_)not_normalized).+_(normalized)(_(?:negcon|dmso))?(_feature_select)?(_(?:negcon|dmso))?"
+    r"(_(?:plate|batch|all))?"
+)
+
 
 def corrections_of_files(files: Sequence[Any]) -> tuple[str, ...]:
     """What was done to the profiles of files before; empty where it is not known that they are normalised.
 
-    The names of JUMP's assembled files tell it, or, for a file of another name, its columns.
+    The names of JUMP's assembled files tell it, or, for a file of another name, its columns; and the names that Broad's
+    profiling recipe gives to the stages of pycytominer.
 
     Parameters
     ----------
@@ -37,7 +46,7 @@ def corrections_of_files(files: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _corrections(file: Any) -> tuple[str, ...]:
-    steps = corrections_of(_name(file))
+    steps = corrections_of(_name(file)) or _stages(_name(file))
     is_local = isinstance(file, (str, Path)) and ending(file) in PARQUET_FILES and Path(file).is_file()
     if steps or not is_local:
         return steps
@@ -45,6 +54,19 @@ def _corrections(file: Any) -> tuple[str, ...]:
         return corrections_of_columns(parquet_names(file))
     except Exception:  # whoever reads the file will say what is wrong with it
         return ()
+
+
+def _stages(name: str) -> tuple[str, ...]:
+    """Stages of pycytominer that the name of a file tells.
+
+    >>> _stages("BR00117035_normalized_feature_select_negcon_batch.csv.gz")
+    ('normalized', 'feature_select', 'negcon', 'batch')
+    >>> _stages("BR00117035_augmented.csv.gz"), _stages("BR1_normalized_by_hand.csv"), _stages("BR1_not_normalized.csv")
+    ((), (), ())
+    """
+    stem = os.path.splitext(name.removesuffix(".gz"))[0]
+    found = _STAGES.fullmatch(stem)
+    return tuple(stage.strip("_") for stage in found.groups() if stage) if found else ()
 
 
 def _name(file: Any) -> str:

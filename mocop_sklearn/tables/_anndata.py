@@ -22,6 +22,33 @@ def read_h5ad(path: TablePath) -> Any:
     return frame
 
 
+def h5ad_texts(path: TablePath) -> dict[str, list[str | None]]:
+    """Return the columns of ``obs`` as texts, None where a value is missing, and then ``obs_names``.
+
+    The matrix is not read.
+
+    Raises
+    ------
+    TableError
+        When two columns have one name.
+    """
+    import anndata
+    import pandas as pd
+
+    data = anndata.read_h5ad(path, backed="r")
+    try:
+        obs = data.obs
+    finally:
+        data.file.close()
+    refuse_repeated(path, list(obs.columns))
+    columns = {str(name): column for name, column in obs.items()}
+    columns.setdefault("obs_names", obs.index.to_series())
+    return {
+        name: [None if missing else str(value) for value, missing in zip(column, pd.isna(column), strict=True)]
+        for name, column in columns.items()
+    }
+
+
 def anndata_frame(data: Any, layer: str | None = None) -> Any:
     """Return the columns of ``obs`` and then those of the matrix, one row per well.
 

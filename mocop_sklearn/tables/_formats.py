@@ -55,7 +55,7 @@ def separator_of(path: TablePath) -> str:
     if separator is None:
         raise TableError(
             path,
-            "its name does not end in .parquet, .csv or .tsv (or .smi or .sdf, for molecules, or .h5ad, for wells)",
+            "its name does not end in .parquet, .csv, .tsv or .h5ad (or .smi or .sdf, for molecules)",
         )
     return separator
 

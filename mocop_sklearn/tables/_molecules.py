@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..molecules._text import split_name
-from ._formats import PARQUET_FILES, SD_FILES, SMILES_FILES, TableError, TablePath, ending, reading
+from ._anndata import h5ad_texts
+from ._formats import ANNDATA_FILES, PARQUET_FILES, SD_FILES, SMILES_FILES, TableError, TablePath, ending, reading
 from ._guess import N_SAMPLED, structure_column
 from ._parquet import count_parquet_rows, parquet_head, parquet_names, parquet_texts
 from ._sdf import sdf_records, sdf_structure, sdf_values
@@ -41,13 +42,14 @@ class MoleculeBatch:
 class MoleculeFile:
     """A file with one molecule per row, of any length.
 
-    Neither pandas nor, except for parquet, pyarrow is needed.
+    Neither pandas nor, except for parquet, pyarrow is needed; for AnnData, anndata is.
 
     Parameters
     ----------
     path : str or Path
         A ``.smi`` file, every line of which is a row, an ``.sdf`` file, every record of which is a row, or a
-        ``.parquet``, ``.csv`` or ``.tsv`` file; all but parquet may be compressed as ``.gz``.
+        ``.parquet``, ``.csv`` or ``.tsv`` file; all but parquet may be compressed as ``.gz``. Of an ``.h5ad`` file,
+        the table ``obs`` is read, with its index as ``obs_names``, and not the matrix.
     smiles : str, optional
         The column of structures; by default as in :func:`read_wells`. Not for ``.smi`` and ``.sdf`` files.
     keep : sequence of str
@@ -140,6 +142,9 @@ class MoleculeFile:
             return list(tags), n_rows
         if self._format in PARQUET_FILES:
             return parquet_names(self.path), count_parquet_rows(self.path)
+        if self._format in ANNDATA_FILES:
+            self._obs = h5ad_texts(self.path)
+            return list(self._obs), len(self._obs["obs_names"])
         table = self._table()
         return table.header, sum(1 for _ in table.rows())
 
@@ -147,6 +152,8 @@ class MoleculeFile:
         """First rows of a table, for a guess."""
         if self._format in PARQUET_FILES:
             return parquet_head(self.path, N_SAMPLED)
+        if self._format in ANNDATA_FILES:
+            return {name: texts[:N_SAMPLED] for name, texts in self._obs.items()}
         table = self._table()
         rows = islice(table.rows(), N_SAMPLED)
         return {name: list(values) for name, values in zip(table.header, zip(*rows, strict=True), strict=True)}
@@ -158,6 +165,10 @@ class MoleculeFile:
         """Yield the columns of at most ``size`` rows at a time."""
         if self._format in PARQUET_FILES:
             yield from parquet_texts(self.path, self.columns, size)
+            return
+        if self._format in ANNDATA_FILES:
+            for first in range(0, self.n_rows, size):
+                yield [self._obs[name][first : first + size] for name in self.columns]
             return
         rows = self._rows()
         while part := list(islice(rows, size)):

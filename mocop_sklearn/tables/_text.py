@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
-import os
 from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import IO, Any
@@ -20,12 +19,15 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_GZIP = b"\x1f\x8b"
 # What stands for a missing number. In columns of text it is text.
 _MISSING = "NA N/A n/a NaN nan -NaN -nan null NULL None none <NA> #NA #N/A".split()
 
 
 def open_text(path: TablePath, errors: str = "strict", newline: str | None = None) -> IO[str]:
     """Open a text file, compressed or not, in UTF-8, UTF-16 or UTF-32.
+
+    Its first bytes tell whether it is compressed: pycytominer writes plain text under names like ``P1.csv.gz``.
 
     Parameters
     ----------
@@ -40,7 +42,8 @@ def open_text(path: TablePath, errors: str = "strict", newline: str | None = Non
     TableError
         When the file is not text.
     """
-    opener: Any = gzip.open if os.fspath(path).lower().endswith(".gz") else open
+    with open(path, "rb") as raw:
+        opener: Any = gzip.open if raw.read(2) == _GZIP else open
     with opener(path, "rb") as raw:
         encoding = _encoding(path, raw.read(4096))
     return opener(path, "rt", encoding=encoding, errors=errors, newline=newline)

@@ -19,7 +19,7 @@ CASES = {
     ),
     "pairs: another format": (
         ValueError,
-        r"a\.xlsx' cannot be read as a table: its name does not end in \.parquet, \.csv or \.tsv",
+        r"a\.xlsx' cannot be read as a table: its name does not end in \.parquet, \.csv, \.tsv or \.h5ad",
         lambda c: c.fit(pairs=c.file("a.xlsx", b"")),
     ),
     "pairs: no structures": (

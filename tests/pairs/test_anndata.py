@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from mocop_sklearn import PairedProfiles
+from mocop_sklearn import PairedProfiles, build_pairs
 from mocop_sklearn.pairs import pairs_from_anndata, pairs_to_anndata
+from tests.helpers.platemaker import make_plate, write
 
 anndata = pytest.importorskip("anndata")
 MATRIX = np.array([[0.5, 1.0, 0.0], [1.5, 0.0, np.nan], [0.0, 2.0, 1.0]], dtype=np.float32)
@@ -74,3 +75,44 @@ def test_wells_without_a_structure(data):
     with pytest.warns(UserWarning, match="2 of 3 wells in 'AnnData' have no structure"):
         pairs = pairs_from_anndata(data)
     assert (pairs.molecules, pairs.plates.tolist()) == (["CCO"], ["p"])
+
+
+def written(wells, path):
+    """Write wells as AnnData, as :func:`make_plate` has them."""
+    features = wells.filter(like="Cells_")
+    obs = wells.drop(columns=features.columns).rename(
+        columns={"Metadata_SMILES": "smiles", "Metadata_IsNegcon": "is_dmso"}
+    )
+    obs = obs.astype(dict.fromkeys(obs.select_dtypes(exclude="bool").columns, object)).set_index(
+        wells.index.astype(str)
+    )
+    var = pd.DataFrame(index=pd.Index(features.columns, dtype=object))
+    data = anndata.AnnData(features.to_numpy(), obs=obs.set_axis(obs.index.astype(object)), var=var)
+    data.write_h5ad(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_plates_are_built_as_those_of_other_tables(tmp_path, suffix):
+    plates = [make_plate("P1"), make_plate("P2")]
+    others = [write(wells, tmp_path / f"{i}.{suffix}") for i, wells in enumerate(plates)]
+    files = [written(wells, tmp_path / f"{i}.h5ad") for i, wells in enumerate(plates)]
+    expected = build_pairs(tmp_path / "tables", others)
+    pairs = build_pairs(tmp_path / "anndata", files, control_column="Metadata_is_dmso")
+    np.testing.assert_allclose(pairs.read(), expected.read(), rtol=1e-3)  # half precision of numbers in text
+    assert pairs.molecules == expected.molecules
+    assert pairs.feature_names == expected.feature_names
+    assert pairs.plates.tolist() == expected.plates.tolist()
+    assert pairs.report_["fates"] == expected.report_["fates"]
+    assert pairs.report_["controls"] == {"Metadata_is_dmso": 8}
+
+
+def test_controls_of_anndata_are_found_by_the_structure(tmp_path):
+    pairs = build_pairs(tmp_path / "pairs", [written(make_plate("P1"), tmp_path / "P1.h5ad")])
+    assert pairs.report_["controls"] == {"structure is DMSO alone": 4}
+
+
+def test_an_h5ad_that_is_none(tmp_path):
+    (tmp_path / "P1.h5ad").write_bytes(b"no HDF5")
+    with pytest.raises(ValueError, match=r"P1.h5ad' cannot be read as a table"):
+        build_pairs(tmp_path / "pairs", [tmp_path / "P1.h5ad"])

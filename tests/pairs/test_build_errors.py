@@ -104,7 +104,7 @@ def make_folder(path):
     [
         ("bad.parquet", lambda path: path.write_bytes(b"PAR1 and no more"), ValueError, "cannot be read as a table"),
         ("bad.parquet", lambda path: path.write_bytes(b""), ValueError, "cannot be read as a table"),
-        ("bad.csv.gz", lambda path: path.write_bytes(b"no gzip"), ValueError, "cannot be read as a table"),
+        ("bad.csv.gz", lambda path: path.write_bytes(b"\x1f\x8bno gzip"), ValueError, "cannot be read as a table"),
         ("bad.csv", lambda path: path.write_bytes(b""), ValueError, "cannot be read as a table"),
         (
             "bad.xlsx",

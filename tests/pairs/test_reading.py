@@ -75,7 +75,7 @@ def test_from_file_that_cannot_serve(tmp_path, wells):
         PairedProfiles.from_file(path)
     path = tmp_path / "wells.xlsx"
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"its name does not end in .parquet, .csv or .tsv"):
+    with pytest.raises(ValueError, match=r"its name does not end in .parquet, .csv, .tsv or .h5ad"):
         PairedProfiles.from_file(path)
     path = tmp_path / "labels.csv"
     wells[["Metadata_SMILES", "comment"]].to_csv(path, index=False)

@@ -43,7 +43,8 @@ def test_read_table_reads_what_was_written(tmp_path):
     frame.to_csv(tmp_path / "t.CSV.gz", index=False, compression="gzip")
     frame.to_csv(tmp_path / "t.tsv", index=False, sep="\t")
     frame.to_parquet(tmp_path / "t.parquet")
-    for name in ("t.csv", "t.CSV.gz", "t.tsv", "t.parquet"):
+    frame.to_csv(tmp_path / "plain.csv.gz", index=False, compression=None)
+    for name in ("t.csv", "t.CSV.gz", "plain.csv.gz", "t.tsv", "t.parquet"):
         pd.testing.assert_frame_equal(read_table(tmp_path / name), frame)
 
 
@@ -150,7 +151,7 @@ def test_broken_tables(tmp_path):
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"smiles,f\n" + b"CCO,1\n" * 9999)[:-30])
     for name, message in {
         "t.parquet": "cannot be read as a table",
-        "t.xlsx": r"its name does not end in \.parquet, \.csv or \.tsv",
+        "t.xlsx": r"its name does not end in \.parquet, \.csv, \.tsv or \.h5ad",
         "t.csv.gz": "cannot be read as a table",
     }.items():
         if name != "t.csv.gz":
