@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 from ..molecules._parse import Standardize, check_standardize
 from ..profiles._filter import ProfileFilter
 from ..utils._files import atomic_write
 from ._assembly import assemble
-from ._files import write_part
+from ._files import write_parts
 from ._pairs import PairedProfiles
 from ._plan import Finish, PlatePlan, as_texts, check_choices, check_lists_of_files, chosen_normalizer
-from ._recipe import changed_files, differences, is_newer, recipe_of_parts, recipe_of_store, take_up_parts
+from ._recipe import changed_files, differences, recipe_of_parts, recipe_of_store, take_up_parts
 from ._structures import keys_to_hold_out
 
 
@@ -62,6 +60,10 @@ def build_pairs(
     matrix. A build that was killed goes on where it was when the same call is made again: the parts lie in
     ``{path}.partial``, and the result is byte-equal to that of a build without a break (but for the date). The disk
     needs twice the size of the store.
+
+    With several processes, a structure that ends the process that reads it, or that takes longer than 20 seconds, is
+    not a molecule: its wells are counted as ``unparsable``, and a warning names it. With one process it ends the build;
+    when the same call is made again, the structures of that file are read in another process.
 
     Parameters
     ----------
@@ -153,7 +155,8 @@ def build_pairs(
     -----
     UserWarning
         When an option (``keep``, ``exclude``, ``control_label``, ``hold_out``, a table of metadata) matches nothing,
-        when the name of a plate seems to stand for several plates, and when many values are clipped.
+        when the name of a plate seems to stand for several plates, when many values are clipped, and when structures
+        end the process that reads them or take too long.
 
     Examples
     --------
@@ -207,7 +210,7 @@ def _build(
     if not path.exists():
         date = take_up_parts(folder, of_parts, restart)
         parts = [folder / f"{i:06d}.npz" for i in range(len(files))]
-        _write_parts(plan, files, names, parts, n_jobs, verbose)
+        write_parts(plan, files, names, parts, n_jobs, verbose)
         store = folder / "store"
         shutil.rmtree(store, ignore_errors=True)
         notices = assemble(store, parts, plan, finish, recipe, date)
@@ -221,17 +224,6 @@ def _build(
     for notice in notices:
         warnings.warn(notice, UserWarning, stacklevel=3)
     return pairs
-
-
-def _write_parts(
-    plan: PlatePlan, files: Sequence[Any], names: Sequence[str], parts: Sequence[Path], n_jobs: int | None, verbose: int
-) -> None:
-    """Write the parts that are missing, or older than their file."""
-    pending = [i for i, part in enumerate(parts) if not part.exists() or is_newer(files[i], part)]
-    jobs = (delayed(write_part)(plan, files[i], names[i], parts[i]) for i in pending)
-    done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-    for _ in tqdm(done, "plates", len(files), initial=len(files) - len(pending), disable=not verbose):
-        pass
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from ._matching import Join, Selection, unmatched_molecules
 from ._parts import Part
 from ._structures import same_skeleton
 
+_EXAMPLES = 5
+
 
 class Gathered:
     """Facts about features and wells, gathered part by part, so that no profiles are in memory.
@@ -34,6 +36,8 @@ class Gathered:
         Stored wells of each part.
     names : set of str
         Structures as stated.
+    unreadable : dict of str to str
+        Those of them that no process can read, and why.
     texts : dict of str to list of ndarray of int
         Codes of the wells of each part, for each column of text.
     numbers : dict of str to list of ndarray of float32
@@ -58,6 +62,7 @@ class Gathered:
         self.left_out: dict[str, str] = {}
         self.sizes: list[int] = []
         self.names: set[str] = set()
+        self.unreadable: dict[str, str] = {}
         self.texts: dict[str, list[np.ndarray]] = {}
         self.numbers: dict[str, list[np.ndarray]] = {}
         self.key_of: dict[str, str] = {}
@@ -76,6 +81,7 @@ class Gathered:
         self.files.append(facts["file"])
         self.totals.update(facts["counts"] | facts["fates"])
         self.names.update(facts["names"])
+        self.unreadable.update(facts["unreadable"])
         same = next((own for own in self.features if own == facts["features"]), facts["features"])
         self.features.append(same)
         self.sizes.append(len(part.texts["smiles"].codes))
@@ -181,4 +187,15 @@ class Gathered:
         found = [selection.notice(n) for selection in self.selections.values()]
         found += [join.notice() for join in self.joins.values()]
         found.append(unmatched_molecules(absent, n, same_skeleton(absent, self.key_of, standardize)))
+        found.append(self._notice_of_unreadable())
         return [notice for notice in found if notice]
+
+    def _notice_of_unreadable(self) -> str | None:
+        """What to say about structures that no process can read."""
+        if not self.unreadable:
+            return None
+        examples = "; ".join(f"{text!r:.60} ({reason})" for text, reason in sorted(self.unreadable.items())[:_EXAMPLES])
+        return (
+            f"{len(self.unreadable)} structures cannot be read: {examples}. Their wells are left out, counted as "
+            "unparsable."
+        )

@@ -15,7 +15,7 @@ import numpy as np
 from ..utils._files import atomic_write
 from ._labels import Labels
 
-FORMAT = 3  # of a part: a build does not go on with those of another version
+FORMAT = 4  # of a part: a build does not go on with those of another version
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Part:
     Attributes
     ----------
     facts : dict
-        ``file``, ``features``, ``left_out``, ``fates``, ``counts``, ``names``, ``rules``, ``selections``, ``joins``,
-        ``held_out`` and ``told_apart_by``. ``counts`` is empty where the file is missing.
+        ``file``, ``features``, ``left_out``, ``fates``, ``counts``, ``names``, ``unreadable``, ``rules``,
+        ``selections``, ``joins``, ``held_out`` and ``told_apart_by``. ``counts`` is empty where the file is missing.
     texts : dict of str to Labels, each of shape (n_stored,)
         ``smiles`` and ``key``, and of source, batch, plate and well those that are known.
     numbers : dict of str to ndarray, each of shape (n_stored,)
@@ -41,7 +41,7 @@ class Part:
     moments: np.ndarray
 
 
-MISSING = Part({"features": [], "fates": {}, "names": [], "counts": {}}, {}, {}, np.empty((4, 0)))
+MISSING = Part({"features": [], "fates": {}, "names": [], "unreadable": {}, "counts": {}}, {}, {}, np.empty((4, 0)))
 
 
 def profiles_path(target: Path) -> Path:

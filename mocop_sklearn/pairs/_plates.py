@@ -23,10 +23,11 @@ from ._matching import Join, Selection
 from ._metadata import column_text, joined, metadata_of
 from ._parts import Part
 from ._plan import PlatePlan
+from ._reader import StructureReader
 from ._repeats import columns_that_tell_apart
-from ._structures import identify
 from ._values import check_weights, metadata_numbers
 
+_NOT_TO_BE_READ = "?"  # stands for a structure that is stated, and that no process may read again
 _PLATE_COLUMNS = ("Metadata_Source", "Metadata_Batch", "Metadata_Plate")
 
 
@@ -52,6 +53,8 @@ class Wells:
         The profiles as read, until those of the stored wells take their place; None where they are streamed.
     texts : list of str
         Structures as stated; empty where there is none.
+    unreadable : dict of str to str
+        Those of them that end the process that reads them, or take too long, and which of the two.
     smiles, keys : ndarray of object
         Canonical SMILES and connectivity key; empty where the structure is not a molecule. One text is one object.
     labels : dict of str to ndarray of str
@@ -69,6 +72,7 @@ class Wells:
     left_out: dict[str, str]
     X: Any
     texts: list[str]
+    unreadable: dict[str, str]
     smiles: np.ndarray
     keys: np.ndarray
     labels: dict[str, np.ndarray]
@@ -78,14 +82,14 @@ class Wells:
     joins: list[Join]
 
 
-def _read_wells(plan: PlatePlan, path: Any, where: str, stem: str) -> Wells:
+def _read_wells(plan: PlatePlan, path: Any, where: str, stem: str, reader: StructureReader) -> Wells:
     frame = read_table(path, text=named_columns(plan))
     columns = metadata_columns(plan, frame, list(frame.columns), where)
     described = describe_columns(frame, not_features=columns)
     names = chosen_features(plan, described, where)
     metadata, X = frame[columns], feature_matrix(frame, names)
     del frame  # the profiles of a file may take most of the memory that there is
-    return wells_of(plan, metadata, described, names, X, where, stem)
+    return wells_of(plan, metadata, described, names, X, where, stem, reader)
 
 
 def chosen_features(plan: PlatePlan, described: FeatureColumns, where: str) -> list[str]:
@@ -100,18 +104,27 @@ def chosen_features(plan: PlatePlan, described: FeatureColumns, where: str) -> l
 
 
 def wells_of(
-    plan: PlatePlan, metadata: Any, described: FeatureColumns, names: list[str], X: Any, where: str, stem: str
+    plan: PlatePlan,
+    metadata: Any,
+    described: FeatureColumns,
+    names: list[str],
+    X: Any,
+    where: str,
+    stem: str,
+    reader: StructureReader,
 ) -> Wells:
     """What the metadata of wells say of them."""
     metadata, joins = joined(metadata, plan.tables, where)
     structures = metadata[find_structure_column(list(metadata.columns), plan.smiles, where)]
     texts = [value.strip() if isinstance(value, str) else "" for value in structures]
-    found = [identify(text, plan.standardize) if text else None for text in texts]
+    known, unreadable = reader.read(texts, plan.standardize)
+    found = [known.get(text) for text in texts]
     smiles, keys = (np.array(["" if item is None else item[i] for item in found], dtype=object) for i in (0, 1))
     labels = labels_of(plan, metadata, where, stem)
-    controls, rules, selections = find_controls(metadata, texts, plan.control_column, plan.control_label, where)
-    return Wells(where, metadata, names, described.left_out, X, texts, smiles, keys, labels, controls, rules,
-                 selections, joins)  # fmt: skip
+    stated = [_NOT_TO_BE_READ if text in unreadable else text for text in texts]
+    controls, rules, selections = find_controls(metadata, stated, plan.control_column, plan.control_label, where)
+    return Wells(where, metadata, names, described.left_out, X, texts, unreadable, smiles, keys, labels, controls,
+                 rules, selections, joins)  # fmt: skip
 
 
 def metadata_columns(plan: PlatePlan, frame: Any, names: list[Any], where: str) -> list[Any]:
@@ -170,7 +183,7 @@ class Fates:
         return self.of_well == "stored"
 
 
-def part_of_table(plan: PlatePlan, path: Any, where: str, stem: str, target: Path) -> Part:
+def part_of_table(plan: PlatePlan, path: Any, where: str, stem: str, target: Path, reader: StructureReader) -> Part:
     """Read a table, choose and normalise its wells, and write their profiles to ``target``.
 
     Parameters
@@ -182,8 +195,9 @@ def part_of_table(plan: PlatePlan, path: Any, where: str, stem: str, target: Pat
     stem : str
         The plate, where no column names it.
     target : Path
+    reader : StructureReader
     """
-    wells = _read_wells(plan, path, where, stem)
+    wells = _read_wells(plan, path, where, stem, reader)
     fates = fates_before_normalising(plan, wells)
     fates.mark("without_values", ~np.isfinite(wells.X).any(axis=1))
     X = normalized(plan, wells, fates.stored)
@@ -210,6 +224,7 @@ def part_of_wells(
         "left_out": wells.left_out,
         "fates": dict(Counter(fates.of_well.tolist())),
         "names": sorted({text for text, own in zip(wells.texts, stored, strict=True) if own}),
+        "unreadable": wells.unreadable,
         "rules": wells.rules,
         "selections": [asdict(selection) for selection in wells.selections],
         "joins": [asdict(join) for join in wells.joins],

@@ -26,6 +26,7 @@ from ._plates import (
     part_of_wells,
     wells_of,
 )
+from ._reader import StructureReader
 
 
 @dataclass
@@ -58,7 +59,7 @@ class _Written:
         return profiles
 
 
-def part_of_stream(plan: PlatePlan, path: Any, where: str, stem: str, target: Path) -> Part:
+def part_of_stream(plan: PlatePlan, path: Any, where: str, stem: str, target: Path, reader: StructureReader) -> Part:
     """Choose the wells of a parquet file, and write their profiles to ``target`` a block at a time.
 
     Parameters
@@ -71,13 +72,14 @@ def part_of_stream(plan: PlatePlan, path: Any, where: str, stem: str, target: Pa
     stem : str
         The plate, where no column names it.
     target : Path
+    reader : StructureReader
     """
     named = named_columns(plan)
     table = StreamedWells(path, lambda name: is_metadata(name) or name in named)
     columns = metadata_columns(plan, table.frame, table.order, where)
     described = _described(table, columns)
     names = chosen_features(plan, described, where)
-    wells = wells_of(plan, table.frame[columns], described, names, None, where, stem)
+    wells = wells_of(plan, table.frame[columns], described, names, None, where, stem, reader)
     fates = fates_before_normalising(plan, wells)
     chosen = fates.stored
     with atomic_write(target) as temporary:

@@ -102,4 +102,6 @@ def _wells(plan: PlatePlan, frame: Any, where: str, stem: str, names: list[str],
     unknown = np.full(len(frame), "")
     controls, rules, selections = find_controls(frame, texts, plan.control_column, plan.control_label, where)
     labels = labels_of(plan, frame, where, stem)
-    return Wells(where, frame, names, {}, profiles, texts, unknown, unknown, labels, controls, rules, selections, [])
+    return Wells(
+        where, frame, names, {}, profiles, texts, {}, unknown, unknown, labels, controls, rules, selections, []
+    )
