@@ -63,7 +63,8 @@ CASES = {
     ),
     "pretrained: another transformer": (
         ValueError,
-        r"=RobustScaler\(\) contradicts .*ProfileScaler\(n_components=64, whitening=0\.75\)\. Leave profile_transformer at None",
+        r"=RobustScaler\(\) contradicts .*ProfileScaler\(n_components=64, whitening=0\.75\)\. "
+        "Leave profile_transformer at None",
         lambda c: c.fit(pretrained=c.fitted, profile_transformer=RobustScaler()),
     ),
     "file: missing": (
