@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length
 
 from ._base._embedding import FittedEmbedding
 from ._base._parameters import (
     COMPONENTS,
-    CONSTRAINTS,
+    EMBEDDER_CONSTRAINTS,
     ENCODER_SHAPE,
     PAPER,
     check_callbacks,
@@ -26,10 +24,7 @@ from ._base._parameters import (
 from ._version import __version__
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel
-from .model_file._side import FEATURES
 from .molecules._parse import as_text, check_molecules
-from .nn._encoders import PROFILE_ENCODERS
-from .nn._losses import LOSSES
 from .nn._models import Architecture
 from .pairs._pairs import PairedProfiles
 from .pairs._sources import leave_out_large, molecules_of, paired_profiles
@@ -41,7 +36,6 @@ from .utils._cache import digest_of_pickle, once
 from .utils._device import resolve_device
 from .utils._distributed import of_first_rank
 from .utils._random import base_seed
-from .utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 
 _SHAPE = (*ENCODER_SHAPE, "projection_dim", "profile_encoder", "profile_dims", "dropout")
 _COMPONENTS = (*COMPONENTS, "profile_encoder")
@@ -76,6 +70,9 @@ class MoCoPEmbedder(FittedEmbedding):
     structure_weight : float, default=1.0
         Weight of the mean squared error of the structure objective, on molecules with and without profiles, beside the
         contrastive loss. 0 leaves it out.
+    profile_weight : float, default=0.0
+        Weight of the mean squared error of the transformed profile, regressed from the representation of the molecule,
+        beside the contrastive loss. The regression is not part of the model.
     side_features : {"descriptors", "ecfp"}, transformer, list of these or None, default=("descriptors", "ecfp")
         Features of molecules that stand beside the network in the shared space: a kernel ridge
         (:class:`~mocop_sklearn.model_file.SideTower`) maps them to profiles, and a cosine is the weighted mean of that
@@ -121,9 +118,11 @@ class MoCoPEmbedder(FittedEmbedding):
     dropout : float, default=0.1
     train_heads : bool, default=True
         False leaves the projection heads at their random initial weights, as the authors' release does.
-    loss : {"infonce", "siglip"} or callable, default="infonce"
+    loss : {"infonce", "siglip"}, callable or None, default="infonce"
         Symmetric InfoNCE, or the sigmoid loss of each pair; other rows of the same molecule in a batch are not
-        negatives. A callable has the signature of :func:`~mocop_sklearn.nn.infonce`.
+        negatives. A callable has the signature of :func:`~mocop_sklearn.nn.infonce`. None contrasts nothing: with
+        ``profile_weight``, the encoder learns to predict profiles ("multitask" in [1]_), which stream from ``pairs``,
+        and the model has no shared space.
     temperature : float or "learned", default=0.1
         Divides the cosines; "learned" starts at 0.1.
     replicates : {"sample", "source", "mean", "mix"} or int, default="sample"
@@ -188,7 +187,8 @@ class MoCoPEmbedder(FittedEmbedding):
     history_ : list of dict
         One row per epoch: epoch, loss, structure_loss (of ``unlabeled``), learning_rate, temperature, validation_loss,
         validation_score (as ``score``), validation_top1, validation_top10, seconds, seconds_waiting (for data). Without
-        profiles, validation_score is the share of the variance of the structure targets that is explained.
+        profiles or ``loss``, validation_score is the share of the variance that is explained, of the structure targets
+        or of the profiles.
     n_iter_ : int
         Epochs run.
     best_score_ : float
@@ -220,28 +220,7 @@ class MoCoPEmbedder(FittedEmbedding):
     (2, 512)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **CONSTRAINTS,
-        "pairs": [str, os.PathLike, PairedProfiles, tuple, None],
-        "unlabeled": [str, os.PathLike, PairedProfiles, "array-like", None],
-        "structure_targets": [StrOptions({"descriptors"}), HasMethods(["fit_transform"])],
-        "side_features": [StrOptions(set(FEATURES)), HasMethods(["fit", "transform"]), list, tuple, None],
-        "structure_weight": [Interval(Real, 0, None, closed="left")],
-        "profile_transformer": [BaseEstimator, None],
-        "projection_dim": [Interval(Integral, 1, None, closed="left")],
-        "profile_encoder": [StrOptions(set(PROFILE_ENCODERS)), callable],
-        "profile_dims": [tuple, list],
-        "train_heads": ["boolean"],
-        "loss": [StrOptions(set(LOSSES)), callable],
-        "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"learned"})],
-        "replicates": [StrOptions({"sample", "source", "mean", "mix"}), Interval(Integral, 2, None, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "selection": [StrOptions({"score", "top1"})],
-        "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
-        "output": [StrOptions({"encoder", "projection"})],
-        "memory": [str, os.PathLike, Hidden(object), None],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = EMBEDDER_CONSTRAINTS
     # Profiles are routed by default, so that nobody has to call set_fit_request.
     __metadata_request__fit: ClassVar = {"profiles": True}
     __metadata_request__score: ClassVar = {"profiles": True}
@@ -254,6 +233,7 @@ class MoCoPEmbedder(FittedEmbedding):
         unlabeled: Any = None,
         structure_targets: Any = "descriptors",
         structure_weight: float = 1.0,
+        profile_weight: float = 0.0,
         side_features: Any = ("descriptors", "ecfp"),
         profile_transformer: Any = None,
         standardize: Any = "parent",
@@ -297,6 +277,7 @@ class MoCoPEmbedder(FittedEmbedding):
         self.unlabeled = unlabeled
         self.structure_targets = structure_targets
         self.structure_weight = structure_weight
+        self.profile_weight = profile_weight
         self.side_features = side_features
         self.profile_transformer = profile_transformer
         self.standardize = standardize
@@ -415,6 +396,8 @@ class MoCoPEmbedder(FittedEmbedding):
             raise ValueError("resume=True needs checkpoint_dir, the folder that holds the state of the killed run.")
         if self.unlabeled is not None and self.structure_weight == 0:
             raise ValueError("unlabeled needs a structure_weight above 0: nothing else is learned from bare molecules.")
+        if self.loss is None and (self.profile_weight == 0 or self.selection != "score"):
+            raise ValueError('loss=None needs a profile_weight above 0 and selection="score": it contrasts nothing.')
         resolve_device(self.device)
 
     def _load_start(self) -> PretrainedModel | None:
@@ -482,6 +465,7 @@ class MoCoPEmbedder(FittedEmbedding):
             precision=self.precision,
             seed=of_first_rank(base_seed(self.random_state)),
             structure_weight=float(self.structure_weight),
+            profile_weight=float(self.profile_weight),
         )
 
     def _fit_key(

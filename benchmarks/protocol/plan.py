@@ -12,9 +12,9 @@ import numpy as np
 from common import print_table
 from qsar.arms import Arm
 
-from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
+from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder
 from mocop_sklearn.datasets import load_comas
-from protocol.settings import N_MOLECULES, N_PLATES, Settings
+from protocol.settings import MULTITASK, N_MOLECULES, N_PLATES, Settings
 
 N_COMPOUNDS, WELLS_PER_PLATE = 112_000, 350  # of JUMP-CP; treated wells
 GB_PER_PLATE = 0.025  # as published, all columns
@@ -61,7 +61,8 @@ def measure(settings: Settings) -> dict[str, float]:
     profiles = rng.normal(size=(len(smiles), settings.n_features)).astype(np.float32)
     labels = np.where(rng.random((len(smiles), settings.n_tasks)) < 0.1, rng.random((len(smiles), 1)) < 0.5, -1)
     once: dict[str, Any] = {"max_epochs": 2, "min_epochs": 0, "validation_fraction": 0, "random_state": 0}
-    embedder = MoCoPEmbedder.paper(max_epochs=2, batch_size=64, validation_fraction=0, random_state=0)
+    few: dict[str, Any] = {"max_epochs": 2, "batch_size": 64, "validation_fraction": 0, "random_state": 0}
+    embedder = MoCoPEmbedder.paper(**few)
     embedder.fit(smiles, profiles=profiles)
     started = time.perf_counter()
     embedder.transform(smiles)
@@ -73,7 +74,7 @@ def measure(settings: Settings) -> dict[str, float]:
         "contrastive": embedder,
         "scratch": scratch,
         "fine-tuned": MoCoPClassifier.paper(pretrained=embedder, missing=-1, **once).fit(smiles, labels),
-        "multitask": MoCoPRegressor.paper(n_layers=6, **once).fit(smiles, profiles),
+        "multitask": MoCoPEmbedder.paper(**MULTITASK, **few).fit(smiles, profiles=profiles),
     }
     seconds = {name: min(row["seconds"] for row in fit.history_) for name, fit in fits.items()}
     return {k: v / len(smiles) for k, v in (seconds | {"reading": max(0.0, reading), "embedding": embedding}).items()}
@@ -90,10 +91,8 @@ def costs(settings: Settings, arms: Sequence[Arm], rates: dict[str, float], simu
         Cost("store", 5.0 * settings.n_plates, 64, gb=2 * store),
     ]
     corpora = dict.fromkeys(arm.corpus for arm in arms if arm.objective in ("contrastive", "multitask"))
-    for kind, own, recipe in (
-        ("contrastive", settings.pretraining, MoCoPEmbedder.paper()),
-        ("multitask", settings.multitask, MoCoPRegressor.paper()),
-    ):
+    recipe = MoCoPEmbedder.paper()
+    for kind, own in (("contrastive", settings.pretraining), ("multitask", settings.multitask)):
         n_epochs, batch = own.get("max_epochs", recipe.max_epochs), own.get("batch_size", recipe.batch_size)
         times = len(corpora) * settings.n_seeds * n_epochs
         cpu = times * n_compounds * rates[kind]

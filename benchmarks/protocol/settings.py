@@ -8,6 +8,8 @@ from typing import Any
 N_PLATES = 1730  # compound plates of JUMP-CP
 N_MOLECULES = 456_331  # of the ChEMBL 20 benchmark
 N_TASKS = 1310
+# What makes a pretraining by contrast one that regresses the profile
+MULTITASK: dict[str, Any] = {"loss": None, "profile_weight": 1.0}
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Settings:
     n_features, n_tasks, share_measured
         Of the simulated plates and labels.
     pretraining, multitask, finetuning : dict
-        Parameters that replace those of ``MoCoPEmbedder.paper()``, ``MoCoPRegressor.paper()`` and
+        Parameters that replace those of ``MoCoPEmbedder.paper()``, of the same with ``MULTITASK``, and of
         ``MoCoPClassifier.paper()``.
     """
 
@@ -52,7 +54,7 @@ class Settings:
             share_measured=0.3,
             n_seeds=1,
             pretraining={"max_epochs": 12, "batch_size": 64},
-            multitask=few | {"max_epochs": 4},
+            multitask={"max_epochs": 4, "batch_size": 32},
             finetuning=few,
         )
 

@@ -12,14 +12,13 @@ from typing import Any
 import joblib
 import numpy as np
 
-from mocop_sklearn import MoCoPEmbedder, MoCoPRegressor, PairedProfiles, build_pairs
+from mocop_sklearn import MoCoPEmbedder, PairedProfiles, build_pairs
 from mocop_sklearn.datasets import JUMP_EMPTY, JUMP_POSITIVE_CONTROLS, fetch_chembl20, fetch_jump_cp
 from mocop_sklearn.metrics import retrieval_report
 from mocop_sklearn.model_selection import molecule_groups
-from mocop_sklearn.pairs._grouping import average_by_group
 from mocop_sklearn.profiles import ProfileFilter, ProfileNormalizer
 from mocop_sklearn.utils._files import atomic_write
-from protocol.settings import Settings
+from protocol.settings import MULTITASK, Settings
 
 HELD_OUT = 0.1  # share of the molecules of a corpus that no pretraining sees
 PAPER_TOP1 = (0.167, 0.170, 0.170)
@@ -113,18 +112,18 @@ def pretrain(path: str, model: Path, seed: int, settings: Settings) -> dict[str,
 
 
 def pretrain_multitask(path: str, model: Path, seed: int, settings: Settings) -> dict[str, Any]:
-    """Pretraining that predicts the mean profile of a molecule, with the encoder of the contrastive one."""
+    """Pretraining that predicts a well of each molecule, drawn anew in each epoch; otherwise as the contrastive one."""
     pairs, _ = open_corpus(path)
-    values, molecule = pairs.distinct_molecules()
-    regressor = MoCoPRegressor.paper(
-        n_layers=MoCoPEmbedder.paper().n_layers,
+    embedder = MoCoPEmbedder.paper(
+        **MULTITASK,
+        pairs=pairs,
         checkpoint_dir=model.parent / "checkpoints",
         resume=True,
         random_state=seed,
         **settings.multitask,
     )
-    regressor.fit(values, average_by_group(pairs.read(), molecule)).model_.save(model)
-    return {"epochs": regressor.n_iter_, "validation_r2": regressor.best_score_}
+    embedder.fit(["C"]).save(model)
+    return {"epochs": embedder.n_iter_, "validation_r2": float(embedder.best_score_)}
 
 
 def retrieve(path: str, model: Path, seed: int, pool: int) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from ..model_file._model import PretrainedModel, load_pretrained
 from ..model_file._side import FEATURES
 from ..molecules._fields import FEATURIZERS, Featurizer
 from ..molecules._parse import MAX_ATOMS
-from ..nn._encoders import ENCODERS
-from ..utils._sklearn import Interval, StrOptions
+from ..nn._encoders import ENCODERS, PROFILE_ENCODERS
+from ..nn._losses import LOSSES
+from ..pairs._pairs import PairedProfiles
+from ..utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 
 # What decides the shape of a molecule encoder, and which of it cannot be written to a file.
 ENCODER_SHAPE = ("featurizer", "encoder", "n_layers", "hidden_dim", "embedding_dim")
@@ -45,6 +47,30 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
     "callbacks": [tuple, list],
+}
+
+EMBEDDER_CONSTRAINTS: dict[str, list[Any]] = {
+    **CONSTRAINTS,
+    "pairs": [str, os.PathLike, PairedProfiles, tuple, None],
+    "unlabeled": [str, os.PathLike, PairedProfiles, "array-like", None],
+    "structure_targets": [StrOptions({"descriptors"}), HasMethods(["fit_transform"])],
+    "side_features": [StrOptions(set(FEATURES)), HasMethods(["fit", "transform"]), list, tuple, None],
+    "structure_weight": [Interval(Real, 0, None, closed="left")],
+    "profile_weight": [Interval(Real, 0, None, closed="left")],
+    "profile_transformer": [BaseEstimator, None],
+    "projection_dim": [Interval(Integral, 1, None, closed="left")],
+    "profile_encoder": [StrOptions(set(PROFILE_ENCODERS)), callable],
+    "profile_dims": [tuple, list],
+    "train_heads": ["boolean"],
+    "loss": [StrOptions(set(LOSSES)), callable, None],
+    "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"learned"})],
+    "replicates": [StrOptions({"sample", "source", "mean", "mix"}), Interval(Integral, 2, None, closed="left")],
+    "batch_size": [Interval(Integral, 2, None, closed="left")],
+    "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    "selection": [StrOptions({"score", "top1"})],
+    "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
+    "output": [StrOptions({"encoder", "projection"})],
+    "memory": [str, os.PathLike, Hidden(object), None],
 }
 
 # Recipe of the paper (arXiv 2305.09790) for the embedder, whose profiles are scaled

@@ -60,11 +60,21 @@ class Batch(NamedTuple):
         Identity of every row of the whole batch, of all processes.
     targets : list of Tensor or None
         Structure targets of the molecules of each part; None without a structure objective.
+    first : int
+        The row of the whole batch that the first part begins with.
     """
 
     passes: list[tuple[GraphBatch, Tensor]]
     molecules: Tensor
     targets: list[Tensor] | None = None
+    first: int = 0
+
+    def own_weights(self, weights: Tensor | None, i: int) -> Tensor | None:
+        """Return weights of the rows of one part, from those of the whole batch; their mean is one in the batch."""
+        if weights is None:
+            return None
+        start = self.first + sum(len(profiles) for _, profiles in self.passes[:i])
+        return weights[start : start + len(self.passes[i][1])] / weights.mean()
 
 
 @dataclass(frozen=True)
@@ -205,7 +215,7 @@ class Corpus:
             passes.append((graph, self._profiles(rows[own], None if weights is None else weights[own])))
             if self.targets is not None:
                 targets.append(self.targets[self._on_device(molecules[own])])
-        return Batch(passes, self._on_device(molecules), targets or None)
+        return Batch(passes, self._on_device(molecules), targets or None, share.start)
 
     def _profiles(self, rows: np.ndarray, weights: np.ndarray | None) -> Tensor:
         """Profiles of some rows, shape (n,), or means with ``weights``, both of shape (n, k)."""

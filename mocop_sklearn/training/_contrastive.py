@@ -25,16 +25,17 @@ from ..utils._warnings import TrainingInterrupted
 from ._batches import Batch, Corpus
 from ._inference import embed_graphs, embed_profiles
 from ._loop import TrainingState, run_epochs
-from ._structure import StructureBatch, StructureCorpus, squared_error, structure_gradients, validate_structure
+from ._structure import StructureBatch, StructureCorpus, squared_error, structure_gradients, validate_regression
 
 _POOL = 256
+REGRESSION_HEAD = "regression_head"  # regresses profiles; it is trained, but does not belong to the model
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Settings of a pretraining, documented at ``MoCoPEmbedder``."""
 
-    loss: str | Loss
+    loss: str | Loss | None
     temperature: float
     learn_temperature: bool
     replicates: str | int
@@ -49,6 +50,7 @@ class Recipe:
     precision: str
     seed: int
     structure_weight: float = 1.0
+    profile_weight: float = 0.0
 
     @property
     def structure_batch_size(self) -> int:
@@ -56,8 +58,8 @@ class Recipe:
         return 2 * self.batch_size
 
     @property
-    def loss_function(self) -> Loss:
-        """The loss itself, also where it was given by name."""
+    def loss_function(self) -> Loss | None:
+        """The loss itself, also where it was given by name; None where profiles are regressed only."""
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
 
 
@@ -187,7 +189,14 @@ class _Run:
         own = None if weights is None else weights[batch.molecules]
         recipe = self.recipe
         return loss + accumulate_gradients(
-            self.model, batch, own, self.device, recipe.precision, recipe.loss_function, recipe.structure_weight
+            self.model,
+            batch,
+            own,
+            self.device,
+            recipe.precision,
+            recipe.loss_function,
+            structure_weight=recipe.structure_weight,
+            profile_weight=recipe.profile_weight,
         )
 
     def describe(self) -> dict[str, float]:
@@ -208,6 +217,9 @@ def _initial_model(architecture: Architecture, recipe: Recipe, initial_weights: 
         model.load_state_dict({name: w for name, w in initial_weights.items() if name in known}, strict=False)
     if not architecture.has_profile_network:
         return model
+    if recipe.profile_weight:
+        width = model.molecule_encoder.out_features
+        setattr(model, REGRESSION_HEAD, nn.Linear(width, architecture.n_profile_features))
     if initial_weights is not None and not recipe.learn_temperature:
         model.log_scale.data.fill_(-math.log(recipe.temperature))
     model.log_scale.requires_grad_(recipe.learn_temperature)
@@ -251,8 +263,10 @@ def accumulate_gradients(
     weights: Tensor | None,
     device: torch.device,
     precision: str,
-    loss_function: Loss,
+    loss_function: Loss | None,
+    *,
     structure_weight: float = 0.0,
+    profile_weight: float = 0.0,
 ) -> Tensor:
     """Compute the loss of a batch and add its gradients to those in the parameters.
 
@@ -263,10 +277,12 @@ def accumulate_gradients(
     batch : Batch
     weights : Tensor of float32, shape (n,), or None
         Weights of the rows of the whole batch.
-    loss_function : callable
-        As :func:`mocop_sklearn.nn.infonce`.
+    loss_function : callable or None
+        As :func:`mocop_sklearn.nn.infonce`. None contrasts nothing.
     structure_weight : float
         Weight of the structure objective, where the batch has targets.
+    profile_weight : float
+        Weight of the squared error of profiles that are regressed.
 
     Returns
     -------
@@ -278,8 +294,10 @@ def accumulate_gradients(
     ValueError
         When the loss is not one number.
     """
+    n_rows = sum(len(profiles) for _, profiles in batch.passes)
 
     def loss_of(molecules: Tensor, profiles: Tensor) -> Tensor:
+        assert loss_function is not None
         scale = model.log_scale.exp()
         loss = loss_function(gather(molecules), gather(profiles), scale, batch.molecules, weights)
         if not isinstance(loss, Tensor) or loss.ndim:
@@ -287,25 +305,38 @@ def accumulate_gradients(
             raise ValueError(f"loss must return one number, a Tensor of shape (), but it returned the {shape}.")
         return loss
 
+    def error_of(z: Tensor, i: int) -> Tensor:
+        """Weighted errors of what is regressed from the representations of one pass."""
+        _, profiles = batch.passes[i]
+        error = z.new_zeros((), dtype=torch.float32)
+        if batch.targets is not None:
+            error = error + structure_weight * squared_error(model.structure_head(z).float(), batch.targets[i])
+        if profile_weight:
+            outputs = getattr(model, REGRESSION_HEAD)(z).float()
+            error = error + profile_weight * squared_error(outputs, profiles, batch.own_weights(weights, i))
+        return error * (len(profiles) / n_rows)
+
     def vectors_of(i: int) -> tuple[Tensor, Tensor, Tensor]:
         graph, profiles = batch.passes[i]
         with autocast(device, precision):
             z = model.molecule_encoder(graph)
-            molecules, profiles = model.molecule_head(z), model.project_profiles(profiles)
-            if batch.targets is None:
-                return molecules, profiles, molecules.new_zeros(())
-            outputs = model.structure_head(z.relu())
-        share = len(batch.targets[i]) / sum(map(len, batch.targets))
-        return molecules, profiles, squared_error(outputs.float(), batch.targets[i]) * share
+            return model.molecule_head(z), model.project_profiles(profiles), error_of(z.relu(), i)
 
-    if len(batch.passes) == 1:
+    if loss_function is None:
+        loss = torch.zeros((), device=device)
+        for i, (graph, _) in enumerate(batch.passes):
+            with autocast(device, precision):
+                error = error_of(model.molecule_encoder(graph).relu(), i)
+            error.backward()
+            loss += error.detach()
+    elif len(batch.passes) == 1:
         molecules, profiles, error = vectors_of(0)
-        loss = loss_of(molecules, profiles) + structure_weight * error
+        loss = loss_of(molecules, profiles) + error
         loss.backward()
     else:
-        loss = _cached_gradients(model, len(batch.passes), device, vectors_of, loss_of, structure_weight)
+        loss = _cached_gradients(model, len(batch.passes), device, vectors_of, loss_of)
     average_over_processes(model)
-    return average(loss.detach())  # of the structure objective each process knows its share
+    return average(loss.detach())  # of what is regressed each process knows its share
 
 
 def average_over_processes(model: nn.Module) -> None:
@@ -320,7 +351,6 @@ def _cached_gradients(
     device: torch.device,
     vectors_of: Callable[[int], tuple[Tensor, Tensor, Tensor]],
     loss_of: Callable[[Tensor, Tensor], Tensor],
-    structure_weight: float,
 ) -> Tensor:
     """Send a batch through the network twice, so that the backward pass holds one part of it at a time.
 
@@ -347,10 +377,10 @@ def _cached_gradients(
     for i, of_pass in enumerate(gradients):
         *of_vectors, error = seeded(i)
         if error.requires_grad:
-            torch.autograd.backward([*of_vectors, structure_weight * error], [*of_pass, None])
+            torch.autograd.backward([*of_vectors, error], [*of_pass, None])
         else:
             torch.autograd.backward(of_vectors, of_pass)
-    return loss + structure_weight * torch.stack(errors).sum()
+    return loss + torch.stack(errors).sum()
 
 
 @contextlib.contextmanager
@@ -375,10 +405,16 @@ def _validation(
     recipe: Recipe,
 ) -> Callable[[], dict[str, float]] | None:
     """Return what validates an epoch: retrieval among molecules with profiles, else the structure objective."""
-    if validation is not None:
+    if validation is not None and recipe.loss is None:
+        known = validation.averaged()
+        assert isinstance(known.profiles, Tensor)
+        regression = nn.Sequential(model.molecule_encoder, nn.ReLU(), getattr(model, REGRESSION_HEAD))
+        targets = StructureCorpus(known.graphs, known.profiles)
+        validate = partial(validate_regression, regression, targets, device, recipe.precision)
+    elif validation is not None:
         validate = partial(_validate, model, validation.averaged(), device, recipe)
     elif structure is not None:
-        validate = partial(validate_structure, model, structure, device, recipe.precision)
+        validate = partial(validate_regression, model.structure_network(), structure, device, recipe.precision)
     else:
         return None
     rank, _ = process_group()
@@ -398,10 +434,12 @@ def _validate(
     report = retrieval_report(molecules, profiles, ks=(1, 10))
     scale = model.log_scale.detach().exp().cpu()
     losses = []
+    loss_function = recipe.loss_function
+    assert loss_function is not None
     n_batches = max(1, len(molecules) // recipe.batch_size)
     for i in range(n_batches):  # every n-th: neighbours in the corpus may be alike
         m, p = torch.from_numpy(molecules[i::n_batches]), torch.from_numpy(profiles[i::n_batches])
-        losses.append(float(recipe.loss_function(m, p, scale, torch.arange(len(m)), None)))
+        losses.append(float(loss_function(m, p, scale, torch.arange(len(m)), None)))
     found = {
         "validation_loss": float(np.mean(losses)),
         "validation_score": 1 - 2 * report["normalized_rank"],

@@ -51,7 +51,7 @@ def pretrain(job: Job) -> PretrainedModel:
         member = len(states)
         states.append(_train_member(job, member, architecture, profiled, structure, unfinished.get(member)))
     model = _model(job, architecture, states, profiled, structure)
-    if profiled and job.side_features:
+    if profiled and job.side_features and model.architecture.has_profile_network:
         model = replace(model, side=_side_tower(job, profiled, model))
     if _is_unfinished(states[-1], job.recipe):
         raise Interrupted(model)
@@ -112,13 +112,18 @@ def _model(
     keys = {*(profiled.keys if profiled else ()), *(start.molecule_keys if start else ())}
     bare = {*(structure.keys if structure else ()), *(start.structure_keys if start else ())}
     provenance = source.provenance if source and not job.start_with_profiles else start.provenance if start else {}
+    # without a contrastive loss, there is no shared space: what embeds profiles was not trained
+    of_profiles = profiled if job.recipe.loss is not None else None
+    if profiled and of_profiles is None:
+        n_targets = architecture.n_structure_targets
+        architecture = replace(architecture.without_profile_network(), n_structure_targets=n_targets)
     return PretrainedModel(
         architecture=architecture,
-        weights=numbered([{name: w.numpy() for name, w in state.best_weights.items()} for state in states]),
+        weights=numbered([_kept_weights(state, architecture) for state in states]),
         standardize=job.standardize,
-        profile_transformer=profiled.transformer if profiled else None,
-        profile_features=source.feature_names if source else None,
-        n_profile_columns=source.n_features if source else 0,
+        profile_transformer=of_profiles.transformer if of_profiles else None,
+        profile_features=source.feature_names if source and of_profiles else None,
+        n_profile_columns=source.n_features if source and of_profiles else 0,
         molecule_keys=sorted(keys),
         structure_keys=sorted(bare - keys),
         history=_history(states),
@@ -126,9 +131,17 @@ def _model(
         best_score=float(np.mean([state.best_score for state in states])),
         parameters=job.parameters,
         provenance=provenance,
-        profile_statistics=profiled.statistics if profiled else {},
+        profile_statistics=of_profiles.statistics if of_profiles else {},
         structure_targets=structure.targets if structure else start.structure_targets if start else None,
     )
+
+
+def _kept_weights(state: TrainingState, architecture: Architecture) -> dict[str, np.ndarray]:
+    """Return the best weights, without those of parts that only training needs."""
+    kept = ["molecule_encoder", "structure_head"]
+    if architecture.has_profile_network:
+        kept += ["molecule_head", "profile_encoder", "profile_head", "log_scale"]
+    return {name: w.numpy() for name, w in state.best_weights.items() if name.partition(".")[0] in kept}
 
 
 def _history(states: list[TrainingState]) -> list[dict[str, float]]:

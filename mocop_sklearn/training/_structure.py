@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.base import clone
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..model_file._structure import StructureTargets
 from ..molecules._blocks import BlockScaler
@@ -125,20 +125,22 @@ def structure_gradients(
     return total
 
 
-def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error over the numbers that there are."""
+def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean squared error over the numbers that there are; ``weights`` of the rows multiply their errors."""
     known = ~targets.isnan()
     error = F.mse_loss(outputs, targets.nan_to_num(), reduction="none")
+    if weights is not None:
+        error = error * weights[:, None]
     return (error * known).sum() / known.sum().clamp(min=1)
 
 
 @torch.no_grad()
-def validate_structure(
-    model: TwoTower, validation: StructureCorpus, device: torch.device, precision: str
+def validate_regression(
+    network: nn.Module, validation: StructureCorpus, device: torch.device, precision: str
 ) -> dict[str, float]:
     """Return the loss, and as the score the share of the variance of all columns that is explained."""
     subset = StructureCorpus(validation.graphs.take(torch.arange(min(_VALIDATED, len(validation)))), validation.targets)
-    head = SideBySide([model.structure_network()], model.structure_head.out_features)
+    head = SideBySide([network], validation.targets.shape[1])
     outputs = torch.from_numpy(embed_graphs(head, subset.graphs, device, precision))
     targets = subset.targets[: len(outputs)].cpu()
     known = ~targets.isnan()

@@ -18,9 +18,10 @@ from mocop_sklearn.datasets import fetch_chembl20
 from mocop_sklearn.model_selection import molecule_groups
 
 FEW = {"max_epochs": 1, "min_epochs": 0, "learning_rate": 1e-3}
+SMALL = {"max_epochs": 1, "batch_size": 8, "n_layers": 1, "hidden_dim": 8, "embedding_dim": 8}
 TINY = Settings(
     n_tasks=6, share_measured=0.5, n_seeds=1, splits=(1, 2), fractions=(50, 100), finetuning=FEW,
-    pretraining={"max_epochs": 1, "batch_size": 8, "n_layers": 1, "hidden_dim": 8, "embedding_dim": 8},
+    pretraining=SMALL,
 )  # fmt: skip
 
 
@@ -97,7 +98,7 @@ def test_retrieval_in_pools(wells, model):
 
 
 def test_a_regression_of_the_profile_is_a_start(wells, tmp_path):
-    settings = replace(TINY, multitask={"max_epochs": 1, "hidden_dim": 8, "embedding_dim": 8})
+    settings = replace(TINY, multitask=SMALL)
     path = tmp_path / "multitask.safetensors"
     steps.pretrain_multitask(wells, path, 0, settings)
     assert MoCoPEmbedder(pretrained=path).fit(["C"]).transform(["CCO"]).shape == (1, 8)
@@ -169,7 +170,7 @@ def test_the_plan_counts_what_the_protocol_does(capsys):
 
 @pytest.mark.slow
 def test_the_whole_command(wells, model, tmp_path, monkeypatch, capsys):
-    few = replace(TINY, n_plates=4, n_molecules=60, n_features=30, splits=(1,), fractions=(100,), multitask=FEW)
+    few = replace(TINY, n_plates=4, n_molecules=60, n_features=30, splits=(1,), fractions=(100,), multitask=SMALL)
     monkeypatch.setattr(Settings, "quick", lambda: few)
     monkeypatch.setattr(plan, "SAMPLE", 16)
     saved = {}

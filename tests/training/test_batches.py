@@ -44,7 +44,7 @@ def test_draw_takes_each_replicate_as_often_and_no_other(corpus, molecule_of_row
     counts = np.zeros(11)
     for _ in range(3000):
         molecules = rng.permutation(4)
-        ((_, profiles),), identity, _ = corpus.draw(molecules, rng)
+        ((_, profiles),), identity, *_ = corpus.draw(molecules, rng)
         assert identity.tolist() == molecules.tolist()
         assert profiles[:, 1].tolist() == molecules.tolist()
         np.add.at(counts, profiles[:, 0].long().numpy(), 1)
