@@ -20,7 +20,7 @@ from ..utils._arrays import unit_rows
 from ..utils._ridge import cross_validate, solve
 
 FEATURES = {"descriptors": MoleculeDescriptors, "ecfp": MorganCounts}
-N_LANDMARKS = 2048
+N_LANDMARKS = 4096
 # What cross-validation and validation choose from, the first where there are too few molecules to choose by.
 _GAMMAS = (1.0, 2.0)
 _ALPHAS = (3.0, 1.0)
@@ -37,7 +37,7 @@ class SideTower(BaseEstimator):
     Features of molecules, such as descriptors and Morgan counts, are scaled in balanced blocks. A ridge regression with
     an RBF kernel maps them to transformed profiles. The vector of a molecule is the direction of its prediction, that
     of a profile its own direction, both less the mean of training. Cross-validation on the training molecules chooses
-    the width of the kernel and the strength of the regularisation by the retrieval score. With more than 2,048 training
+    the width of the kernel and the strength of the regularisation by the retrieval score. With more than 4,096 training
     molecules, the kernel is computed to that many of them only, drawn at random (subset of regressors; Rasmussen and
     Williams, *Gaussian Processes for Machine Learning*, section 8.3.1).
 

@@ -209,7 +209,7 @@ def test_an_epoch_has_every_molecule_once(corpus, n, batch_size, sizes):
     assert [len(batch.molecules) for batch in batches] == sizes
     seen = torch.cat([batch.molecules for batch in batches]).tolist()
     assert len(seen) == len(set(seen))
-    for ((graph, profiles),), identity, _ in batches:
+    for ((graph, profiles),), identity, *_ in batches:
         assert graph.atoms_per_molecule.tolist() == [Chem.MolFromSmiles(MOLECULES[i]).GetNumAtoms() for i in identity]
         assert profiles[:, 1].tolist() == identity.tolist()
 
