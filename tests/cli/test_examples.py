@@ -1,13 +1,15 @@
-"""The shell script of the documentation runs, from raw plates and a table of measurements to predictions."""
+"""The shell scripts of the documentation run: from raw plates to predictions, and an array of jobs."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.datasets import load_biogen_adme
 
 ROOT = Path(__file__).parents[2]
@@ -38,3 +40,29 @@ def test_from_plates_to_a_decision(tmp_path):
     assert hits["Metadata_Plate"].str.startswith("Week").all()
     for page in ("explanation.html", "report.html"):
         assert "</html>" in (tmp_path / "out" / page).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_an_array_of_jobs_embeds_a_library_in_parts(tmp_path):
+    smiles = ["CCO", "c1ccccc1", "CC(=O)O", "CCN", "C1CCCCC1"]
+    (tmp_path / "library.smi").write_text("".join(f"{s} L{i}\n" for i, s in enumerate(smiles)))
+    script = str(ROOT / "docs" / "examples" / "slurm_embed.sh")
+    environment = os.environ | {"MOCOP": f"{sys.executable} -m mocop_sklearn", "SHARDS": "2"}
+
+    def task(number):
+        own = environment | {"SLURM_ARRAY_TASK_ID": str(number)}
+        words = ["sh", script, str(tmp_path / "library.smi"), "distilled", str(tmp_path / "out")]
+        return subprocess.run(words, capture_output=True, text=True, check=True, env=own).stdout
+
+    for number in (1, 2):
+        task(number)
+    parts = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in parts] == ["part-0000001.parquet", "part-0000002.parquet"]
+    table = pd.concat([pd.read_parquet(path) for path in parts])
+    assert table["name"].tolist() == [f"L{i}" for i in range(5)]
+    expected = MoCoPEmbedder(pretrained="distilled").fit(smiles).transform(smiles)
+    np.testing.assert_allclose(table.filter(regex="^mocop").to_numpy(), expected, atol=1e-5)
+    before = parts[0].stat().st_mtime_ns
+    assert "is there" in task(1)
+    assert parts[0].stat().st_mtime_ns == before
