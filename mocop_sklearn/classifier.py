@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from ._base._callbacks import heard
 from ._base._finetuned import FineTuned, some_columns
 from .model_file._schema import Section
 from .training._classes import Classes, check_tasks
@@ -254,6 +255,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         )
         self.class_weight = class_weight
 
+    @heard
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
         """Fine-tune on labels.
 
@@ -288,18 +290,19 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         classes = Classes.of(labels, weight, self.class_weight)
         validation = given and (given[0], classes.targets(given[1], np.ones(len(given[0])), "y_val"))
         objective = MULTICLASS if classes.is_multiclass else BINARY
-        self._fit_members(values, classes.targets(labels, weight), objective, validation)
-        self._adopt_tasks(y, labels.shape[1:])
-        self.classes_ = np.arange(labels.n_tasks) if self._tasks_shape else classes.values
-        self.unscorable_tasks_ = np.flatnonzero(~classes.scorable).tolist()
-        self._constant = np.where(classes.mass.any(axis=1), classes.mass.argmax(axis=1), np.nan)
+        attributes = self._tasks_of(y, labels.shape[1:]) | {
+            "classes_": np.arange(labels.n_tasks) if labels.shape[1:] else classes.values,
+            "unscorable_tasks_": np.flatnonzero(~classes.scorable).tolist(),
+            "_constant": np.where(classes.mass.any(axis=1), classes.mass.argmax(axis=1), np.nan),
+        }
+        self._fit_members(values, classes.targets(labels, weight), objective, validation, attributes)
         if len(self.unscorable_tasks_):
             warnings.warn(
                 f"{len(self.unscorable_tasks_)} of {labels.n_tasks} tasks have fewer than two classes among the "
                 f"measured labels (columns {some_columns(self.unscorable_tasks_)} of y). Their only class is always "
                 f"predicted{', and score leaves them out' if self._tasks_shape else ''}.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=4,  # beyond the decorators of fit
             )
         return self
 

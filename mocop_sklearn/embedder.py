@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from sklearn.utils.validation import check_consistent_length
 
+from ._base._callbacks import heard
 from ._base._embedding import FittedEmbedding
 from ._base._parameters import (
     COMPONENTS,
@@ -19,12 +20,12 @@ from ._base._parameters import (
     check_widths,
     list_of_features,
     load_start,
+    pretraining_key,
     recorded_parameters,
 )
-from ._version import __version__
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel
-from .molecules._parse import as_text, check_molecules
+from .molecules._parse import check_molecules
 from .nn._models import Architecture
 from .pairs._pairs import PairedProfiles
 from .pairs._sources import leave_out_large, molecules_of, paired_profiles
@@ -32,7 +33,7 @@ from .profiles._scaler import ProfileScaler
 from .training._contrastive import Recipe
 from .training._job import Job
 from .training._pretraining import Interrupted, pretrain
-from .utils._cache import digest_of_pickle, once
+from .utils._cache import once
 from .utils._device import resolve_device
 from .utils._distributed import of_first_rank
 from .utils._random import base_seed
@@ -178,6 +179,7 @@ class MoCoPEmbedder(FittedEmbedding):
     callbacks : sequence of callables, default=()
         After every epoch, each is called with a copy of its row of ``history_``. They change no result, and are neither
         in files nor in the keys of caches: a fit that comes from a cache calls none. An error of theirs ends ``fit``.
+        With scikit-learn 1.9 or later, ``set_callbacks`` takes its callbacks, too; one that asks to stop ends training.
 
     Attributes
     ----------
@@ -334,6 +336,7 @@ class MoCoPEmbedder(FittedEmbedding):
 
     # -- fitting ------------------------------------------------------------------------------
 
+    @heard
     def fit(self, X: Any, y: Any = None, *, profiles: Any = None) -> Self:
         """Pretrain on molecules and their profiles, on bare molecules, or load a pretrained model.
 
@@ -379,7 +382,7 @@ class MoCoPEmbedder(FittedEmbedding):
         if start is not None and source is not None and start.architecture.has_profile_network:
             order = start.profile_columns(source.n_features, source.feature_names, "The profile matrix")
             source = source if order is None else source.select_features(order)
-        key = self._fit_key(source, unlabeled, start)
+        key = pretraining_key(self, source, unlabeled, start, _NO_EFFECT_ON_FIT)
         job = self._job(source, unlabeled, start, key)
         try:
             model = once(self.memory, f"fit-{key}", job.cache_entry, pretrain, job)
@@ -389,7 +392,6 @@ class MoCoPEmbedder(FittedEmbedding):
         return self
 
     def _check_parameters(self) -> None:
-        self._validate_params()
         check_widths("profile_dims", self.profile_dims)
         check_callbacks(self.callbacks)
         if self.resume and self.checkpoint_dir is None:
@@ -431,6 +433,8 @@ class MoCoPEmbedder(FittedEmbedding):
             parameters=recorded_parameters(self, start),
             verbose=bool(self.verbose),
             callbacks=tuple(self.callbacks),
+            network=self._tasks.network,
+            attributes_of=self._attributes_of,
         )
 
     def _architecture(self, has_profiles: bool, start: PretrainedModel | None) -> Architecture:
@@ -467,18 +471,3 @@ class MoCoPEmbedder(FittedEmbedding):
             structure_weight=float(self.structure_weight),
             profile_weight=float(self.profile_weight),
         )
-
-    def _fit_key(
-        self, source: PairedProfiles | None, unlabeled: list[Any] | None, start: PretrainedModel | None
-    ) -> str:
-        """Return a digest of all that decides a fit; empty unless ``memory`` or ``checkpoint_dir`` is set."""
-        if self.memory is None and self.checkpoint_dir is None:
-            return ""
-        skipped = (*_NO_EFFECT_ON_FIT, "pairs", "unlabeled", "pretrained")
-        parameters = {
-            name: value
-            for name, value in self.get_params(deep=True).items()
-            if name not in skipped and not name.startswith("pretrained__")
-        }
-        bare = None if unlabeled is None else [as_text(value) for value in unlabeled]
-        return digest_of_pickle([__version__, source and source.digest, bare, start and start.digest, parameters])

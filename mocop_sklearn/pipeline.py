@@ -14,8 +14,16 @@ from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._base._callbacks import handed_on
 from .utils._rows import in_place, index_of, invalid_rows, places_among_valid, valid_part
-from .utils._sklearn import HasMethods, StrOptions, take_rows, take_rows_of_params
+from .utils._sklearn import (
+    CallbackSupportMixin,
+    HasMethods,
+    StrOptions,
+    take_rows,
+    take_rows_of_params,
+    with_callbacks,
+)
 
 # The methods of the inner estimator that may be given metadata.
 _ROUTED = (
@@ -42,7 +50,7 @@ def _inner_has(method: str) -> Callable[[SkipInvalid], bool]:
     return check
 
 
-class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
+class SkipInvalid(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Estimator that leaves invalid rows out of ``fit`` and gives no answer for them.
 
     A row of X is invalid when every value in it is missing (NaN, None or pandas' NA), as in the rows that
@@ -200,12 +208,18 @@ class SkipInvalid(MetaEstimatorMixin, BaseEstimator):
                 raise ValueError(f"{message}. {type(estimator).__name__} needs at least one valid row for {method}.")
             warnings.warn(f"{message} and are left out of {method}: {_numbers(invalid)}.", UserWarning, stacklevel=3)
             X, y, params = valid_part(~invalid, X, y, params)
-        answer = getattr(estimator, method)(X, y, **params)
+        answer = self._fit_inner(estimator, method, X, y, params)
         self.estimator_ = estimator
         self._valid_row = take_rows(indexable(X)[0], [0])
         if answer is estimator or not invalid.any():
             return answer
         return in_place(answer, places_among_valid(invalid), index)
+
+    @with_callbacks
+    def _fit_inner(self, estimator: Any, method: str, X: Any, y: Any, params: dict[str, Any]) -> Any:
+        """Call a method that fits, and hand the callbacks of scikit-learn on."""
+        with handed_on(self, estimator, X, y):
+            return getattr(estimator, method)(X, y, **params)
 
     # -- answers ------------------------------------------------------------------------------
 

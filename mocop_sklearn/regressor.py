@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
+from ._base._callbacks import heard
 from ._base._finetuned import FineTuned, some_columns
 from .training._labels import Entries, check_same_shape, measured_labels, numeric_entries, numeric_labels
 from .training._merging import Targets
@@ -119,6 +120,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         {"head_init": "linear", "max_epochs": 60, "learning_rate": 3e-4},
     )
 
+    @heard
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
         """Fine-tune on numbers.
 
@@ -146,15 +148,15 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         values, labels, weight = self._check_fit(X, y, sample_weight)
         given = self._check_validation(X_val, y_val, labels)
         validation = given and (given[0], self._targets(given[1], np.ones(len(given[0]))))
-        self._fit_members(values, self._targets(labels, weight), REGRESSION, validation)
-        self._adopt_tasks(y, labels.shape[1:])
+        attributes = self._tasks_of(y, labels.shape[1:])
+        self._fit_members(values, self._targets(labels, weight), REGRESSION, validation, attributes)
         unmeasured = np.flatnonzero(np.isnan(self._shift[0]))
         if len(unmeasured):
             warnings.warn(
                 f"{len(unmeasured)} of {labels.n_tasks} targets were not measured in any row (columns "
                 f"{some_columns(unmeasured)} of y): predictions of them are NaN.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=4,  # beyond the decorators of fit
             )
         return self
 

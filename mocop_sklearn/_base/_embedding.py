@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,7 @@ from ..training._profiled import apply_transformer
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
 from ..utils._device import resolve_device
 from ..utils._sklearn import accept_molecules
+from ._callbacks import HearsCallbacks
 from ._html import count_of_weights, epochs_in_words
 from ._hub import OnHub
 
@@ -33,7 +35,7 @@ _SKIP_INVALID = (
 )
 
 
-class FittedEmbedding(OnHub, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """An estimator around a trained two-tower model."""
 
     def _adopt(self, model: PretrainedModel) -> None:
@@ -44,6 +46,12 @@ class FittedEmbedding(OnHub, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.best_score_ = model.best_score
         self.digest_ = model.digest
         self._module = model.module()
+
+    def _attributes_of(self, model: PretrainedModel) -> dict[str, Any]:
+        """Return the attributes of this embedder as if it had been fitted to a model."""
+        fitted = copy.copy(self)
+        fitted._adopt(model)
+        return fitted.__dict__
 
     @property
     def molecule_keys_(self) -> np.ndarray:

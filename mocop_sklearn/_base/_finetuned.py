@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
@@ -31,6 +32,7 @@ from ..training._supervised import (
     SupervisedRecipe,
     SupervisedResult,
     check_freeze,
+    result_of,
     train_supervised,
 )
 from ..utils._cache import digest_of_pickle
@@ -38,6 +40,7 @@ from ..utils._device import resolve_device
 from ..utils._names import described
 from ..utils._random import Stream, base_seed, generator
 from ..utils._sklearn import Interval, StrOptions, accept_molecules, check_sample_weight
+from ._callbacks import HearsCallbacks
 from ._finetuned_file import FineTunedFile
 from ._html import count_of_weights, epochs_in_words
 from ._hub import OnHub
@@ -49,7 +52,32 @@ from ._tasks import names_of_tasks
 _NO_EFFECT_ON_FIT = ("n_jobs", "checkpoint_dir", "resume", "verbose", "callbacks", "device", "pretrained")
 
 
-class FineTuned(OnHub, NamedPredictions, FineTunedFile, BaseEstimator):
+@dataclass(frozen=True)
+class FitPlan:
+    """What the networks of a fit have in common; ``groups`` has for each molecule what stays with it in a split."""
+
+    recipe: SupervisedRecipe
+    start: PretrainedModel | None
+    merged: MergedRows
+    given: MergedRows | None  # the validation part
+    groups: list[Any]
+    seed: int
+
+
+@dataclass
+class Networks:
+    """The networks of a fit, as far as they are trained, and what else the fit sets."""
+
+    attributes: dict[str, Any]
+    results: list[SupervisedResult] = field(default_factory=list)
+    moments: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def with_network(self, result: SupervisedResult, shift: np.ndarray, scale: np.ndarray) -> Networks:
+        """Return them with one more."""
+        return Networks(self.attributes, [*self.results, result], [*self.moments, (shift, scale)])
+
+
+class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEstimator):
     """Base class of the classifier and the regressor."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -198,7 +226,6 @@ class FineTuned(OnHub, NamedPredictions, FineTunedFile, BaseEstimator):
 
     def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[list[Any], Entries, np.ndarray]:
         """Return molecules, the labels that are measured in rows of a weight above 0, and the weights of rows."""
-        self._validate_params()
         check_callbacks(self.callbacks)
         resolve_device(self.device)
         if y is None:
@@ -233,9 +260,10 @@ class FineTuned(OnHub, NamedPredictions, FineTunedFile, BaseEstimator):
         values: list[Any],
         labels: Targets,
         objective: Objective,
-        validation: tuple[list[Any], Targets] | None = None,
+        validation: tuple[list[Any], Targets] | None,
+        attributes: dict[str, Any],
     ) -> None:
-        """Train ``n_estimators`` networks, after rows of one molecule are merged."""
+        """Train ``n_estimators`` networks, after rows of one molecule are merged; then set the attributes, too."""
         self.__dict__.pop("domain_", None)  # it was that of another fit
         start = load_start(self, ENCODER_SHAPE, COMPONENTS)
         architecture = self._start_architecture(start)
@@ -244,44 +272,66 @@ class FineTuned(OnHub, NamedPredictions, FineTunedFile, BaseEstimator):
         read = self._reader(architecture, standardize)
         merged = read(values, labels, name="X", n_needed=2)
         given = read(*validation, name="X_val", n_needed=1) if validation else None
-        groups = self._groups(merged)
         recipe = self._recipe(objective, start)
         content = [[*map(as_text, validation[0]), *given.content()]] if validation and given else []
         key = self._fit_key(values, start, *merged.content(), described(objective.loss), *content)
-        seed, states = self._unfinished(key)
-        results: list[SupervisedResult] = []
-        moments = []
-        for member in range(self.n_estimators):
-            member_seed = int(generator(seed, Stream.ENSEMBLE_MEMBER, member).integers(2**62))
-            fraction = 0.0 if given else self.validation_fraction
-            training, held_out = split_molecules(groups.tolist(), fraction, member_seed)
-            shift, scale = merged.moments(training) if objective.scales_targets else merged.no_scaling()
-            moments.append((shift, scale))
-            part = merged.part(held_out, shift, scale) if len(held_out) else None
-            results.append(
-                train_supervised(
-                    architecture,
-                    recipe,
-                    merged.part(training, shift, scale),
-                    given.part(np.arange(len(given.smiles)), shift, scale) if given else part,
-                    seed=member_seed,
-                    device=resolve_device(self.device),
-                    encoder_weights=start.encoder_weights(member) if start else None,
-                    resume_from=states.get(member),
-                    save=after_epochs(
-                        state_saver(self._state_path(key, member), seed) if key else None,
-                        self.callbacks,
-                        {"estimator": member},
-                    ),
-                    verbose=bool(self.verbose),
-                )
-            )
-        self._architecture, self._standardize = architecture, standardize
-        self.start_ = start.source if start else ""
-        self._shift, self._scale = (np.array(part) for part in zip(*moments, strict=True))
-        self._adopt(results)
         keys = [merged.keys, given.keys if given else [], start.molecule_keys if start else []]
-        self.molecule_keys_ = np.unique(np.concatenate([np.asarray(part, dtype=str) for part in keys]))
+        attributes = attributes | {
+            "_architecture": architecture,
+            "_standardize": standardize,
+            "start_": start.source if start else "",
+            "molecule_keys_": np.unique(np.concatenate([np.asarray(part, dtype=str) for part in keys])),
+        }
+        networks = Networks(attributes)
+        seed, states = self._unfinished(key)
+        plan = FitPlan(recipe, start, merged, given, self._groups(merged).tolist(), seed)
+        for member in range(self.n_estimators):
+            path = self._state_path(key, member) if key else None
+            self._fit_member(networks, member, plan, states.get(member), path)
+        self._adopt(networks)
+
+    def _fit_member(
+        self,
+        networks: Networks,
+        member: int,
+        plan: FitPlan,
+        unfinished: TrainingState | None,
+        path: Path | None,
+    ) -> None:
+        """Train one network and add it to the others."""
+        recipe, merged, given = plan.recipe, plan.merged, plan.given
+        member_seed = int(generator(plan.seed, Stream.ENSEMBLE_MEMBER, member).integers(2**62))
+        fraction = 0.0 if given else self.validation_fraction
+        training, held_out = split_molecules(plan.groups, fraction, member_seed)
+        shift, scale = merged.moments(training) if recipe.objective.scales_targets else merged.no_scaling()
+        part = merged.part(held_out, shift, scale) if len(held_out) else None
+
+        def attributes(state: TrainingState) -> dict[str, Any]:
+            fitted = copy.copy(self)
+            fitted._adopt(networks.with_network(result_of(state), shift, scale))
+            return fitted.__dict__
+
+        with self._tasks.network(member) as task:
+            result = train_supervised(
+                networks.attributes["_architecture"],
+                recipe,
+                merged.part(training, shift, scale),
+                given.part(np.arange(len(given.smiles)), shift, scale) if given else part,
+                seed=member_seed,
+                device=resolve_device(self.device),
+                encoder_weights=plan.start.encoder_weights(member) if plan.start else None,
+                resume_from=unfinished,
+                begin=task.begin,
+                save=after_epochs(
+                    state_saver(path, plan.seed) if path else None,
+                    self.callbacks,
+                    {"estimator": member},
+                    lambda state: task.end(lambda: attributes(state)),
+                ),
+                verbose=bool(self.verbose),
+            )
+        networks.results.append(result)
+        networks.moments.append((shift, scale))
 
     def _groups(self, merged: MergedRows) -> np.ndarray:
         """Return what of the molecules stays on one side when a validation part is split off."""
@@ -300,16 +350,19 @@ class FineTuned(OnHub, NamedPredictions, FineTunedFile, BaseEstimator):
             n_jobs=self.n_jobs,
         )
 
-    def _adopt_tasks(self, y: Any, shape: tuple[int, ...]) -> None:
-        """Remember how many tasks y has, and their names."""
-        self._tasks_shape = list(shape)
-        self.task_names_ = names_of_tasks(y, math.prod(shape))
+    def _tasks_of(self, y: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+        """How many tasks y has, and their names, as attributes."""
+        return {"_tasks_shape": list(shape), "task_names_": names_of_tasks(y, math.prod(shape))}
 
-    def _adopt(self, results: list[SupervisedResult]) -> None:
-        self.weights_ = [result.weights for result in results]
-        self.history_ = [{"estimator": i, **row} for i, result in enumerate(results) for row in result.history]
-        self.n_iter_ = max(len(result.history) for result in results)
-        self.best_score_ = float(np.mean([result.best_score for result in results]))
+    def _adopt(self, networks: Networks) -> None:
+        """Set all attributes of a fit."""
+        self.__dict__.update(networks.attributes)
+        self._shift, self._scale = (np.array(part) for part in zip(*networks.moments, strict=True))
+        self.weights_ = [result.weights for result in networks.results]
+        rows = enumerate(result.history for result in networks.results)
+        self.history_ = [{"estimator": i, **row} for i, history in rows for row in history]
+        self.n_iter_ = max(len(result.history) for result in networks.results)
+        self.best_score_ = float(np.mean([result.best_score for result in networks.results]))
         self._module = self._build()
 
     def _start_architecture(self, start: PretrainedModel | None) -> Architecture:

@@ -8,15 +8,17 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from .._version import __version__
 from ..model_file._format import recorded
 from ..model_file._hub import is_address
 from ..model_file._model import PretrainedModel, load_pretrained
 from ..model_file._side import FEATURES
 from ..molecules._fields import FEATURIZERS, Featurizer
-from ..molecules._parse import MAX_ATOMS
+from ..molecules._parse import MAX_ATOMS, as_text
 from ..nn._encoders import ENCODERS, PROFILE_ENCODERS
 from ..nn._losses import LOSSES
 from ..pairs._pairs import PairedProfiles
+from ..utils._cache import digest_of_pickle
 from ..utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 
 # What decides the shape of a molecule encoder, and which of it cannot be written to a file.
@@ -122,6 +124,35 @@ def recorded_parameters(estimator: Any, start: PretrainedModel | None) -> dict[s
     """Return the parameters as a model file records them; an address on the hub has its commit."""
     given = {n: recorded(value) for n, value in estimator.get_params(deep=False).items() if n != "callbacks"}
     return given | {"pretrained": start.source} if start and is_address(start.source) else given
+
+
+def pretraining_key(
+    estimator: Any,
+    source: PairedProfiles | None,
+    unlabeled: list[Any] | None,
+    start: PretrainedModel | None,
+    without: Any,
+) -> str:
+    """Return a digest of all that decides a pretraining; empty unless ``memory`` or ``checkpoint_dir`` is set.
+
+    Parameters
+    ----------
+    estimator : MoCoPEmbedder
+    source, unlabeled, start
+        The pairs, the bare molecules and the model, which have digests of their own.
+    without : sequence of str
+        Parameters that change no result.
+    """
+    if estimator.memory is None and estimator.checkpoint_dir is None:
+        return ""
+    skipped = (*without, "pairs", "unlabeled", "pretrained")
+    parameters = {
+        name: value
+        for name, value in estimator.get_params(deep=True).items()
+        if name not in skipped and not name.startswith("pretrained__")
+    }
+    bare = None if unlabeled is None else [as_text(value) for value in unlabeled]
+    return digest_of_pickle([__version__, source and source.digest, bare, start and start.digest, parameters])
 
 
 def list_of_features(given: Any) -> list[Any]:

@@ -74,7 +74,8 @@ def train(
     structure_validation: StructureCorpus | None = None,
     initial_weights: dict[str, Tensor] | None = None,
     resume_from: TrainingState | None = None,
-    save: Callable[[TrainingState], None] | None = None,
+    begin: Callable[[], object] | None = None,
+    save: Callable[[TrainingState], object] | None = None,
     verbose: bool = False,
 ) -> TrainingState:
     """Pretrain a model by contrasting molecules with their profiles, by the structure objective, or by both.
@@ -94,8 +95,8 @@ def train(
         Start from these instead of random weights; what is not among them is random.
     resume_from : TrainingState, optional
         Continue this run; the result is bit-equal to the run without a break, on a CPU.
-    save : callable, optional
-        Called with the state after every epoch.
+    begin, save : callable, optional
+        Called before every epoch, and with the state after it; ``save`` returns whether to stop.
 
     Returns
     -------
@@ -124,7 +125,8 @@ def train(
                 validate=_validation(model, validation, structure_validation, device, recipe),
                 describe=lambda: {"learning_rate": float(optimizer.param_groups[0]["lr"]), **run.describe()},
                 patience=recipe.patience,
-                save=save if rank == 0 else None,
+                begin=begin if rank == 0 else None,
+                save=lambda state: of_first_rank(rank == 0 and save is not None and save(state) is True),
                 rank=rank,
                 label="MoCoP",
                 verbose=verbose and rank == 0,

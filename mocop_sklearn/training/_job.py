@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ class Job:
     memory: Any
     parameters: dict[str, Any]
     verbose: bool
-    callbacks: tuple[Callable[[dict[str, float]], object], ...] = ()
+    callbacks: tuple[Callable[[dict[str, float]], object], ...]
+    network: Callable[[int], AbstractContextManager[Any]]  # of the training of one; it yields what hears of its epochs
+    attributes_of: Callable[[PretrainedModel], dict[str, Any]]
 
     def recipe_of(self, member: int) -> Recipe:
         """Return the recipe of one network; the first has the seed of the job."""

@@ -37,6 +37,8 @@ class TrainingState:
         Counted from 1; 0 before the first.
     history : list of dict
         One row per epoch.
+    is_stopped : bool
+        Whether something else than the recipe ended the run.
     """
 
     weights: dict[str, Tensor]
@@ -46,6 +48,7 @@ class TrainingState:
     best_epoch: int = 0
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    is_stopped: bool = False
 
     @classmethod
     def of(cls, model: nn.Module) -> TrainingState:
@@ -89,7 +92,8 @@ def run_epochs(
     describe: Callable[[], dict[str, float]] = dict,
     patience: int | None = None,
     min_epochs: int = 0,
-    save: Callable[[TrainingState], None] | None = None,
+    begin: Callable[[], object] | None = None,
+    save: Callable[[TrainingState], object] | None = None,
     rank: int = 0,
     label: str = "",
     verbose: bool = False,
@@ -123,8 +127,10 @@ def run_epochs(
         Stop after this many epochs without a better validation.
     min_epochs : int, default=0
         Do not stop before this many.
+    begin : callable, optional
+        Called before every epoch.
     save : callable, optional
-        Called with the state after every epoch.
+        Called with the state after every epoch; what it returns is whether to stop.
     rank : int, default=0
         Rank of this process, so that dropout differs between processes.
     label : str
@@ -144,6 +150,8 @@ def run_epochs(
     shown = {"desc": label, "unit": "epoch", "disable": not verbose}
     with tqdm(initial=n_before, total=max_epochs, **shown) as progress:
         while state.epoch < max_epochs and not state.is_out_of_patience(patience, min_epochs):
+            if begin is not None:
+                begin()
             started = time.perf_counter()
             rng = generator(seed, Stream.EPOCH, state.epoch)
             torch.manual_seed(torch_integer(rng) + rank)
@@ -157,8 +165,9 @@ def run_epochs(
             state.finish_epoch(model, optimizer, row)
             progress.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "validation_score") if name in row})
             progress.update()
-            if save is not None:
-                save(state)
+            if save is not None and save(state) is True:
+                state.is_stopped = True
+                break
 
 
 def _train_epoch(
@@ -262,8 +271,9 @@ def after_epochs(
     save: Callable[[TrainingState], None] | None,
     callbacks: Sequence[Callable[[dict[str, float]], object]],
     labels: dict[str, float],
-) -> Callable[[TrainingState], None] | None:
-    """Return what saves the state after every epoch and then hands its row of the history to callbacks.
+    end: Callable[[TrainingState], bool],
+) -> Callable[[TrainingState], bool]:
+    """Return what saves the state after every epoch, hands its row of the history to callbacks, and may stop the run.
 
     Parameters
     ----------
@@ -271,15 +281,16 @@ def after_epochs(
     callbacks : sequence of callables
     labels : dict
         What stands before the entries of a row, such as the number of the network.
+    end : callable
+        Called last; it returns whether to stop.
     """
-    if not callbacks:
-        return save
 
-    def finish(state: TrainingState) -> None:
+    def finish(state: TrainingState) -> bool:
         if save is not None:
             save(state)
         for callback in callbacks:
             callback({**labels, **state.history[-1]})
+        return end(state)
 
     return finish
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from ._unlabeled import StructureMolecules, structure_molecules
 
 
 class Interrupted(Exception):
-    """The user ended a training early; raised with the model so far, so that no cache keeps it for the whole."""
+    """A training ended early; raised with the model so far, so that no cache keeps it for the whole."""
 
     def __init__(self, model: PretrainedModel):
         super().__init__(model)
@@ -49,11 +50,16 @@ def pretrain(job: Job) -> PretrainedModel:
     states: list[TrainingState] = []
     while len(states) < job.n_networks and not (states and _is_unfinished(states[-1], job.recipe)):
         member = len(states)
-        states.append(_train_member(job, member, architecture, profiled, structure, unfinished.get(member)))
+
+        def model_of(state: TrainingState) -> PretrainedModel:
+            return _model(job, architecture, [*states, state], profiled, structure)
+
+        resumed = unfinished.get(member)
+        states.append(_train_member(job, member, architecture, profiled, structure, resumed, model_of))
     model = _model(job, architecture, states, profiled, structure)
     if profiled and job.side_features and model.architecture.has_profile_network:
         model = replace(model, side=_side_tower(job, profiled, model))
-    if _is_unfinished(states[-1], job.recipe):
+    if _is_unfinished(states[-1], job.recipe) or any(state.is_stopped for state in states):
         raise Interrupted(model)
     return model
 
@@ -65,30 +71,35 @@ def _train_member(
     profiled: ProfiledMolecules | None,
     structure: StructureMolecules | None,
     resumed: TrainingState | None,
+    model_of: Callable[[TrainingState], PretrainedModel],
 ) -> TrainingState:
     """Train one network, on the same training and validation molecules as the others."""
     recipe, checkpoint = job.recipe_of(member), job.checkpoint_of(member)
-    return train(
-        architecture,
-        recipe,
-        replace(profiled.training, targets=structure.of_profiled if structure else None) if profiled else None,
-        profiled.validation if profiled else None,
-        device=job.device,
-        structure=structure.training if structure else None,
-        structure_validation=structure.validation if structure else None,
-        initial_weights=_initial_weights(job, member, structure.targets if structure else None),
-        resume_from=resumed,
-        save=after_epochs(
-            state_saver(checkpoint, recipe.seed) if checkpoint else None,
-            job.callbacks,
-            {"estimator": member} if job.n_networks > 1 else {},
-        ),
-        verbose=job.verbose,
-    )
+    with job.network(member) as task:
+        return train(
+            architecture,
+            recipe,
+            replace(profiled.training, targets=structure.of_profiled if structure else None) if profiled else None,
+            profiled.validation if profiled else None,
+            device=job.device,
+            structure=structure.training if structure else None,
+            structure_validation=structure.validation if structure else None,
+            initial_weights=_initial_weights(job, member, structure.targets if structure else None),
+            resume_from=resumed,
+            begin=task.begin,
+            save=after_epochs(
+                state_saver(checkpoint, recipe.seed) if checkpoint else None,
+                job.callbacks,
+                {"estimator": member} if job.n_networks > 1 else {},
+                lambda state: task.end(lambda: job.attributes_of(model_of(state))),
+            ),
+            verbose=job.verbose,
+        )
 
 
 def _is_unfinished(state: TrainingState, recipe: Recipe) -> bool:
-    return state.epoch < recipe.max_epochs and not state.is_out_of_patience(recipe.patience)
+    has_ended = state.is_stopped or state.is_out_of_patience(recipe.patience)
+    return state.epoch < recipe.max_epochs and not has_ended
 
 
 def _initial_weights(job: Job, member: int, targets: StructureTargets | None) -> dict[str, torch.Tensor] | None:

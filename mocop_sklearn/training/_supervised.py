@@ -115,7 +115,8 @@ def train_supervised(
     device: torch.device,
     encoder_weights: dict[str, Tensor] | None = None,
     resume_from: TrainingState | None = None,
-    save: Callable[[TrainingState], None] | None = None,
+    begin: Callable[[], object] | None = None,
+    save: Callable[[TrainingState], object] | None = None,
     verbose: bool = False,
 ) -> SupervisedResult:
     """Train a network on labels and keep the weights of the best epoch.
@@ -129,8 +130,8 @@ def train_supervised(
         Start the encoder from these instead of random weights.
     resume_from : TrainingState, optional
         Continue this run; the result is bit-equal to the run without a break, on a CPU.
-    save : callable, optional
-        Called with the state after every epoch.
+    begin, save : callable, optional
+        Called before every epoch, and with the state after it; ``save`` returns whether to stop.
 
     Raises
     ------
@@ -160,10 +161,16 @@ def train_supervised(
             step=run.step,
             validate=None if validation is None else run.validate,
             patience=recipe.patience,
+            begin=begin,
             save=save,
             label="fine-tuning",
             verbose=verbose,
         )
+    return result_of(state)
+
+
+def result_of(state: TrainingState) -> SupervisedResult:
+    """Return what a network has learned until now."""
     kept = {name: w.numpy() for name, w in state.best_weights.items()}
     return SupervisedResult(kept, state.history, state.best_score)
 

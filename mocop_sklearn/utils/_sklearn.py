@@ -1,5 +1,6 @@
 """The private names of scikit-learn that this package uses, so that a new release breaks one file at most."""
 
+import functools
 from typing import Any
 
 from sklearn.utils import _safe_indexing as take_rows
@@ -8,7 +9,25 @@ from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOpt
 from sklearn.utils.validation import _check_method_params as take_rows_of_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn before 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Mixin of estimators that could have callbacks."""
+
+    def with_callbacks(fit: Any) -> Any:
+        """Return what calls ``fit``, from one frame more, as the decorator of scikit-learn does."""
+
+        @functools.wraps(fit)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return fit(*args, **kwargs)
+
+        return call
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "HasMethods",
     "Hidden",
     "Interval",
@@ -21,6 +40,7 @@ __all__ = [
     "take_rows",
     "take_rows_of_params",
     "validate_params",
+    "with_callbacks",
 ]
 
 

@@ -93,8 +93,9 @@ def test_ensembles(smiles, labels, tasks, sizes, regressor):
 def test_several_targets_with_gaps(smiles, sizes):
     Y = np.stack([sizes, 1000 - 3 * sizes, np.full(40, NAN)], axis=1)
     Y[::3, 0] = NAN
-    with pytest.warns(UserWarning, match=r"1 of 3 targets were not measured in any row \(columns 2 of y\)"):
+    with pytest.warns(UserWarning, match=r"1 of 3 targets were not measured in any row \(columns 2 of y\)") as caught:
         fitted = MoCoPRegressor(**LEARN).fit(smiles, Y)
+    assert caught[0].filename == __file__
     predicted = fitted.predict(smiles)
     assert predicted.shape == (40, 3)
     assert np.isnan(predicted[:, 2]).all()
