@@ -132,12 +132,14 @@ def _explained(address: str) -> Iterator[None]:
         refused = error.response.status_code in (401, 403)
         remedy = "Log in with hf auth login, or set HF_TOKEN." if refused else "Try again later."
         raise OSError(f"{address!r}: the hub answered {_first_line(error)} {remedy}") from error
+    except RuntimeError as error:  # a large file was not transferred
+        raise OSError(f"{address!r}: {_first_line(error.__cause__ or error)} Try again later.") from error
     except (errors.HTTPError, errors.FileMetadataError) as error:  # type: ignore[attr-defined]
         raise ConnectionError(
             f"{address!r}: the hub cannot be reached ({_first_line(error)}) Check the connection and HF_ENDPOINT."
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return text.rstrip(".:") + "."

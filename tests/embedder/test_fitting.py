@@ -180,7 +180,8 @@ def test_paper():
 
 def test_parameters_are_keywords_in_the_order_of_the_design():
     names = """
-    pretrained pairs unlabeled structure_targets structure_weight side_features profile_transformer standardize invalid
+    pretrained pairs unlabeled structure_targets structure_weight profile_weight side_features profile_transformer
+    standardize invalid
     max_atoms featurizer encoder n_layers hidden_dim
     embedding_dim projection_dim profile_encoder profile_dims dropout train_heads loss temperature replicates
     max_epochs batch_size learning_rate weight_decay warmup_fraction validation_fraction selection patience n_estimators

@@ -28,7 +28,7 @@ def server():
 def hub(server, tmp_path, monkeypatch):
     """An empty hub, and an empty cache."""
     hub, url = server
-    hub.repositories, hub.requests, hub.status = {}, [], None
+    hub.repositories, hub.requests, hub.status, hub.large, hub.objects = {}, [], None, (), {}
     monkeypatch.setenv("HF_ENDPOINT", url)
     # what a process that starts with HF_ENDPOINT has
     monkeypatch.setattr(constants, "ENDPOINT", url)
@@ -51,6 +51,18 @@ def test_there_and_back(hub, fitted, smiles):
         np.testing.assert_array_equal(loaded.transform(smiles), fitted.transform(smiles))
     assert MoCoPEmbedder.load(address).digest_ == load_pretrained(address).digest == fitted.digest_
     assert overlap(address, smiles).all()
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")  # huggingface_hub's use of its HTTP library
+def test_large_files(hub, fitted, smiles):
+    """The hub decides which files go by Git LFS; those of models do."""
+    hub.large = ("model.safetensors",)
+    address = fitted.push_to_hub(NAME)
+    assert [path.partition("s/")[0] for method, path in hub.requests if method == "PUT"] == ["/object"]
+    loaded = MoCoPEmbedder(pretrained=address).fit(smiles)
+    assert loaded.digest_ == fitted.digest_
+    assert loaded.model_.source == address
+    assert any(method == "GET" and path.startswith("/objects/") for method, path in hub.requests)
 
 
 def test_the_card(hub, fitted):
