@@ -39,10 +39,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         What happens to rows that are not molecules. With ``"nan"``, ``fit`` and ``score`` leave them out, with one
         warning. ``predict_proba``, ``decision_function`` and ``predict`` return NaN for them; ``predict`` returns None
         if the classes are strings.
-    max_atoms : int, default=32767
+    max_atoms : int, default=2000
         Rows with more atoms, all fragments together and hydrogens left out, are not accepted as molecules. They are
-        refused before they are parsed, which is slow for large molecules: 10,000 atoms may take 3 seconds, and 32,000
-        take more than a minute.
+        refused before they are parsed: 10,000 may take 3 seconds, and 32,767, the largest limit, more than a minute.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
     encoder : str or callable, default="ggnn"
     n_layers : int, default=3
@@ -186,7 +185,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         pretrained: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
-        max_atoms: int = 32_767,
+        max_atoms: int = 2_000,
         featurizer: Any = "rich",
         encoder: Any = "ggnn",
         n_layers: int = 3,

@@ -90,10 +90,9 @@ class MoCoPEmbedder(FittedEmbedding):
         What happens to rows that are not molecules (and, in ``fit``, to profiles without any finite value). With
         ``"nan"``, ``fit`` leaves them out and ``transform`` returns rows of NaN, with one warning. In a pipeline, wrap
         the next estimator in :class:`~mocop_sklearn.SkipInvalid`, so that such rows get no prediction.
-    max_atoms : int, default=32767
+    max_atoms : int, default=2000
         Rows with more atoms, all fragments together and hydrogens left out, are not accepted as molecules. They are
-        refused before they are parsed, which is slow for large molecules: 10,000 atoms may take 3 seconds, and 32,000
-        take more than a minute.
+        refused before they are parsed: 10,000 may take 3 seconds, and 32,767, the largest limit, more than a minute.
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
         ``"paper"``: the 75 atom features of [1]_. ``"rich"`` adds chirality, ring sizes and bonds. A
         :class:`~mocop_sklearn.molecules.Featurizer` has fields of your own choice.
@@ -240,7 +239,7 @@ class MoCoPEmbedder(FittedEmbedding):
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
-        max_atoms: int = 32_767,
+        max_atoms: int = 2_000,
         featurizer: Any = "rich",
         encoder: Any = "gine",
         n_layers: int = 4,

@@ -33,7 +33,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     invalid : {"raise", "nan"}, default="raise"
         What happens to rows that are not molecules. With ``"nan"``, ``fit`` and ``score`` leave them out with one
         warning, and ``predict`` returns NaN for them.
-    max_atoms : int, default=32767
+    max_atoms : int, default=2000
     featurizer : {"rich", "paper"} or Featurizer, default="rich"
     encoder : str or callable, default="ggnn"
     n_layers : int, default=3

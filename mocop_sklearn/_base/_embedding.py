@@ -202,7 +202,8 @@ class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, Tr
         full = np.full((len(values), self.model_.n_shared), np.nan, dtype=np.float32)
         valid = [row for row in range(len(values)) if row not in reasons]
         if valid and not (reasons and self.invalid == "raise"):
-            smiles = [str(s) for s in canonical_smiles([values[row] for row in valid], self.model_.standardize)]
+            given = [values[row] for row in valid]
+            smiles = [str(s) for s in canonical_smiles(given, self.model_.standardize, self.max_atoms)]
             full[valid] = side.beside(vectors[valid], side.project_molecules(smiles, self.n_jobs))
         return full, reasons
 

@@ -114,7 +114,7 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
         pretrained: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
-        max_atoms: int = 32_767,
+        max_atoms: int = 2_000,
         featurizer: Any = "rich",
         encoder: Any = "ggnn",
         n_layers: int = 3,

@@ -38,7 +38,7 @@ def molecule_arguments(
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     add("--n-jobs", type=int, metavar="N", help="processes that parse molecules and, on a CPU, embed them")
     add("--max-atoms", type=count, metavar="N",
-        help="rows with more atoms are not accepted as molecules (default: 32767)")  # fmt: skip
+        help="rows with more atoms are not accepted as molecules (default: 2000)")  # fmt: skip
     add("-q", "--quiet", action="store_true", help="print only errors and counts of bad rows")
 
 

@@ -345,7 +345,7 @@ def unique_molecules(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
 
 
 def canonical_smiles(
-    values: Sequence[Any], standardize: Standardize = "parent", max_atoms: int = MAX_ATOMS
+    values: Sequence[Any], standardize: Standardize = "parent", max_atoms: int = 2_000
 ) -> list[str | None]:
     """Return the canonical SMILES of each standardised molecule.
 
@@ -354,7 +354,7 @@ def canonical_smiles(
     values : sequence of str or Mol
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.
-    max_atoms : int, default=32767
+    max_atoms : int, default=2000
         A value with more atoms than this, all its fragments together and hydrogens left out, is not accepted.
 
     Returns

@@ -1,5 +1,7 @@
 """Transformers of molecules to tables of numbers, and the scaler of blocks."""
 
+from math import comb
+
 import numpy as np
 import pytest
 from rdkit import Chem
@@ -29,9 +31,27 @@ def test_a_descriptor_without_a_value_is_missing_and_the_others_stay():
     assert rows[0, names.index("HeavyAtomCount")] == 5
 
 
-def test_descriptors_of_a_long_chain_fit_into_single_precision():
-    assert np.isfinite(MoleculeDescriptors().fit(SMILES).transform(["C" * 400])).any()
-    assert not np.isinf(MoleculeDescriptors().fit(SMILES).transform(["C" * 400])).any()
+def test_descriptors_of_large_molecules_are_right_or_missing():
+    table = MoleculeDescriptors().fit(SMILES)
+    sizes = [75, 76, 500, 501, 2000, 2001]
+    rows = dict(zip(table.get_feature_names_out(), table.transform(["C" * n for n in sizes]).T, strict=True))
+    # the characteristic polynomial of a chain of n atoms has the coefficients binomial(n - k, k)
+    coefficients = np.array([comb(75 - k, k) for k in range(38)], dtype=float)
+    shares = coefficients / coefficients.sum()
+    entropy = -(shares * np.log2(shares)).sum()
+    assert rows["AvgIpc"][0] == pytest.approx(entropy, rel=1e-6)
+    assert rows["Ipc"][0] == pytest.approx(entropy * coefficients.sum(), rel=1e-6)
+    for name, n in {
+        "Ipc": 1,
+        "AvgIpc": 1,
+        "BalabanJ": 3,
+        "BCUT2D_MWHI": 3,
+        "EState_VSA1": 3,
+        "Chi0": 5,
+        "qed": 5,
+    }.items():
+        assert np.isfinite(rows[name]).tolist() == [True] * n + [False] * (6 - n), name
+    assert rows["HeavyAtomCount"].tolist() == sizes
 
 
 def test_morgan_counts_are_those_of_rdkit():
