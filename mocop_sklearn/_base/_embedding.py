@@ -25,7 +25,7 @@ from ..training._inference import embed_molecules, embed_profiles
 from ..training._profiled import apply_transformer
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
 from ..utils._device import resolve_device
-from ..utils._sklearn import accept_molecules
+from ..utils._sklearn import accept_molecules, with_index
 from ._callbacks import HearsCallbacks
 from ._html import count_of_weights, epochs_in_words
 from ._hub import OnHub
@@ -84,7 +84,7 @@ class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, Tr
             With ``invalid="raise"``, when rows are not molecules. The message names the first ten.
         """
         check_is_fitted(self)
-        return self._embed(check_molecules(X), self.output)
+        return with_index(self, self._embed(check_molecules(X), self.output), X)
 
     def transform_profiles(self, P: Any) -> np.ndarray:
         """Map profiles into the shared space, where ``output="projection"`` puts molecules.
@@ -202,10 +202,8 @@ class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, Tr
         full = np.full((len(values), self.model_.n_shared), np.nan, dtype=np.float32)
         valid = [row for row in range(len(values)) if row not in reasons]
         if valid and not (reasons and self.invalid == "raise"):
-            smiles = [
-                str(s)
-                for s in canonical_smiles([values[row] for row in valid], self.model_.standardize, self.max_atoms)
-            ]
+            given = [values[row] for row in valid]
+            smiles = [str(s) for s in canonical_smiles(given, self.model_.standardize, self.max_atoms)]
             full[valid] = side.beside(vectors[valid], side.project_molecules(smiles, self.n_jobs))
         return full, reasons
 

@@ -21,7 +21,7 @@ from ._readers import (
 )
 
 _PERIODIC_TABLE = Chem.GetPeriodicTable()
-_N_ELEMENTS = 118  # RDKit 2024.3 does not tell it
+_N_ELEMENTS = _PERIODIC_TABLE.GetMaxAtomicNumber()
 _ISOTOPES = np.array([0, *map(_PERIODIC_TABLE.GetMostCommonIsotope, range(1, _N_ELEMENTS + 1))])
 _RING_CODES = np.array([ring_code(size) for size in range(256)])
 _ORDERS = {

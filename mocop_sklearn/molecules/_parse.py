@@ -73,12 +73,12 @@ def check_molecules(X: Any) -> list[Any]:
         )
     if hasattr(X, "tocsr"):
         raise TypeError("X is a sparse matrix; SMILES strings or RDKit molecules are needed.")
+    X = X.to_pandas() if is_arrow(X) else X  # before pyarrow 16, a batch is not iterable
     if isinstance(X, (Mapping, Set)) or np.isscalar(X) or not (isinstance(X, Iterable) or hasattr(X, "shape")):
         raise TypeError(
             f"X must be an ordered collection of SMILES strings or RDKit molecules, got {type(X).__name__}. "
             "Pass a list or one column."
         )
-    X = X.to_pandas() if is_arrow(X) else X
     shape = getattr(X, "shape", None)
     if shape is not None:
         if len(shape) == 2 and shape[1] == 1:

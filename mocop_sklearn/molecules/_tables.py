@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._version import __version__
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
-from ..utils._sklearn import Hidden, Interval, StrOptions, accept_molecules
+from ..utils._sklearn import Hidden, Interval, StrOptions, accept_molecules, with_index
 from ._parse import (
     InvalidMolecule,
     as_text,
@@ -112,7 +112,7 @@ class MoleculeTable(TransformerMixin, BaseEstimator):
             rows, reasons = once(self.memory, f"table-{key}", ROWS_WITH_REASONS, self._compute, unique)
         found = {row: reasons[i] for row, i in enumerate(inverse.tolist()) if i in reasons}
         report_invalid(values, found, self.invalid)
-        return rows[inverse]
+        return with_index(self, rows[inverse], X)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns.

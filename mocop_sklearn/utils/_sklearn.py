@@ -6,6 +6,7 @@ from typing import Any
 from sklearn.utils import _safe_indexing as take_rows
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions, make_constraint, validate_params
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_method_params as take_rows_of_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -41,6 +42,7 @@ __all__ = [
     "take_rows_of_params",
     "validate_params",
     "with_callbacks",
+    "with_index",
 ]
 
 
@@ -49,3 +51,19 @@ def accept_molecules(tags: Any, invalid: str) -> None:
     tags.input_tags.string = True
     tags.input_tags.two_d_array = False
     tags.input_tags.allow_nan = invalid == "nan"
+
+
+def with_index(estimator: Any, rows: Any, X: Any) -> Any:
+    """Return rows with the index of a Series where ``set_output`` asks for pandas.
+
+    Before version 1.8, scikit-learn keeps the index of a DataFrame only.
+    """
+    if (
+        hasattr(X, "to_frame")
+        and hasattr(X, "index")
+        and _get_output_config("transform", estimator)["dense"] == "pandas"
+    ):
+        import pandas as pd
+
+        return pd.DataFrame(rows, index=X.index)
+    return rows

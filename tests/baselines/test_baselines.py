@@ -164,7 +164,7 @@ def test_tools_of_scikit_learn_take_them(smiles, profiles):
 
 @every_baseline
 def test_columns_are_matched_by_name_and_missing_values_are_those_of_the_transformer(baseline, smiles, profiles):
-    frame = pd.DataFrame(profiles, columns=[f"Cells_{i}" for i in range(profiles.shape[1])])
+    frame = pd.DataFrame(profiles.copy(), columns=[f"Cells_{i}" for i in range(profiles.shape[1])])
     frame.iloc[0, 0] = np.nan
     frame["Metadata_Plate"] = "P1"
     fitted = clone(baseline).fit(smiles, frame)

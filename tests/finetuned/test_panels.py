@@ -69,6 +69,10 @@ def test_a_measured_label_of_no_kind_is_refused(smiles, panel):
     twice.data *= 2
     with pytest.raises(ValueError, match=r"each must hold 0, 1 and missing values, but got \[0, 2\]"):
         MoCoPClassifier(**QUICK).fit(smiles, twice)
+
+
+@pytest.mark.skipif(sparse.coo_array(np.zeros(2)).ndim > 1, reason="this scipy has no sparse arrays of one dimension")
+def test_a_sparse_array_of_one_dimension_is_refused(smiles):
     with pytest.raises(ValueError, match="when it is sparse, got"):
         MoCoPClassifier(**QUICK).fit(smiles, sparse.coo_array(np.array([0, 1])))
 

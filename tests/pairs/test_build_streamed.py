@@ -86,7 +86,10 @@ class TestLists:
     def test_as_numbered_columns(self, tmp_path, kind):
         frame = wells()
         frame.to_parquet(tmp_path / "wide.parquet")
-        pq.write_table(as_lists(frame, kind), tmp_path / "lists.parquet", row_group_size=9)
+        try:
+            pq.write_table(as_lists(frame, kind), tmp_path / "lists.parquet", row_group_size=9)
+        except pa.ArrowNotImplementedError:
+            pytest.skip("this pyarrow cannot write a missing list of fixed size")
         wide, lists = (build_pairs(tmp_path / name, [tmp_path / f"{name}.parquet"], **OPTIONS)
                        for name in ("wide", "lists"))  # fmt: skip
         assert lists.feature_names == [f"embedding_{i}" for i in range(N_FEATURES)]
