@@ -70,6 +70,7 @@ OUT_OF_RANGE = {
     "unlabeled": 3,
     "structure_targets": "fingerprints",
     "structure_weight": -1,
+    "profile_weight": -1,
     "side_features": 3,
     "profile_transformer": "robust",
     "standardize": "tautomer",
