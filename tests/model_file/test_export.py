@@ -32,8 +32,8 @@ def as_tensors(arrays):
 
 @pytest.fixture(scope="module")
 def program(smiles, profiles, tmp_path_factory):
-    """An ensemble of gated encoders on atoms alone, exported to its shared space, and its embedder."""
-    embedder = untrained(smiles, profiles, encoder="ggnn", featurizer="paper", n_estimators=2, output="projection")
+    """A gated encoder of atoms alone, exported to its shared space, and its embedder."""
+    embedder = untrained(smiles, profiles, encoder="ggnn", featurizer="paper", output="projection")
     path = tmp_path_factory.mktemp("export") / "model.pt2"
     export_encoder(embedder, path, output="projection")
     extra = {"mocop_sklearn": ""}
@@ -51,6 +51,7 @@ def session(fitted, model_file, tmp_path_factory):
     return onnxruntime.InferenceSession(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("molecules", SETS, ids=len)
 def test_programs_of_torch(program, molecules):
     run, _, embedder = program
@@ -87,6 +88,14 @@ def test_what_the_files_tell(program, session, fitted):
         "edge_attr": "tensor(float)",
     }
     assert [o.name for o in session.get_outputs()] == ["vectors"]
+
+
+def test_plain_operations_of_an_ensemble(smiles, profiles):
+    embedder = untrained(smiles, profiles, n_estimators=2, output="projection")
+    network = ExportedEncoder(embedder.model_.module().tower("projection")).eval()
+    with torch.inference_mode():
+        vectors = network(**as_tensors(to_arrays(smiles))).numpy()
+    np.testing.assert_allclose(vectors, embedder.transform(smiles), atol=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ["gine", "ggnn", "gin", "gatv2", "pna", "gps"])
