@@ -306,7 +306,7 @@ def test_bad_input(model, tmp_path, monkeypatch, capsys, words, message):
     for name, text in {
         "molecules.doc": "CCO",
         "broken.parquet": "PAR1",
-        "broken.smi.gz": "CCO",
+        "broken.smi.gz": "\x1f\x8bCCO",
         "empty.smi": "",
         "empty.csv": "",
         "other.csv": "name,dose\nethanol,1\n",
@@ -314,7 +314,7 @@ def test_bad_input(model, tmp_path, monkeypatch, capsys, words, message):
         "small.csv": "SMILES,a\nCCO,1\nOCC,2\n",
         "invalid.csv": "SMILES,a\nCCO,1\nxyz,2\n",
     }.items():
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_bytes(text.encode("latin-1"))
     before = sorted(tmp_path.iterdir())
     assert main(words.replace("MODEL", model).split()) == 1
     stderr = capsys.readouterr().err
