@@ -16,7 +16,8 @@ from .._version import __version__
 from ..metrics import retrieval_score
 from ..model_file._hub import is_address
 from ..model_file._model import PretrainedModel
-from ..molecules._parse import as_text, canonical_smiles, check_molecules, report_invalid, unique_molecules
+from ..molecules._canonical import canonical_smiles
+from ..molecules._parse import as_text, check_molecules, report_invalid, unique_molecules
 from ..nn._models import TwoTower, TwoTowers
 from ..pairs._grouping import average_by_group
 from ..pairs._pairs import PairedProfiles
@@ -136,7 +137,7 @@ class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, Tr
         values = check_molecules(X)
         check_consistent_length(values, profiles)
         scaled = self._scale_profiles(profiles, "profiles")
-        identity = canonical_smiles(values, self.model_.standardize, self.max_atoms)
+        identity = canonical_smiles(values, self.model_.standardize, self.max_atoms, self.n_jobs)
         valid = np.array([smiles is not None for smiles in identity])
         molecules = self._embed(values, "projection")
         if not valid.any():
@@ -203,7 +204,7 @@ class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, Tr
         valid = [row for row in range(len(values)) if row not in reasons]
         if valid and not (reasons and self.invalid == "raise"):
             given = [values[row] for row in valid]
-            smiles = [str(s) for s in canonical_smiles(given, self.model_.standardize, self.max_atoms)]
+            smiles = [str(s) for s in canonical_smiles(given, self.model_.standardize, self.max_atoms, self.n_jobs)]
             full[valid] = side.beside(vectors[valid], side.project_molecules(smiles, self.n_jobs))
         return full, reasons
 

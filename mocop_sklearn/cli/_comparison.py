@@ -47,7 +47,8 @@ def split_rows(args: argparse.Namespace, labels: Labels) -> Split:
     ValueError
         When the column holds another part than those of training, validation and test, or when a part is empty.
     """
-    smiles = canonical_smiles(labels.structures, max_atoms=getattr(args, "max_atoms", 2_000))
+    limits = {name: getattr(args, name) for name in ("max_atoms", "n_jobs") if hasattr(args, name)}
+    smiles = canonical_smiles(labels.structures, **limits)
     valid = np.array([text is not None for text in smiles])
     if args.split is None:
         in_test, how = _grouped(args, [text for text in smiles if text is not None])

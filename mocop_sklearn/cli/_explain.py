@@ -111,6 +111,23 @@ def _profile(args: argparse.Namespace, features: list[str] | None) -> Any:
     return pd.DataFrame(row, columns=names) if names else row
 
 
+def _reasons(estimator: Any, values: list[Any], rows: list[int]) -> dict[int, str]:
+    """Return why the values of some rows are not molecules."""
+    from ..molecules._featurize import featurize
+
+    if not rows:
+        return {}
+    model = estimator.model_
+    found = featurize(
+        [values[row] for row in rows],
+        model.architecture.featurizer,
+        model.standardize,
+        max_atoms=estimator.max_atoms,
+        n_jobs=estimator.n_jobs,
+    )
+    return {row: found.reasons[i] for i, row in enumerate(rows)}
+
+
 def _explained(
     args: argparse.Namespace, estimator: Any, profiles: Any, values: list[Any]
 ) -> tuple[list[dict[str, Any]], dict[int, str]]:
@@ -134,7 +151,7 @@ def _explained(
             return_scores=True,
         )
     entries: list[dict[str, Any]] = []
-    reasons = {i: _reason(estimator, values[i]) for i, atoms in enumerate(found) if atoms is None}
+    reasons = _reasons(estimator, values, [i for i, atoms in enumerate(found) if atoms is None])
     for i, atoms in enumerate(found):
         if atoms is None:
             entries.append({"invalid": reasons[i]})
@@ -142,20 +159,6 @@ def _explained(
         numbers = [None if np.isnan(a) else round(float(a), 6) for a in atoms]
         entries.append({"score": float(scores[i]), "reference": float(references[i]), "attributions": numbers})
     return entries, reasons
-
-
-def _reason(estimator: Any, value: Any) -> str:
-    """Return why a value is not a molecule."""
-    from rdkit.rdBase import BlockLogs
-
-    from ..molecules._parse import InvalidMolecule, parse_molecule
-
-    try:
-        with BlockLogs():
-            parse_molecule(value, estimator.model_.standardize, estimator.max_atoms)
-    except InvalidMolecule as error:
-        return str(error)
-    return "it cannot be featurised"
 
 
 def _task(estimator: Any, name: str | None) -> Any:

@@ -111,7 +111,8 @@ def _domain(estimator: Any, labels: Labels) -> Any:
 
     standardize = estimator.model_.standardize
     measured = [row for row, cells in enumerate(zip(*labels.columns, strict=True)) if any(c is not None for c in cells)]
-    smiles = canonical_smiles([labels.structures[row] for row in measured], standardize, estimator.max_atoms)
+    structures = [labels.structures[row] for row in measured]
+    smiles = canonical_smiles(structures, standardize, estimator.max_atoms, estimator.n_jobs)
     distinct = sorted({text for text in smiles if text is not None})
     n_neighbors = max(1, min(ApplicabilityDomain().n_neighbors, len(distinct) - 1))
     return ApplicabilityDomain(n_neighbors=n_neighbors, standardize=standardize).fit(distinct)

@@ -10,7 +10,7 @@ from rdkit import rdBase
 from sklearn.model_selection import GroupShuffleSplit
 
 from ..model_selection import molecule_groups, overlap
-from ..molecules._parse import canonical_smiles
+from ..molecules._canonical import canonical_smiles
 from ..profiles._moments import has_values
 
 _MOST_TEXTS = 20_000  # that are read, of a larger corpus
@@ -75,7 +75,8 @@ def read_corpus(embedder: Any, pairs: Any, random_state: int) -> Corpus:
     if len(texts) > _MOST_TEXTS:
         chosen = np.sort(np.random.default_rng(random_state).choice(len(texts), _MOST_TEXTS, replace=False))
     with rdBase.BlockLogs():
-        found = canonical_smiles([texts[i] for i in chosen.tolist()], embedder.model_.standardize, embedder.max_atoms)
+        given = [texts[i] for i in chosen.tolist()]
+        found = canonical_smiles(given, embedder.model_.standardize, embedder.max_atoms, embedder.n_jobs)
     valid = np.array([text is not None for text in found], dtype=bool)
     smiles, inverse = np.unique(np.array(found, dtype=object)[valid].astype(str), return_inverse=True)
     molecule = np.full(len(texts), -1)

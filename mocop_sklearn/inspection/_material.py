@@ -17,7 +17,8 @@ from ..display._plates import strength
 from ..embedder import MoCoPEmbedder
 from ..model_file._format import FINE_TUNED, MODEL, read_file
 from ..model_file._shipped import ShippedModel, list_models, path_of
-from ..molecules._parse import canonical_smiles, check_molecules
+from ..molecules._canonical import canonical_smiles
+from ..molecules._parse import check_molecules
 from ..pairs._pairs import PairedProfiles
 from ..profiles._scaler import default_scaler
 from ..regressor import MoCoPRegressor
@@ -162,7 +163,7 @@ def gather(
         chosen = np.random.default_rng(random_state).choice(len(asked), _MOST_MOLECULES, replace=False)
         asked = [asked[i] for i in np.sort(chosen).tolist()]
     with rdBase.BlockLogs():
-        found = canonical_smiles(asked, embedder.model_.standardize, embedder.max_atoms)
+        found = canonical_smiles(asked, embedder.model_.standardize, embedder.max_atoms, n_jobs)
     return Material(
         estimator=estimator,
         embedder=embedder,

@@ -6,8 +6,9 @@ from ..utils._lazy import lazy_names
 
 if TYPE_CHECKING:
     from ._blocks import BlockScaler
+    from ._canonical import canonical_smiles
     from ._fields import FEATURIZERS, Featurizer, Field
-    from ._parse import canonical_smiles, check_molecules
+    from ._parse import check_molecules
     from ._pyg import to_arrays, to_pyg
     from ._tables import MiniMol, MoleculeDescriptors, MorganCounts
 
@@ -34,7 +35,7 @@ __getattr__, __dir__ = lazy_names(
         "MiniMol": "_tables",
         "MoleculeDescriptors": "_tables",
         "MorganCounts": "_tables",
-        "canonical_smiles": "_parse",
+        "canonical_smiles": "_canonical",
         "check_molecules": "_parse",
         "to_arrays": "_pyg",
         "to_pyg": "_pyg",

@@ -7,12 +7,10 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cache, lru_cache
-from numbers import Integral
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from rdkit import Chem, rdBase
-from sklearn.utils import check_scalar
+from rdkit import Chem
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 from ..utils._arrays import is_arrow
@@ -342,41 +340,6 @@ def unique_molecules(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
             unique.append(value)
         inverse[row] = place[key]
     return unique, inverse
-
-
-def canonical_smiles(
-    values: Sequence[Any], standardize: Standardize = "parent", max_atoms: int = 2_000
-) -> list[str | None]:
-    """Return the canonical SMILES of each standardised molecule.
-
-    Parameters
-    ----------
-    values : sequence of str or Mol
-    standardize : {"parent", None} or callable, default="parent"
-        As in :class:`~mocop_sklearn.MoCoPEmbedder`.
-    max_atoms : int, default=2000
-        A value with more atoms than this, all its fragments together and hydrogens left out, is not accepted.
-
-    Returns
-    -------
-    list of str or None
-        None for a value that is not a molecule.
-
-    Raises
-    ------
-    ValueError
-        When ``max_atoms`` is not between 1 and 32,767.
-    """
-    check_scalar(max_atoms, "max_atoms", Integral, min_val=1, max_val=MAX_ATOMS)
-    unique, inverse = unique_molecules(values)
-    smiles: list[str | None] = []
-    with rdBase.BlockLogs():  # None tells of a value that is not a molecule
-        for value in unique:
-            try:
-                smiles.append(described(Chem.MolToSmiles, parse_molecule(value, standardize, max_atoms)))
-            except InvalidMolecule:
-                smiles.append(None)
-    return [smiles[i] for i in inverse]
 
 
 @cache

@@ -64,7 +64,7 @@ def in_chunks(
     settings: dict[str, Any] = {"n_jobs": n_jobs, "return_as": "generator" if lazy else "list"}
     if several:
         # one chunk a task, so that the time limit is that of a chunk
-        settings |= {"timeout": _SECONDS_TO_START + seconds_for(max(map(len, chunks))), "batch_size": 1}
+        settings |= {"timeout": _SECONDS_TO_START + seconds_for(max(map(len, chunks), default=0)), "batch_size": 1}
     n_lost = 2 * n_processes if lazy else len(chunks)  # as many as joblib may have had in work
     worker = _Worker()
     done = 0

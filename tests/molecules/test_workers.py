@@ -9,7 +9,7 @@ import pytest
 
 from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.model_selection import molecule_groups
-from mocop_sklearn.molecules import _workers
+from mocop_sklearn.molecules import _workers, canonical_smiles
 from mocop_sklearn.molecules._featurize import featurize
 
 
@@ -72,6 +72,13 @@ def test_groups_survive(monkeypatch):
         groups = molecule_groups(values, standardize=deadly, invalid="nan", n_jobs=2)
     assert len(set(groups)) == 10
     assert groups[6] == 9
+
+
+@pytest.mark.slow
+def test_canonical_smiles_survive():
+    values = ["OC", "CCCCCCC", "?", "C"]
+    assert canonical_smiles(values, deadly, n_jobs=2) == ["CO", None, None, "C"]
+    assert canonical_smiles([], n_jobs=2) == []
 
 
 def sleepy(values):
