@@ -192,7 +192,7 @@ def mean_average_precision(
         message = "mean_average_precision needs copairs: pip install 'mocop-sklearn[copairs]'."
         raise ImportError(message, name=error.name) from error
     profiles, rows, names = _labelled_rows(profiles, labels, controls, plates)
-    # a control has a reference of its own, so that two of them are no positives
+    # a control has a reference of its own, so that two of them are not positives
     precision = copairs.average_precision(
         rows,
         profiles,

@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import clone
 
-from ..metrics import retrieval_score
 from ..model_selection._groups import molecule_groups
 from ..molecules._tables import MoleculeDescriptors, MorganCounts
-from ..utils._arrays import unit_rows
-from ..utils._ridge import cross_validate, solve
+from ..profiles._ridge import cross_validate, solve
 from ..utils._sklearn import Interval, StrOptions
 from ._kernels import BlockKernel, TanimotoKernel
 from ._regressor import ProfileRegressor
@@ -158,11 +156,7 @@ class ProfileKernelRidge(ProfileRegressor):
                 f"Cross-validation of alpha needs at least 4 distinct molecules, got {n_groups}: give one number for "
                 "alpha."
             )
-        return cross_validate(gram, targets, groups, alphas, n_folds, _score)
-
-
-def _score(predicted: np.ndarray, targets: np.ndarray) -> float:
-    return retrieval_score(unit_rows(predicted), unit_rows(targets))
+        return cross_validate(gram, targets, groups, alphas, n_folds)
 
 
 def _mean(kernels: list[np.ndarray]) -> np.ndarray:

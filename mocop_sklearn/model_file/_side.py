@@ -16,8 +16,8 @@ from ..metrics import retrieval_score
 from ..molecules._blocks import BlockScaler
 from ..molecules._tables import MoleculeDescriptors, MorganCounts
 from ..profiles._moments import blocks
+from ..profiles._ridge import cross_validate, solve
 from ..utils._arrays import unit_rows
-from ..utils._ridge import cross_validate, solve
 
 FEATURES = {"descriptors": MoleculeDescriptors, "ecfp": MorganCounts}
 N_LANDMARKS = 4096
@@ -25,6 +25,7 @@ N_LANDMARKS = 4096
 _GAMMAS = (1.0, 2.0)
 _ALPHAS = (3.0, 1.0)
 _NETWORK_WEIGHTS = (0.35, 0.2, 0.5)  # few, because the molecules of validation may be few
+_FIXED_BEFORE = {"gamma_": 1.0, "network_weight_": 0.5}  # in files that do not tell them
 _N_FOLDS = 3
 _FEWEST = 20  # molecules that a choice is made by
 _LARGEST_RADIUS = 20
@@ -121,7 +122,7 @@ class SideTower(BaseEstimator):
         for gamma in _GAMMAS:
             self.gamma_ = gamma
             gram = self._kernel(self.landmarks_)
-            found = cross_validate(gram, targets, groups, _ALPHAS, _N_FOLDS, _score)
+            found = cross_validate(gram, targets, groups, _ALPHAS, _N_FOLDS)
             scores |= {(gamma, alpha): score for alpha, score in found.items()}
         return max(scores, key=lambda choice: scores[choice])
 
@@ -157,7 +158,7 @@ class SideTower(BaseEstimator):
         width = sum(len(scaler.mean_) for scaler in scalers)
         if self.landmarks_.shape != (len(self.coef_), width) or self.coef_.shape[1:] != self.mean_.shape:
             raise ValueError(f"arrays of shapes {self.landmarks_.shape}, {self.coef_.shape} and {self.mean_.shape}")
-        gamma, weight = getattr(self, "gamma_", 1.0), getattr(self, "network_weight_", 0.5)
+        gamma, weight = self._of_file("gamma_"), self._of_file("network_weight_")
         if not (0 < gamma < np.inf and 0 <= weight <= 1):
             raise ValueError(f"gamma_={gamma!r} and network_weight_={weight!r}")
         if not self.features or len(self.features) != len(scalers):
@@ -177,8 +178,7 @@ class SideTower(BaseEstimator):
 
     def beside(self, network: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Put unit vectors of the network and of this tower side by side; a cosine is the weighted mean of theirs."""
-        # files of version 0.1.0 may have no weight, and no gamma
-        return _side_by_side(network, own, getattr(self, "network_weight_", 0.5))
+        return _side_by_side(network, own, self._of_file("network_weight_"))
 
     def _columns(
         self, smiles: Sequence[str], n_jobs: int | None, compute: Callable[[Pipeline, list[str]], Any]
@@ -196,8 +196,13 @@ class SideTower(BaseEstimator):
                 pipeline[0].set_params(n_jobs=n_jobs)
         return self.pipelines_
 
+    def _of_file(self, name: str) -> float:
+        """Return a fitted number, also where the model comes from a file that was written before it was chosen."""
+        number: float = getattr(self, name, _FIXED_BEFORE[name])
+        return number
+
     def _kernel(self, columns: np.ndarray) -> np.ndarray:
-        gamma = getattr(self, "gamma_", 1.0) / len(self.features)
+        gamma = self._of_file("gamma_") / len(self.features)
         kernel: np.ndarray = rbf_kernel(columns, self.landmarks_, gamma=gamma).astype(np.float64)
         return kernel
 
@@ -206,10 +211,6 @@ def _transformer(given: Any) -> Any:
     if isinstance(given, str):
         return FEATURES[given](standardize=None, invalid="nan")
     return clone(given)
-
-
-def _score(predicted: np.ndarray, true: np.ndarray) -> float:
-    return retrieval_score(unit_rows(predicted), unit_rows(true))
 
 
 def _best_weight(network: tuple[np.ndarray, np.ndarray], ridge: tuple[np.ndarray, np.ndarray]) -> float:

@@ -1,12 +1,15 @@
-"""Kernel ridge regression, from a kernel that is there."""
+"""Kernel ridge regression to profiles, from a kernel that was computed before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.model_selection import GroupKFold
+
+from ..metrics import retrieval_score
+from ..utils._arrays import unit_rows
 
 
 def solve(gram: np.ndarray, targets: np.ndarray, alpha: float) -> np.ndarray:
@@ -18,19 +21,14 @@ def solve(gram: np.ndarray, targets: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def cross_validate(
-    gram: np.ndarray,
-    targets: np.ndarray,
-    groups: np.ndarray,
-    alphas: Sequence[float],
-    n_folds: int,
-    score: Callable[[np.ndarray, np.ndarray], float],
+    gram: np.ndarray, targets: np.ndarray, groups: np.ndarray, alphas: Sequence[float], n_folds: int
 ) -> dict[float, float]:
-    """Return the mean over folds of ``score(predicted, true)`` for each alpha; a group is in one fold."""
+    """Return the mean retrieval score of the folds for each alpha; a group is in one fold."""
     scores: dict[float, list[float]] = {alpha: [] for alpha in alphas}
     for train, test in GroupKFold(n_folds).split(gram, groups=groups):
         inner, outer = gram[np.ix_(train, train)], gram[np.ix_(test, train)]
         mean = targets[train].mean(axis=0)
         for alpha in alphas:
             predicted = outer @ solve(inner, targets[train] - mean, alpha) + mean
-            scores[alpha].append(score(predicted, targets[test]))
+            scores[alpha].append(retrieval_score(unit_rows(predicted), unit_rows(targets[test])))
     return {alpha: float(np.mean(folds)) for alpha, folds in scores.items()}
