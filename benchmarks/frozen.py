@@ -28,16 +28,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import RESULTS, print_table, save, selected
-from qsar.arms import head_model
+from qsar.arms import head_model, scores_of
 from qsar.summary import compared, differences
 from qsar.tasks import Spec, TaskSet, load
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.svm import SVC, SVR
 
 from mocop_sklearn import MoCoPEmbedder, list_models
-from mocop_sklearn.molecules import BlockScaler, MiniMol, MoleculeDescriptors, MorganCounts
+from mocop_sklearn.molecules import MiniMol, MoleculeDescriptors, MorganCounts
 
 LOG10 = ("half_life_obach", "vdss_lombardo")
 NUMBERS = (*LOG10, "caco2_wang", "clearance_microsome_az")
@@ -125,19 +124,11 @@ def predict(
     head: str, blocks: list[np.ndarray], train: np.ndarray, test: np.ndarray, y: np.ndarray, kind: str, seed: int
 ) -> Any:
     """Scores of the test rows."""
-    classify = kind == "classification"
+    columns = np.hstack(blocks)
     if head == "forest":
-        columns = np.clip(np.nan_to_num(np.hstack(blocks), posinf=0.0, neginf=0.0), -1e6, 1e6)
-        forest = head_model("forest", kind, seed).fit(columns[train], y[train])
-        return forest.predict_proba(columns[test])[:, 1] if classify else forest.predict(columns[test])
-    scaled = np.hstack([BlockScaler().fit(b[train]).transform(b) for b in blocks])
-    scaled = np.nan_to_num(scaled)  # MiniMol may refuse a molecule
-    gamma = 1 / len(blocks)
-    if classify:
-        return SVC(C=1.0, gamma=gamma).fit(scaled[train], y[train]).decision_function(scaled[test])
-    center, spread = y[train].mean(), y[train].std()
-    svm = SVR(C=3.0, epsilon=0.1, gamma=gamma).fit(scaled[train], (y[train] - center) / spread)
-    return svm.predict(scaled[test]) * spread + center
+        columns = np.clip(np.nan_to_num(columns, posinf=0.0, neginf=0.0), -1e6, 1e6)
+    model = head_model(head, kind, seed, [block.shape[1] for block in blocks]).fit(columns[train], y[train])
+    return scores_of(model, columns[test])
 
 
 def quality(y: np.ndarray, predicted: np.ndarray, classify: bool, metric: str = "spearman") -> float:

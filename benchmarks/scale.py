@@ -67,7 +67,7 @@ def full_layout(path: Path) -> int:
     return len(treated) + len(copied)
 
 
-def make_plates(folder: Path, scale: float, n_jobs: int) -> Any:
+def make_plates(folder: Path, scale: float, n_jobs: int, n_features: int = 3475) -> Any:
     """Write a share of the plates of JUMP; see ``make_jump_like`` for what is returned."""
     from simulation import make_jump_like
 
@@ -75,7 +75,9 @@ def make_plates(folder: Path, scale: float, n_jobs: int) -> Any:
     if "wells" in tables():
         n_plates = round(scale * full_layout(folder / "layout.parquet"))
         layout = tables() | {"wells": folder / "layout.parquet"}
-    return make_jump_like(folder / "plates", n_plates=n_plates, **layout, n_jobs=n_jobs, random_state=0)
+    return make_jump_like(
+        folder / "plates", n_plates=n_plates, n_features=n_features, **layout, n_jobs=n_jobs, random_state=0
+    )
 
 
 def make(folder: Path, scale: float, n_jobs: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,22 @@ from mocop_sklearn.profiles import ProfileNormalizer
 POOLS = ("all", "source", "plate", "mixed plates")
 
 
-def stores(folder: Path, data: Any) -> dict[str, PairedProfiles]:
+# How wells are scaled before they go into a store: its name, and the arguments of build_pairs
+SCALINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "plates normalised": ("n.pairs", {"normalizer": ProfileNormalizer(on_missing="drop")}),
+    "raw": ("raw.pairs", {"normalizer": "passthrough", "dtype": "float32", "clip": None}),
+}
+
+
+def stores(folder: Path, data: Any, names: Iterable[str] = SCALINGS, n_jobs: int = 2) -> dict[str, PairedProfiles]:
     """The corpus with each plate scaled on its controls, and with raw values."""
     common: dict[str, Any] = {
         "plates": data.plates,
         "metadata": list(data.metadata.values()),
         "exclude": {"Metadata_JCP2022": [JUMP_EMPTY, *JUMP_POSITIVE_CONTROLS]},
-        "n_jobs": 2,
+        "n_jobs": n_jobs,
     }
-    return {
-        "plates normalised": build_pairs(folder / "n.pairs", normalizer=ProfileNormalizer(on_missing="drop"), **common),
-        "raw": build_pairs(folder / "raw.pairs", normalizer="passthrough", dtype="float32", clip=None, **common),
-    }
+    return {name: build_pairs(folder / SCALINGS[name][0], **SCALINGS[name][1], **common) for name in names}
 
 
 def pools(pairs: PairedProfiles, kind: str, rng: np.random.Generator) -> Iterator[np.ndarray]:

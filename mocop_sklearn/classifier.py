@@ -22,7 +22,7 @@ from .utils._sklearn import StrOptions, check_sample_weight
 class MoCoPClassifier(ClassifierMixin, FineTuned):
     """Classifier that fine-tunes the molecule encoder on assay labels, one task or many at once.
 
-    The network is the encoder of :class:`~mocop_sklearn.MoCoPEmbedder`, tanh, dropout and one linear layer,
+    The network is the encoder of :class:`~mocop_sklearn.MoCoPEmbedder`, a head with dropout and a linear layer,
     trained with the cross-entropy over the measured labels, after [1]_. Rows of one molecule are merged: their
     weighted labels count as they would one by one.
 
@@ -56,9 +56,10 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     layer_decay : float, default=1.0
         The learning rate of each layer is this factor times that of the layer above it; the last linear layer
         has ``learning_rate``, and the encoder's linear layer comes next.
-    head : {"tanh", "linear", "mlp"}, default="tanh"
+    head : {"auto", "tanh", "linear", "mlp"}, default="auto"
         What reads the representation: a linear layer on its tanh, as in [1]_; a linear layer on the relu of its
-        standardised columns; or the same with a hidden layer between.
+        standardised columns; or the same with a hidden layer between. ``"auto"``: linear with ``pretrained``, else
+        tanh.
     head_init : {"auto", "random", "linear"}, default="auto"
         Where the last linear layer starts: at random, or at a ridge or logistic regression on the encoder's output for
         the training molecules, as in linear probing before fine-tuning [2]_. ``"auto"``: linear with
@@ -73,7 +74,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
     missing : number, str or None, default=nan
         A label that means "not measured". NaN and None always mean it.
     max_epochs : int or "auto", default="auto"
-        An epoch is one pass over the distinct molecules. ``"auto"``: 30 for a classifier with ``pretrained``, else 60.
+        An epoch is one pass over the distinct molecules. ``"auto"``: 10 for a classifier with ``pretrained``, else 60.
     min_epochs : int, default=0
         ``patience`` does not end training before this many epochs.
     batch_size : int, default=32
@@ -174,8 +175,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
     _AUTOMATIC = (
-        {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4},
-        {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4},
+        {"head": "tanh", "head_init": "random", "max_epochs": 60, "learning_rate": 3e-4},
+        {"head": "linear", "head_init": "linear", "max_epochs": 10, "learning_rate": 1e-4},
     )
     _FITTED = (*FineTuned._FITTED, "classes_", "unscorable_tasks_", "_constant")
 
@@ -194,7 +195,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         dropout: float = 0.1,
         freeze: str | int = "none",
         layer_decay: float = 1.0,
-        head: str = "tanh",
+        head: str = "auto",
         head_init: str = "auto",
         loss: Any = "auto",
         class_weight: Any = None,

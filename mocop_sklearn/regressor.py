@@ -42,7 +42,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     dropout : float, default=0.1
     freeze : {"none", "encoder"} or int, default="none"
     layer_decay : float, default=1.0
-    head : {"tanh", "linear", "mlp"}, default="tanh"
+    head : {"auto", "tanh", "linear", "mlp"}, default="auto"
     head_init : {"auto", "random", "linear"}, default="auto"
     loss : {"auto"} or callable, default="auto"
         ``"auto"`` is the squared error of the scaled targets. A callable maps outputs and targets, tensors of shape
@@ -116,8 +116,8 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
     """
 
     _AUTOMATIC = (
-        {"head_init": "random", "max_epochs": 60, "learning_rate": 1e-3},
-        {"head_init": "linear", "max_epochs": 60, "learning_rate": 3e-4},
+        {"head": "tanh", "head_init": "random", "max_epochs": 60, "learning_rate": 1e-3},
+        {"head": "linear", "head_init": "linear", "max_epochs": 60, "learning_rate": 3e-4},
     )
 
     @heard

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -16,16 +17,19 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC, SVR
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.model_file import PretrainedModel
+from mocop_sklearn.molecules import BlockScaler
 from qsar import peers
 from qsar.features import FIXED, Lookup
 from qsar.tasks import TaskSet
 
 N_TREES = 100
-TITLES = {"ecfp": "ECFP", "descriptors": "descriptors"}
+TITLES = {"ecfp": "ECFP", "counts": "ECFP", "descriptors": "descriptors"}
+HEAD_TITLES = {"svm": "SVM"}
 # What stands on an embedding: the model, and the features beside it
 HEADS = (
     ("linear",),
@@ -34,24 +38,26 @@ HEADS = (
     ("forest", "ecfp"),
     ("forest", "descriptors"),
     ("forest", "ecfp", "descriptors"),
+    ("svm",),
+    ("svm", "descriptors", "counts"),
 )
 
 # What both benchmarks compare by default, by label: on all pairs of split and seed, and on fewer of them
 MAIN = (
     "scratch",
-    "fine-tuned [toxcast]",
+    "fine-tuned [distilled]",
+    "embedding + SVM [distilled]",
+    "embedding ⧺ descriptors ⧺ ECFP + SVM [distilled]",
     "ECFP + forest",
     "descriptors + forest",
-    "embedding + forest [toxcast]",
-    "embedding ⧺ ECFP + forest [toxcast]",
+    "descriptors ⧺ ECFP + SVM",
 )
 FURTHER = (
-    "embedding + linear [toxcast]",
-    "linear probe [toxcast]",
-    "fine-tuned (multitask) [toxcast]",
-    "embedding (multitask) + forest [toxcast]",
-    "fine-tuned [morphology]",
-    "embedding + forest [morphology]",
+    "MiniMol + SVM",
+    "linear probe [distilled]",
+    "embedding + SVM [cells]",
+    "fine-tuned [toxcast]",
+    "embedding + SVM [toxcast]",
 )
 
 
@@ -67,9 +73,9 @@ class Arm:
     objective : str
         How: "contrastive", "multitask" or "untrained"; "given" for a model file of the user; "-" for an arm without a
         pretrained encoder.
-    model : {"network", "forest", "linear", "boosting", "chemprop"}
+    model : {"network", "svm", "forest", "linear", "boosting", "chemprop"}
     features : tuple of str
-        For all but networks: "embedding", "ecfp", "descriptors", "cell count", side by side.
+        For all but networks: "embedding", "ecfp", "counts", "descriptors", "minimol", "cell count", side by side.
     frozen : bool
         For networks: only the last layer is trained.
     """
@@ -100,6 +106,8 @@ def arms(corpora: Sequence[str], given: Sequence[str] = ()) -> list[Arm]:
         Arm("ECFP + forest", model="forest", features=("ecfp",)),
         Arm("descriptors + forest", model="forest", features=("descriptors",)),
         Arm("ECFP ⧺ descriptors + forest", model="forest", features=("ecfp", "descriptors")),
+        Arm("descriptors ⧺ ECFP + SVM", model="svm", features=("descriptors", "counts")),
+        Arm("MiniMol + SVM", model="svm", features=("minimol",)),
         Arm("cell count + linear", model="linear", features=("cell count",)),
         Arm("untrained + forest", "-", "untrained", "forest", ("embedding",)),
     ]
@@ -112,7 +120,9 @@ def arms(corpora: Sequence[str], given: Sequence[str] = ()) -> list[Arm]:
         ]
         for model, *others in HEADS:
             features = " ⧺ ".join([f"embedding{how}", *(TITLES[name] for name in others)])
-            found.append(Arm(f"{features} + {model}", corpus, objective, model, ("embedding", *others)))
+            found.append(
+                Arm(f"{features} + {HEAD_TITLES.get(model, model)}", corpus, objective, model, ("embedding", *others))
+            )
     return found
 
 
@@ -134,8 +144,8 @@ class Room:
     encoder: Callable[[str, str, int], PretrainedModel]
     network: dict[str, Any]
 
-    def features(self, arm: Arm, smiles: Sequence[str], seed: int) -> np.ndarray:
-        """Features of an arm, side by side."""
+    def features(self, arm: Arm, smiles: Sequence[str], seed: int) -> list[np.ndarray]:
+        """Blocks of features of an arm."""
         blocks = []
         for name in arm.features:
             if name == "embedding":
@@ -150,7 +160,7 @@ class Room:
                     raise ValueError("fewer than half of the molecules have a cell count")
                 block = np.where(known, block, np.median(block[known]))
             blocks.append(block)
-        return np.hstack(blocks)
+        return blocks
 
 
 def recipe(arm: Arm, kind: str) -> dict[str, Any]:
@@ -171,7 +181,8 @@ def predict(arm: Arm, room: Room, tasks: TaskSet, train: np.ndarray, test: np.nd
         return _network(arm, room, kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
     if arm.model == "chemprop":
         return peers.chemprop(kind, smiles[train].tolist(), tasks.labels[train], smiles[test].tolist(), seed)
-    features = room.features(arm, [*smiles[train], *smiles[test]], seed)
+    blocks = room.features(arm, [*smiles[train], *smiles[test]], seed)
+    features, widths = np.hstack(blocks), [block.shape[1] for block in blocks]
     X, X_test, Y = features[: len(train)], features[len(train) :], tasks.labels[train]
     predicted = np.full((len(test), Y.shape[1]), np.nan)
     for task, y in enumerate(Y.T):
@@ -179,9 +190,8 @@ def predict(arm: Arm, room: Room, tasks: TaskSet, train: np.ndarray, test: np.nd
         classes = len(np.unique(y[known]))
         if classes < 1 or (kind == "classification" and classes < 2):
             continue
-        model = head_model(arm.model, kind, seed).fit(X[known], y[known])
-        scores = model.predict_proba(X_test)[:, 1] if kind == "classification" else model.predict(X_test)
-        predicted[:, task] = scores
+        model = head_model(arm.model, kind, seed, widths).fit(X[known], y[known])
+        predicted[:, task] = scores_of(model, X_test)
     return predicted
 
 
@@ -203,9 +213,28 @@ def _network(
     return scores
 
 
-def head_model(name: str, kind: str, seed: int) -> Any:
-    """Return the model that stands on features: "forest", "boosting" or "linear"."""
+def scores_of(model: Any, X: np.ndarray) -> np.ndarray:
+    """What ranks rows: the value, the probability of the second class, or the distance from the boundary."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(X)[:, 1])
+    return np.asarray(model.decision_function(X) if hasattr(model, "decision_function") else model.predict(X))
+
+
+def head_model(name: str, kind: str, seed: int, widths: Sequence[int] = ()) -> Any:
+    """Return the model that stands on features: "svm", "forest", "boosting" or "linear".
+
+    ``widths`` are the numbers of columns of the blocks, which the support vector machine balances.
+    """
     classify = kind == "classification"
+    if name == "svm":
+        ends = np.cumsum([0, *widths]).tolist()
+        parts = [(f"block{i}", BlockScaler(), slice(*ends[i : i + 2])) for i in range(len(widths))]
+        gamma = 1 / len(widths)
+        svm = SVC(C=1.0, gamma=gamma) if classify else SVR(C=3.0, epsilon=0.1, gamma=gamma)
+        model = make_pipeline(
+            ColumnTransformer(parts), FunctionTransformer(np.nan_to_num), svm
+        )  # MiniMol may refuse a molecule
+        return model if classify else TransformedTargetRegressor(model, transformer=StandardScaler())
     if name == "forest":
         if classify:
             return RandomForestClassifier(N_TREES, random_state=seed)

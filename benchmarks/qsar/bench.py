@@ -26,7 +26,8 @@ from qsar.features import FIXED, Lookup
 from qsar.runner import Unit, in_one_thread, remaining, run, units
 
 SPLITS = 3
-GIVEN = ("fine-tuned", "linear probe", "embedding + forest")  # what is run by default with a model of the user
+SHIPPED = ("distilled", "cells")
+GIVEN = ("fine-tuned", "embedding + SVM")  # what is run by default with a model of the user
 PRETRAINING_EPOCHS = {
     ("toxcast", "contrastive"): 40,
     ("toxcast", "multitask"): 30,
@@ -140,9 +141,10 @@ def main(
         return
     removed = set() if arguments.seen else set().union(*(t.held_out for t in every))
     sets = _chosen_sets(every, _names(arguments.sets))
-    given = given_models(arguments.pretrained, set().union(*(t.held_out for t in every)))
-    chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora), list(given))
-    encoders = Encoders(removed, {task for t in every for task in t.tasks}, cache, epochs, given)
+    test = set().union(*(t.held_out for t in every))
+    shipped, own = given_models(SHIPPED, test), given_models(arguments.pretrained, test)
+    chosen = _chosen_arms(own_arms, _names(arguments.arms), _names(arguments.corpora), list(own), list(shipped))
+    encoders = Encoders(removed, {task for t in every for task in t.tasks}, cache, epochs, shipped | own)
 
     def protocol(unit: Unit) -> str:
         arm = unit.arm
@@ -195,21 +197,26 @@ def given_models(files: Sequence[str], test: Collection[str]) -> dict[str, Pretr
 
 
 def _chosen_arms(
-    own: Mapping[str, str], names: Sequence[str], only: Sequence[str], given: Sequence[str] = ()
+    own: Mapping[str, str],
+    names: Sequence[str],
+    only: Sequence[str],
+    given: Sequence[str] = (),
+    shipped: Sequence[str] = (),
 ) -> dict[Arm, str]:
     """Arms by label, in the order given, and their pairs; ``names`` may leave out the corpus, or be "all"."""
-    if strange := sorted(set(only) - set(corpora.CORPORA)):
-        raise SystemExit(f"unknown corpora {strange}; there are {list(corpora.CORPORA)}")
-    every = arms(list(corpora.CORPORA), given)
+    known = [*corpora.CORPORA, *shipped]
+    if strange := sorted(set(only) - set(known)):
+        raise SystemExit(f"unknown corpora {strange}; there are {known}")
+    every = arms(list(corpora.CORPORA), [*shipped, *given])
     defaults = [*own, *(f"{name} [{model}]" for model in given for name in GIVEN)]
     names = [arm.label for arm in every] if list(names) == ["all"] else names or defaults
     found = [arm for name in names for arm in every if name in (arm.label, arm.name)]
     unknown = [name for name in names if not any(name in (arm.label, arm.name) for arm in every)]
     if unknown:
         raise SystemExit(f"unknown arms {unknown}; there are {[arm.label for arm in every]}")
-    if not peers.installed() and any(arm.model == "chemprop" for arm in found):
-        print('skipped: chemprop is not installed; pip install "mocop-sklearn[peers]"')
-        found = [arm for arm in found if arm.model != "chemprop"]
+    for reason in peers.lacking(dict.fromkeys(part for arm in found for part in (arm.model, *arm.features))):
+        print(f"skipped: {reason}")
+    found = [arm for arm in found if not peers.lacking((arm.model, *arm.features))]
     return {arm: own.get(arm.label, "all") for arm in found if not only or arm.corpus in (*only, *given, "-")}
 
 

@@ -14,6 +14,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem.Descriptors import CalcMolDescriptors
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
+from mocop_sklearn.molecules import MiniMol, MorganCounts
 from mocop_sklearn.molecules._parse import connectivity_key
 
 # 6,000 molecules a second, beside 250 for the descriptors: the floats of both are what costs memory
@@ -47,7 +48,23 @@ def cell_counts(smiles: Sequence[str]) -> np.ndarray:
     return counts.reindex(keys).to_numpy(dtype=float)[:, None]
 
 
-FIXED: dict[str, Table] = {"ecfp": ecfp, "descriptors": descriptors, "cell count": cell_counts}
+def counts(smiles: Sequence[str]) -> np.ndarray:
+    """Logarithms of the counts of Morgan fingerprints."""
+    return np.asarray(MorganCounts(standardize=None).fit_transform(list(smiles)))
+
+
+def minimol(smiles: Sequence[str]) -> np.ndarray:
+    """MiniMol's fingerprint; NaN for a molecule that it refuses."""
+    return np.asarray(MiniMol(standardize=None, invalid="nan").fit_transform(list(smiles)))
+
+
+FIXED: dict[str, Table] = {
+    "ecfp": ecfp,
+    "counts": counts,
+    "descriptors": descriptors,
+    "minimol": minimol,
+    "cell count": cell_counts,
+}
 
 
 class Lookup:

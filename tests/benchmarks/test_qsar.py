@@ -353,7 +353,8 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     monkeypatch.setattr(features, "DATA", tmp_path)
     monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(arms, "N_TREES", 5)
-    monkeypatch.setattr(bench.peers, "installed", lambda: False)
+    absent = {"chemprop": ("no_such_module", "peers"), "minimol": ("no_such_module", "minimol")}
+    monkeypatch.setattr(bench.peers, "NEEDS", absent)
     specs = {
         "classes": tasks.Spec("classification"),
         "numbers": tasks.Spec("regression"),
@@ -365,7 +366,7 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     )
     bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
     table = summary.frame(tmp_path / "results" / "made_up_quick.parquet")
-    n_units = 2 * (len(every) - 1)
+    n_units = 2 * (len(every) - len(absent))
     printed = capsys.readouterr().out
     assert "skipped: chemprop is not installed" in printed
     assert "skipped: none" in printed
@@ -374,7 +375,7 @@ def test_a_benchmark_from_files_to_figures(smiles, labels, tmp_path, monkeypatch
     assert set(failed["arm"]) == {"cell count + linear"}
     assert set(failed["error"]) == {"fewer than half of the molecules have a cell count"}
     table = table[table["error"].isna()]
-    assert set(table["label"]) == {*every} - {"cell count + linear", "chemprop"}
+    assert set(table["label"]) == {*every} - {"cell count + linear", "chemprop", "MiniMol + SVM"}
     assert np.isfinite(summary.main_metric(table)).all()
     bench.main("made_up", specs, dict.fromkeys(every, "all"), list(specs), options)
     assert f"{n_units} units there, 0 of {n_units} to do" in capsys.readouterr().out

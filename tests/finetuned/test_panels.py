@@ -96,7 +96,7 @@ def tanh(smiles, fitted):
 
 
 def test_many_linear_starts_are_those_of_one_by_one(smiles, panel, fitted, tanh):
-    start = {"pretrained": fitted, "head_init": "linear", "max_epochs": 0, "freeze": "encoder"}
+    start = {"pretrained": fitted, "head": "tanh", "head_init": "linear", "max_epochs": 0, "freeze": "encoder"}
     weight = 1 + np.arange(40) % 3
     scores = MoCoPClassifier(**start, missing=-1).fit(smiles, panel, weight).decision_function(smiles)
     numbers = np.where(panel < 0, NAN, np.linspace(-5, 5, 40)[:, None] * (1 + np.arange(N_TASKS)))

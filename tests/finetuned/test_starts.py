@@ -51,7 +51,7 @@ def test_layer_wise_rates(smiles, labels, fitted):
 
 
 # The last layer starts at a linear model; a frozen encoder and a rate of next to nothing leave it there.
-STARTED = {"head_init": "linear", "freeze": "encoder", "max_epochs": 0,
+STARTED = {"head": "tanh", "head_init": "linear", "freeze": "encoder", "max_epochs": 0,
            "validation_fraction": 0, "random_state": 0}  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_a_head_on_standardised_representations(smiles, sizes, labels, fitted, t
     z = fitted.transform(smiles).astype(float)
     relu = np.maximum((z - z.mean(axis=0)) / np.maximum(z.std(axis=0), 1e-3), 0)
     scaled = StandardScaler().fit_transform(relu)
-    tuned = MoCoPRegressor(pretrained=fitted, head="linear", **STARTED).fit(smiles, sizes)
+    tuned = MoCoPRegressor(pretrained=fitted, **STARTED | {"head": "auto"}).fit(smiles, sizes)
     np.testing.assert_allclose(tuned.predict(smiles), Ridge(alpha=1000).fit(scaled, sizes).predict(scaled), rtol=1e-4)
     tuned.save(tmp_path / "tuned.safetensors")
     loaded = MoCoPRegressor.load(tmp_path / "tuned.safetensors")
