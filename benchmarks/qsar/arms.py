@@ -42,6 +42,7 @@ HEADS = (
     ("svm", "descriptors", "counts"),
 )
 
+MLP = (("head", "mlp"), ("learning_rate", 1e-3), ("max_epochs", 30))
 # What both benchmarks compare by default, by label: on all pairs of split and seed, and on fewer of them
 MAIN = (
     "scratch",
@@ -54,7 +55,7 @@ MAIN = (
 )
 FURTHER = (
     "MiniMol + SVM",
-    "linear probe [distilled]",
+    "embedding + MLP [distilled]",
     "embedding + SVM [cells]",
     "fine-tuned [toxcast]",
     "embedding + SVM [toxcast]",
@@ -77,7 +78,9 @@ class Arm:
     features : tuple of str
         For all but networks: "embedding", "ecfp", "counts", "descriptors", "minimol", "cell count", side by side.
     frozen : bool
-        For networks: only the last layer is trained.
+        For networks: only the head is trained.
+    parameters : tuple of (name, value)
+        For networks: what differs from the defaults.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Arm:
     model: str = "network"
     features: tuple[str, ...] = ()
     frozen: bool = False
+    parameters: tuple[tuple[str, Any], ...] = ()
 
     @property
     def label(self) -> str:
@@ -117,6 +121,7 @@ def arms(corpora: Sequence[str], given: Sequence[str] = ()) -> list[Arm]:
         found += [
             Arm(f"fine-tuned{how}", corpus, objective),
             Arm(f"linear probe{how}", corpus, objective, frozen=True),
+            Arm(f"embedding{how} + MLP", corpus, objective, frozen=True, parameters=MLP),
         ]
         for model, *others in HEADS:
             features = " ⧺ ".join([f"embedding{how}", *(TITLES[name] for name in others)])
@@ -167,7 +172,7 @@ def recipe(arm: Arm, kind: str) -> dict[str, Any]:
     """How a network of this arm is trained by default: what docs/method.md chose by cross-validation."""
     given = _estimator(kind)().get_params()
     fixed = {name: given[name] for name in ("batch_size", "validation_fraction")}
-    return _estimator(kind)._AUTOMATIC[arm.objective != "-"] | fixed
+    return _estimator(kind)._AUTOMATIC[arm.objective != "-"] | fixed | dict(arm.parameters)
 
 
 def _estimator(kind: str) -> type[MoCoPClassifier | MoCoPRegressor]:
@@ -204,7 +209,7 @@ def _network(
         standardize=None,
         freeze="encoder" if arm.frozen else "none",
         random_state=seed,
-        **room.network,
+        **(dict(arm.parameters) | room.network),
     )
     if kind == "regression":
         return estimator.fit(smiles, labels).predict(test).reshape(len(test), -1)
