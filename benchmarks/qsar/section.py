@@ -71,9 +71,10 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
         "named by, as ChEMBL2K's are. Some that measure a family of such proteins, or spell the name otherwise, have "
         "stayed: `NVS_GPCR_rAdrb_NonSelective`, `NVS_GPCR_gMPeripheral_NonSelective`, `ATG_PPRE_CIS` and "
         "`BSK_4H_VEGFRII`. The names of Broad6K's, Moshkov's, Hofmarcher's and MoleculeACE's tasks tell no "
-        "protein, so that no assay leaves for them. `distilled` has seen the bare structures of 15 of ToxCast's 858 test "
-        "molecules, 14 of Moshkov's 3,234 and 73 of Hofmarcher's 2,114, and none of the other sets. *(multitask)*: pretrained by predicting the profile; all others "
-        "by contrasting it with the molecule. *gated*: the gated network, which was the default encoder, fine-tuned "
+        "protein, so that no assay leaves for them. `distilled` has seen the bare structures of 15 of ToxCast's 858 "
+        "test molecules, 14 of Moshkov's 3,234 and 73 of Hofmarcher's 2,114, and none of the other sets. "
+        "*(multitask)*: pretrained by predicting the profile; all others by contrasting it with the molecule. "
+        "*gated*: the gated network, which was the default encoder, fine-tuned "
         "from tanh for 30 epochs (classes) or 60 (numbers).",
         "",
     ]  # fmt: skip
