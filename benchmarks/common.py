@@ -98,19 +98,51 @@ def interleaved(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[st
 
 def memory_of_tree(pid: int) -> int:
     """Anonymous and shared memory of a process and its descendants, in bytes; pages of files do not count."""
-    parents, sizes = {}, {}
+    processes = _processes()
+    own = [processes[member] for member in _with_descendants(pid, processes) if member in processes]
+    return 1024 * sum(int(fields.get(name, "0 kB").split()[0]) for fields in own for name in ("RssAnon", "RssShmem"))
+
+
+def tree(pid: int) -> set[int]:
+    """A process and its descendants."""
+    return _with_descendants(pid, _processes())
+
+
+def pss(pid: int) -> int:
+    """Proportional set size of a process, in bytes: what several processes share counts once among them."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it ended meanwhile
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def ticks(pid: int) -> int:
+    """How long a process has computed, in ticks of the system's clock."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
+def _processes() -> dict[int, dict[str, str]]:
+    """What the system says of all processes, by their number."""
+    found = {}
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
         except OSError:  # it ended meanwhile
             continue
-        own = int(fields["Pid"])
-        parents[own] = int(fields["PPid"])
-        sizes[own] = sum(int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem")) * 1024
-    tree = {pid}
-    while more := {own for own, parent in parents.items() if parent in tree} - tree:
-        tree |= more
-    return sum(sizes.get(own, 0) for own in tree)
+        found[int(fields["Pid"])] = fields
+    return found
+
+
+def _with_descendants(pid: int, processes: dict[int, dict[str, str]]) -> set[int]:
+    found = {pid}
+    while more := {own for own, fields in processes.items() if int(fields["PPid"]) in found} - found:
+        found |= more
+    return found
 
 
 def run_phase(words: Iterable[Any], result: Path) -> tuple[dict[str, Any], float, float]:

@@ -48,10 +48,14 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--pretrained", nargs="+", default=[], metavar="FILE", help="model files as further arms")
     p.add_argument("--seeds", type=int, help="default: 3; with --quick, 1")
     p.add_argument("--epochs", type=int, help="of pretraining (default: 1,000)")
+    p.add_argument("--splits", type=int, default=3, help="of the labels, the first so many (default: 3, all)")
+    p.add_argument("--fit-epochs", type=int, help="at most, of each fit on labels (default: the paper's, early stop)")
     p.add_argument("--n-jobs", type=int, default=os.cpu_count() or 1, help="processes, a thread each")
     arguments = p.parse_args(words)
     if not 0 < arguments.scale <= 1:
         p.error(f"--scale must be above 0 and at most 1, got {arguments.scale:g}")
+    if not 1 <= arguments.splits <= 3:
+        p.error(f"--splits must be 1, 2 or 3, got {arguments.splits}")
     for given in (*arguments.profiles, *arguments.pretrained):
         if not Path(given).exists():
             p.error(f"{given} does not exist")
@@ -66,6 +70,10 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     if arguments.epochs:
         epochs = {"max_epochs": arguments.epochs}
         found = replace(found, pretraining=found.pretraining | epochs, multitask=found.multitask | epochs)
+    found = replace(found, splits=found.splits[: arguments.splits])
+    if most := arguments.fit_epochs:
+        few = {"max_epochs": most, "min_epochs": min(most, found.finetuning.get("min_epochs", most))}
+        found = replace(found, finetuning=found.finetuning | few)
     return found
 
 

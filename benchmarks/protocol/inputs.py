@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from simulation.layout import read_compounds
 from simulation.plates import random_stream
 from sklearn.utils import check_random_state
 
+from mocop_sklearn.utils._files import atomic_write
 from protocol.settings import Settings
 
 BUCKET = "cellpainting-gallery"
@@ -29,12 +31,25 @@ SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
 def simulate(folder: Path, settings: Settings) -> dict[str, Any]:
-    """Write plates and the archive into a folder that has the layout of the two servers."""
+    """Write plates and the archive into a folder that has the layout of the two servers.
+
+    What a killed call with the same settings wrote is kept; of other settings, nothing is.
+    """
+    made_with = folder / "settings.txt"
+    if not made_with.exists() or made_with.read_text() != repr(settings):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        made_with.write_text(repr(settings))
     tables = {"structures": "jump_compounds", "wells": "jump_wells", "activity": "jump_activity_map"}
     found = {key: DATA / f"{name}.parquet" for key, name in tables.items() if settings.scale}
     known = {key: path for key, path in found.items() if path.exists()}
     data = make_jump_like(
-        folder / BUCKET, n_plates=settings.n_plates, n_features=settings.n_features, random_state=0, **known
+        folder / BUCKET,
+        n_plates=settings.n_plates,
+        n_features=settings.n_features,
+        overwrite=False,
+        random_state=0,
+        **known,
     )
     metadata = folder / BUCKET / "cpg0016-jump" / "metadata"
     metadata.mkdir(exist_ok=True)
@@ -57,7 +72,7 @@ def write_archive(
     """Write an archive in the form of ChEMBL 20's: tasks read the latent biology, and most labels are −1."""
     n, n_tasks = len(smiles), settings.n_tasks
     weights = rng.normal(size=(latent.shape[1], n_tasks)).astype(np.float32)
-    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+    with atomic_write(path) as temporary, tarfile.open(temporary, "w:gz", compresslevel=1) as tar:
         table = path.with_name("chembl20.csv")
         with table.open("w") as lines:
             lines.write(",".join(["", "smiles", *(f"task{i}" for i in range(n_tasks))]) + "\n")

@@ -47,6 +47,7 @@ _Path = str | os.PathLike[str]
         "noise": [Interval(Real, 0, None, closed="left")],
         "outlier_fraction": [Interval(Real, 0, 1, closed="both")],
         "missing_fraction": [Interval(Real, 0, 1, closed="left")],
+        "overwrite": ["boolean"],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     },
@@ -71,6 +72,7 @@ def make_jump_like(
     noise: float = 1.0,
     outlier_fraction: float = 0.002,
     missing_fraction: float = 0.0,
+    overwrite: bool = True,
     n_jobs: int | None = None,
     random_state: Any = None,
 ) -> Bunch:
@@ -82,7 +84,7 @@ def make_jump_like(
 
     and JUMP's tables ``metadata/plate.csv.gz``, ``well.csv.gz`` and ``compound.csv.gz`` of the plates written.
     The last has ``Metadata_SMILES`` besides the InChI and its key, as JUMP's newer releases. Files that are
-    there already are replaced; other plates are left alone.
+    there already are replaced unless ``overwrite`` is False; other plates are left alone.
 
     Parameters
     ----------
@@ -123,6 +125,8 @@ def make_jump_like(
         Probability that a well has one outlier, 10 to 100 in size.
     missing_fraction : float, default=0.0
         Probability that a value is NaN.
+    overwrite : bool, default=True
+        False keeps plates that are there already. They must come from an equal call, such as one that was killed.
     n_jobs : int, default=None
         Processes that write plates and read structures. Each holds one plate.
     random_state : int, RandomState instance or None, default=None
@@ -224,7 +228,8 @@ def make_jump_like(
         **_shared_by_plates(simulation),
     )
     data.plates = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(write_plate)(Path(path), feature_names, simulation, *plate) for plate in plates_of(data)
+        joblib.delayed(write_plate)(Path(path), feature_names, simulation, *plate, overwrite=overwrite)
+        for plate in plates_of(data)
     )
     data.metadata = _write_metadata(Path(path) / "metadata", data, described)
     return data

@@ -187,17 +187,20 @@ def write_plate(
     plate: PlateKey,
     position: np.ndarray,
     effect: np.ndarray,
+    overwrite: bool,
 ) -> Path:
+    source, batch, name = plate
+    path = root / "cpg0016-jump" / source / "workspace" / "profiles" / batch / name / f"{name}.parquet"
+    if path.exists() and not overwrite:
+        return path
     with threadpool_limits(1, "blas"):  # the last bits of a product may depend on the number of threads
         x = simulation.wells(plate, position, effect)
-    source, batch, name = plate
     columns = {
         "Metadata_Source": pa.array([source] * len(x)),
         "Metadata_Plate": pa.array([name] * len(x)),
         "Metadata_Well": pa.array([WELL_NAMES[i] for i in position]),
     }
     columns.update(zip(feature_names, map(pa.array, np.ascontiguousarray(x.T)), strict=True))
-    path = root / "cpg0016-jump" / source / "workspace" / "profiles" / batch / name / f"{name}.parquet"
     with atomic_write(path) as temporary:
         # noise does not compress
         parquet.write_table(

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..datasets import JUMP_NEGCON
+from ._labels import Labels
 from ._matching import Selection
-from ._metadata import column_text, metadata_of
+from ._metadata import column_labels, metadata_of
 from ._structures import is_dmso
 
 CONTROL_COLUMN = "Metadata_IsNegcon"
@@ -33,7 +34,7 @@ _KINDS_OF_WELL = ("metadata_pert_type", "metadata_broad_sample_type")
 
 
 def find_controls(
-    wells: Any, structures: Sequence[str], column: str | None, label: Sequence[str], where: str
+    wells: Any, structures: Labels, column: str | None, label: Sequence[str], where: str
 ) -> tuple[np.ndarray, dict[str, int], list[Selection]]:
     """Find the negative controls among wells.
 
@@ -44,7 +45,7 @@ def find_controls(
     ----------
     wells : DataFrame
         Metadata.
-    structures : sequence of str, shape (n_wells,)
+    structures : Labels, shape (n_wells,)
         Structures as stated; empty where there is none.
     column : str or None
         The column that marks controls.
@@ -73,8 +74,8 @@ def find_controls(
     if not label:
         controls = _true_or_false(marked, column, where)
         return controls, {column: int(controls.sum())}, []
-    texts = column_text(marked)
-    controls = np.isin(texts, label)
+    texts = column_labels(marked)
+    controls = texts.which(frozenset(label).__contains__)
     rule = f"{column} is {' or '.join(label)}"
     return controls, {rule: int(controls.sum())}, [Selection.of("control_label", column, label, texts)]
 
@@ -91,17 +92,19 @@ def _true_or_false(marked: Any, column: str, where: str) -> np.ndarray:
     return np.array(values, dtype=bool)
 
 
-def _by_convention(wells: Any, structures: Sequence[str]) -> dict[str, np.ndarray]:
+def _by_convention(wells: Any, structures: Labels) -> dict[str, np.ndarray]:
     """Wells that each rule finds, by the text of the rule."""
     columns = {str(c).lower(): c for c in wells.columns if str(c).lower() in (*_CONVENTIONS, *_KINDS_OF_WELL)}
-    texts = {name: np.char.lower(column_text(wells[column])) for name, column in columns.items()}
-    found = {f"{columns[name]} is {values[0]}": np.isin(texts[name], [value.lower() for value in values])
+    texts = {name: column_labels(wells[column]).renamed(str.lower) for name, column in columns.items()}
+    marks = {name: frozenset(value.lower() for value in values) for name, values in _CONVENTIONS.items()}
+    found = {f"{columns[name]} is {values[0]}": texts[name].which(marks[name].__contains__)
              for name, values in _CONVENTIONS.items() if name in texts}  # fmt: skip
-    dmso = np.array([is_dmso(text) for text in structures], dtype=bool)
+    dmso = structures.which(is_dmso)
     for name in _KINDS_OF_WELL:
         if name in texts:
             # positive controls are controls, too: no kind of control and no structure may speak against it
-            unnamed = np.array([not text for text in structures], dtype=bool)
-            kind = texts.get(_KINDS_OF_CONTROL, np.full(len(wells), ""))
-            found[f"{columns[name]} is control"] = (texts[name] == "control") & (unnamed | dmso) & (kind == "")
+            may_be = structures.which(lambda text: not text) | dmso
+            if _KINDS_OF_CONTROL in texts:
+                may_be &= texts[_KINDS_OF_CONTROL].which(lambda text: not text)
+            found[f"{columns[name]} is control"] = texts[name].which(lambda text: text == "control") & may_be
     return found | {STRUCTURE_RULE: dmso}

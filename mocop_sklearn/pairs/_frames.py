@@ -23,7 +23,7 @@ def wells_to_keep(molecules: list[Any], frame: Any, path: Any, controls: str) ->
     if not kept.all():
         _warn_of_wells(~kept, path, "have no structure")
     if controls == "exclude":
-        marked = find_controls(frame, texts, None, (), repr(str(path)))[0] & kept
+        marked = find_controls(frame, Labels.as_met(texts), None, (), repr(str(path)))[0] & kept
         if marked.any():
             _warn_of_wells(marked, path, "are negative controls")
         kept &= ~marked

@@ -132,8 +132,10 @@ class Gathered:
         labels = {}
         for name, parts in self.texts.items():
             if len(parts) == len(self.files):
-                names, place = np.unique(list(self._codes[name]), return_inverse=True)
-                labels[name] = Labels(place[np.concatenate(parts)].astype(np.int32), names)
+                names = sorted(self._codes[name])  # an array of str would take the longest one's size for each
+                place = np.empty(len(names), dtype=np.int32)
+                place[[self._codes[name][text] for text in names]] = np.arange(len(names))
+                labels[name] = Labels(place[np.concatenate(parts)], np.array(names, dtype=object))
         return labels
 
     def common_features(self, columns: str) -> list[str]:

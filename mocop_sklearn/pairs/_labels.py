@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,20 @@ class Labels:
         """Return the same labels without the names that no row has."""
         used, codes = np.unique(self.codes, return_inverse=True)
         return Labels(codes.astype(np.int32), self.names[used])
+
+    def renamed(self, name: Callable[[str], str]) -> Labels:
+        """Return the same rows with other names; ``name`` is asked once for each of them."""
+        found = Labels.as_met(map(name, self.names.tolist()))
+        return Labels(found.codes[self.codes], found.names)
+
+    def which(self, test: Callable[[str], object]) -> np.ndarray:
+        """Which rows have a text that passes a test, which sees each name once; shape (n_rows,)."""
+        return np.array([bool(test(name)) for name in self.names.tolist()], dtype=bool)[self.codes]
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each text that some row has, in the order of the texts."""
+        n = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        return {name: rows for name, rows in sorted(zip(self.names.tolist(), n, strict=True)) if rows}
 
     def text(self) -> np.ndarray:
         """Return the text of each row."""

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-import numpy as np
+from ._labels import Labels
 
 _MAX_NEAR = 3
 _EXAMPLES = 5
@@ -38,10 +38,9 @@ class Selection:
     examples: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, option: str, column: str, values: Sequence[str], texts: np.ndarray) -> Selection:
+    def of(cls, option: str, column: str, values: Sequence[str], texts: Labels) -> Selection:
         """Count the wells of each value among the texts of a column."""
-        names, n = np.unique(texts, return_counts=True)
-        held = dict(zip(names.tolist(), n.tolist(), strict=True))
+        held = texts.counts()
         counts = {value: held.get(value, 0) for value in values}
         near = {value: near_misses(value, held) for value, found in counts.items() if not found}
         for value, whole in _cut_at_commas(values, held):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..tables._columns import is_metadata
 from ..tables._read import read_table
+from ._labels import Labels
 from ._matching import Join, near_misses
 
 _LOOKED_THROUGH = 200_000  # rows of a table among which near misses are looked for
@@ -34,10 +35,11 @@ class MetadataTable:
         keys = tuple(c for c in self._frame.columns if is_metadata(c) and c in wells.columns)
         if not keys:
             return None
-        texts = pd.MultiIndex.from_arrays([column_text(wells[key]) for key in keys], names=keys)
+        labels = [column_labels(wells[key]) for key in keys]
+        texts = pd.MultiIndex([own.names for own in labels], [own.codes for own in labels], names=keys)
         rows = self._index(keys, where).get_indexer(texts)
         others = [c for c in self._frame.columns if c not in keys]
-        added = {c: np.asarray(self._frame[c].array.take(rows, allow_fill=True), dtype=object) for c in others}
+        added = {c: self._frame[c].array.take(rows, allow_fill=True) for c in others}
         found = int((rows >= 0).sum())
         example, near = ("", []) if found else self._near(self._index(keys, where), texts)
         join = Join(number, Path(self.path).name, [str(key) for key in keys], len(wells), found, example, near)
@@ -48,7 +50,7 @@ class MetadataTable:
 
         if keys not in self._indices:
             columns = [self._frame[key].cat for key in keys]
-            parts = [column.rename_categories(column_text(column.categories.to_series())) for column in columns]
+            parts = [column.rename_categories([*map(plain_text, column.categories.tolist())]) for column in columns]
             index = pd.MultiIndex.from_arrays(parts, names=keys)
             if index.has_duplicates:
                 example = dict(zip(keys, index[index.duplicated()][0], strict=True))
@@ -127,10 +129,22 @@ def metadata_of(wells: Any, column: str, where: str) -> Any:
     return wells[column]
 
 
-def column_text(column: Any) -> np.ndarray:
-    """Return a column as text, empty where a value is missing."""
-    missing = column.isna().to_numpy()
-    return np.array(["" if gap else plain_text(value) for value, gap in zip(column, missing, strict=True)], dtype=str)
+def column_labels(column: Any, text_of: Callable[[Any], str] | None = None) -> Labels:
+    """Return a column as text, empty where a value is missing.
+
+    Parameters
+    ----------
+    column : Series
+    text_of : callable, optional
+        The text of a value that is not missing; by default :func:`plain_text`.
+    """
+    text_of = text_of or plain_text
+    if column.dtype == object:  # True and 1 may be in it, which are one value to factorize
+        missing = column.isna().to_numpy()
+        return Labels.as_met("" if gap else text_of(value) for value, gap in zip(column, missing, strict=True))
+    codes, values = column.factorize()
+    texts = Labels.as_met(["", *map(text_of, values.tolist())])
+    return Labels(texts.codes[codes + 1], texts.names).compact()
 
 
 def plain_text(value: Any) -> str:

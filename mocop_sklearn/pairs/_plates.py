@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..utils._files import atomic_write
 from ._controls import find_controls
 from ._labels import WELL_COLUMNS, Labels, metadata_column
 from ._matching import Join, Selection
-from ._metadata import column_text, joined, metadata_of
+from ._metadata import column_labels, joined, metadata_of
 from ._parts import Part
 from ._plan import PlatePlan
 from ._reader import StructureReader
@@ -28,6 +29,7 @@ from ._repeats import columns_that_tell_apart
 from ._values import check_weights, metadata_numbers
 
 _NOT_TO_BE_READ = "?"  # stands for a structure that is stated, and that no process may read again
+_NOTHING = "", ""  # what stands for the SMILES and the key of a text that is not a molecule
 _PLATE_COLUMNS = ("Metadata_Source", "Metadata_Batch", "Metadata_Plate")
 
 
@@ -51,13 +53,13 @@ class Wells:
         Why other columns are not features.
     X : ndarray of float32, shape (n_wells, n_features)
         The profiles as read, until those of the stored wells take their place; None where they are streamed.
-    texts : list of str
+    texts : Labels
         Structures as stated; empty where there is none.
     unreadable : dict of str to str
         Those of them that end the process that reads them, or take too long, and which of the two.
-    smiles, keys : ndarray of object
-        Canonical SMILES and connectivity key; empty where the structure is not a molecule. One text is one object.
-    labels : dict of str to ndarray of str
+    smiles, keys : Labels
+        Canonical SMILES and connectivity key; empty where the structure is not a molecule.
+    labels : dict of str to Labels
         Source, batch, plate and well, as far as they are known.
     controls : ndarray of bool
     rules : dict of str to int
@@ -71,11 +73,11 @@ class Wells:
     features: list[str]
     left_out: dict[str, str]
     X: Any
-    texts: list[str]
+    texts: Labels
     unreadable: dict[str, str]
-    smiles: np.ndarray
-    keys: np.ndarray
-    labels: dict[str, np.ndarray]
+    smiles: Labels
+    keys: Labels
+    labels: dict[str, Labels]
     controls: np.ndarray
     rules: dict[str, int]
     selections: list[Selection]
@@ -116,12 +118,12 @@ def wells_of(
     """What the metadata of wells say of them."""
     metadata, joins = joined(metadata, plan.tables, where)
     structures = metadata[find_structure_column(list(metadata.columns), plan.smiles, where)]
-    texts = [value.strip() if isinstance(value, str) else "" for value in structures]
-    known, unreadable = reader.read(texts, plan.standardize)
-    found = [known.get(text) for text in texts]
-    smiles, keys = (np.array(["" if item is None else item[i] for item in found], dtype=object) for i in (0, 1))
+    texts = column_labels(structures, lambda value: value.strip() if isinstance(value, str) else "")
+    known, unreadable = reader.read(texts.names.tolist(), plan.standardize)
+    smiles = texts.renamed(lambda text: (known.get(text) or _NOTHING)[0])
+    keys = texts.renamed(lambda text: (known.get(text) or _NOTHING)[1])
     labels = labels_of(plan, metadata, where, stem)
-    stated = [_NOT_TO_BE_READ if text in unreadable else text for text in texts]
+    stated = texts.renamed(lambda text: _NOT_TO_BE_READ if text in unreadable else text)
     controls, rules, selections = find_controls(metadata, stated, plan.control_column, plan.control_label, where)
     return Wells(where, metadata, names, described.left_out, X, texts, unreadable, smiles, keys, labels, controls,
                  rules, selections, joins)  # fmt: skip
@@ -143,23 +145,32 @@ def named_columns(plan: PlatePlan) -> set[Any]:
     return named.union(column for column, _ in plan.keep + plan.exclude).difference([None])
 
 
-def labels_of(plan: PlatePlan, wells: Any, where: str, stem: str) -> dict[str, np.ndarray]:
+def labels_of(plan: PlatePlan, wells: Any, where: str, stem: str) -> dict[str, Labels]:
     """Source, batch, plate and well of each row, as far as they are known; the plate is the file where it is not."""
     labels = {
-        name: column_text(wells[column])
+        name: column_labels(wells[column])
         for name, column in ((name, metadata_column(name)) for name in WELL_COLUMNS)
         if column in wells.columns
     }
     columns = plan.plate_columns or tuple(c for c in _PLATE_COLUMNS if c in wells.columns)
-    parts = [column_text(metadata_of(wells, c, where)).tolist() for c in columns]
-    ids = ["/".join(filter(None, row)) for row in zip(*parts, strict=True)] if parts else [stem] * len(wells)
+    parts = [column_labels(metadata_of(wells, c, where)) for c in columns]
+    ids = reduce(_joined_texts, parts) if parts else Labels.as_met([stem] * len(wells))
     named = parts[columns.index("Metadata_Plate")] if "Metadata_Plate" in columns else ids
-    if plan.normalizer is not None and "" in named:
+    if plan.normalizer is not None and (unnamed := named.which(lambda text: not text)).any():
         raise ValueError(
-            f"{where} has no plate in row {named.index('')} (columns {list(columns)}): fill it in, or name other "
+            f"{where} has no plate in row {unnamed.argmax()} (columns {list(columns)}): fill it in, or name other "
             "columns with plate_columns."
         )
-    return labels | {"plate": np.array(ids, dtype=str)}
+    return labels | {"plate": ids}
+
+
+def _joined_texts(one: Labels, other: Labels) -> Labels:
+    """Texts of two columns, with a slash between those that are not empty."""
+    places = one.codes.astype(np.int64) * len(other.names) + other.codes
+    _, first, codes = np.unique(places, return_index=True, return_inverse=True)
+    pairs = zip(one[first].text().tolist(), other[first].text().tolist(), strict=True)
+    texts = Labels.as_met("/".join(filter(None, pair)) for pair in pairs)
+    return Labels(texts.codes[codes], texts.names)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -171,16 +182,23 @@ class Fates:
     """What becomes of each well: the first reason to leave it out, or ``stored``."""
 
     def __init__(self, n_wells: int):
-        self.of_well = np.full(n_wells, "stored", dtype="<U20")
+        self._names = ["stored"]
+        self._of_well = np.zeros(n_wells, dtype=np.int16)  # places in the names
 
     def mark(self, name: str, wells: np.ndarray) -> None:
         """Set the fate of those of the wells that would be stored until now."""
-        self.of_well[self.stored & wells] = name
+        self._of_well[self.stored & wells] = len(self._names)
+        self._names.append(name)
 
     @property
     def stored(self) -> np.ndarray:
         """Which wells are stored as far as it is known."""
-        return self.of_well == "stored"
+        return self._of_well == 0
+
+    def counts(self) -> dict[str, int]:
+        """How many wells have each fate that some well has."""
+        found = Counter(self._names[place] for place in self._of_well.tolist())
+        return dict(found)
 
 
 def part_of_table(plan: PlatePlan, path: Any, where: str, stem: str, target: Path, reader: StructureReader) -> Part:
@@ -222,43 +240,38 @@ def part_of_wells(
     facts = {
         "features": wells.features,
         "left_out": wells.left_out,
-        "fates": dict(Counter(fates.of_well.tolist())),
-        "names": sorted({text for text, own in zip(wells.texts, stored, strict=True) if own}),
+        "fates": fates.counts(),
+        "names": [*wells.texts[stored].counts()],
         "unreadable": wells.unreadable,
         "rules": wells.rules,
         "selections": [asdict(selection) for selection in wells.selections],
         "joins": [asdict(join) for join in wells.joins],
-        "held_out": sorted(set(wells.keys.tolist()).intersection(plan.hold_out)),
+        "held_out": sorted(set(wells.keys.names.tolist()).intersection(plan.hold_out)),
         "told_apart_by": columns_that_tell_apart(wells.metadata, wells.labels),
-        "counts": {"wells": len(wells.texts), "plates": len(set(wells.labels["plate"].tolist())), **counts},
+        "counts": {"wells": len(stored), "plates": len(wells.labels["plate"].names), **counts},
     }
     return Part(
         facts,
-        {name: Labels.as_met(values[stored].tolist()) for name, values in texts.items()},
+        {name: labels[stored].compact() for name, labels in texts.items()},
         {name: values[stored] for name, values in numbers.items()},
         statistics,
     )
 
 
 def fates_before_normalising(plan: PlatePlan, wells: Wells) -> Fates:
-    fates = Fates(len(wells.texts))
+    fates = Fates(len(wells.controls))
     for option, fate, wanted in (("keep", "not_kept", plan.keep), ("exclude", "excluded", plan.exclude)):
         for column, values in wanted:
-            texts = column_text(metadata_of(wells.metadata, column, wells.where))
+            texts = column_labels(metadata_of(wells.metadata, column, wells.where))
             wells.selections.append(Selection.of(option, column, values, texts))
-            fates.mark(fate, np.isin(texts, values, invert=option == "keep"))
+            found = texts.which(frozenset(values).__contains__)
+            fates.mark(fate, ~found if option == "keep" else found)
     if plan.controls == "exclude":
         fates.mark("control", wells.controls)
-    fates.mark("without_structure", np.array([not text for text in wells.texts]))
-    fates.mark("unparsable", np.array([not text for text in wells.smiles], dtype=bool))
-    fates.mark("held_out", _are_among(wells.keys, plan.hold_out))
+    fates.mark("without_structure", wells.texts.which(lambda text: not text))
+    fates.mark("unparsable", wells.smiles.which(lambda text: not text))
+    fates.mark("held_out", wells.keys.which(frozenset(plan.hold_out).__contains__))
     return fates
-
-
-def _are_among(texts: np.ndarray, wanted: Collection[str]) -> np.ndarray:
-    """Which texts are one of those that are wanted."""
-    wanted = frozenset(wanted)
-    return np.array([text in wanted for text in texts], dtype=bool)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -270,14 +283,15 @@ def normalized(plan: PlatePlan, wells: Wells, stored: np.ndarray) -> np.ndarray:
     """Scale the plates that have a well to store, one by one; NaN on others, and where a plate is dropped."""
     if plan.normalizer is None or not stored.any():
         return wells.X
-    held_out = _are_among(wells.keys, plan.hold_out) & ~wells.controls  # whatever else becomes of them
+    # whatever else becomes of them
+    held_out = wells.keys.which(frozenset(plan.hold_out).__contains__) & ~wells.controls
     X = np.where(held_out[:, None], np.nan, wells.X) if held_out.any() else wells.X
     plates = wells.labels["plate"]
-    wanted = np.isin(plates, plates[stored])
+    wanted = np.isin(plates.codes, plates.codes[stored])
     # a normaliser without a column of controls goes by all wells
     reference = None if plan.normalizer.control_column is None else wells.controls[wanted]
-    batches = wells.labels["batch"][wanted] if plan.normalizer.whiten and "batch" in wells.labels else None
-    metadata = {"plates": plates[wanted], "controls": reference, "batches": batches}
+    batches = wells.labels["batch"][wanted].text() if plan.normalizer.whiten and "batch" in wells.labels else None
+    metadata = {"plates": plates[wanted].text(), "controls": reference, "batches": batches}
     Z = np.full_like(X, np.nan)
     # rows that become NaN are counted; what float32 cannot hold becomes infinite
     with warnings.catch_warnings(), np.errstate(over="ignore"):
@@ -292,7 +306,7 @@ def normalized(plan: PlatePlan, wells: Wells, stored: np.ndarray) -> np.ndarray:
 def _about_controls(wells: Wells) -> str:
     """What the search for controls found, for the message about plates that lack them."""
     notices = [
-        notice for s in wells.selections if s.option == "control_label" and (notice := s.notice(len(wells.texts)))
+        notice for s in wells.selections if s.option == "control_label" and (notice := s.notice(len(wells.controls)))
     ]
     found = ", ".join(f"{n} by the rule '{rule}'" for rule, n in wells.rules.items()) or "none by any rule"
     already = "Profiles that are normalised already, or of compounds, are stored as they are with normalizer=None."

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._labels import Labels
-from ._metadata import column_text
+from ._metadata import column_labels
 
 _OWN_COLUMNS = ("Metadata_Source", "Metadata_Batch", "Metadata_Plate", "Metadata_Well")
 _PARTS_OF_WELLS = re.compile(r"site|field|fov|object|cell|image_?number|count", re.IGNORECASE)
@@ -21,7 +21,7 @@ def repeated_rows(labels: Mapping[str, Labels]) -> np.ndarray:
     plate, well = labels["plate"], labels.get("well")
     repeated = np.zeros(len(plate.codes), dtype=bool)
     if well is not None:
-        repeated[:] = well.text() != ""
+        repeated[:] = well.which(bool)
         repeated[np.unique(_places(labels), return_index=True)[1]] = False
     return repeated
 
@@ -64,7 +64,7 @@ def notice_of_repeats(
     )
 
 
-def columns_that_tell_apart(wells: Any, labels: Mapping[str, np.ndarray]) -> list[str]:
+def columns_that_tell_apart(wells: Any, labels: Mapping[str, Labels]) -> list[str]:
     """Columns that differ between all wells of one file that share their plate and well.
 
     Such a column holds the folder of images, the file or the microscope. Columns of sites, fields and objects, which
@@ -72,8 +72,8 @@ def columns_that_tell_apart(wells: Any, labels: Mapping[str, np.ndarray]) -> lis
     """
     if "well" not in labels:
         return []
-    named = labels["well"] != ""
-    places = np.unique(np.char.add(np.char.add(labels["plate"], "\0"), labels["well"])[named], return_inverse=True)[1]
+    named = labels["well"].which(bool)
+    places = np.unique(_places(labels)[named], return_inverse=True)[1]
     shared = np.bincount(places)[places] > 1
     if not shared.any():
         return []
@@ -83,10 +83,10 @@ def columns_that_tell_apart(wells: Any, labels: Mapping[str, np.ndarray]) -> lis
     for column in map(str, wells.columns):
         if column in _OWN_COLUMNS or _PARTS_OF_WELLS.search(column) or not column.startswith("Metadata_"):
             continue
-        names, codes = np.unique(column_text(wells[column].iloc[rows]), return_inverse=True)
-        if len(names) * _WELLS_OF_A_PLATE > len(rows):
+        texts = column_labels(wells[column].iloc[rows])
+        if len(texts.names) * _WELLS_OF_A_PLATE > len(rows):
             continue
-        if len(np.unique(places * len(names) + codes)) == len(rows):
+        if len(np.unique(places * len(texts.names) + texts.codes)) == len(rows):
             found.append(column)
     return found
 

@@ -13,6 +13,7 @@ from ..profiles._features import describe_columns, feature_matrix
 from ..tables._columns import find_structure_column
 from ..tables._read import read_table
 from ._controls import find_controls
+from ._labels import Labels
 from ._plan import PlatePlan, as_texts
 from ._plates import Wells, finished, labels_of, named_columns, normalized
 
@@ -99,9 +100,9 @@ def _wells(plan: PlatePlan, frame: Any, where: str, stem: str, names: list[str],
     except ValueError:
         structures = [""] * len(frame)
     texts = [value.strip() if isinstance(value, str) else "" for value in structures]
-    unknown = np.full(len(frame), "")
-    controls, rules, selections = find_controls(frame, texts, plan.control_column, plan.control_label, where)
+    stated, unknown = Labels.as_met(texts), Labels.as_met([""] * len(frame))
+    controls, rules, selections = find_controls(frame, stated, plan.control_column, plan.control_label, where)
     labels = labels_of(plan, frame, where, stem)
     return Wells(
-        where, frame, names, {}, profiles, texts, {}, unknown, unknown, labels, controls, rules, selections, []
+        where, frame, names, {}, profiles, stated, {}, unknown, unknown, labels, controls, rules, selections, []
     )

@@ -345,6 +345,20 @@ def test_user_s_tables(tables, tmp_path):
     assert {int(path.stem[1:]) % 3 for path in two.plates} in ({0}, {1}, {2})
 
 
+def test_plates_that_are_there_are_kept_on_demand(tables, tmp_path):
+    few = {"n_features": 10, "n_useless": 0, "n_latent": 2, "random_state": 0, **tables}
+    whole = make_jump_like(tmp_path / "whole", **few)
+    started = make_jump_like(tmp_path / "started", n_plates=2, **few)
+    first, second = started.plates
+    first.unlink()
+    second.write_bytes(b"kept")
+    data = make_jump_like(tmp_path / "started", overwrite=False, **few)
+    names = [path.relative_to(tmp_path / "started") for path in data.plates]
+    assert names == [path.relative_to(tmp_path / "whole") for path in whole.plates]
+    equal = [own.read_bytes() == other.read_bytes() for own, other in zip(data.plates, whole.plates, strict=True)]
+    assert equal == [path != second for path in data.plates]
+
+
 def test_structures_alone_are_laid_out(tables, tmp_path):
     data = make_jump_like(
         tmp_path / "out", n_features=5, n_useless=0, n_latent=1, structures=tables["structures"], random_state=0

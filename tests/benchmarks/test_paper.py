@@ -168,6 +168,21 @@ def test_the_plan_counts_what_the_protocol_does(capsys):
     assert "~" in table.splitlines()[-2]
 
 
+def test_a_killed_simulation_of_the_same_settings_is_kept(tmp_path, monkeypatch):
+    def killed(folder, *, overwrite, **sizes):
+        assert not overwrite
+        (folder / f"plate-{sizes['n_features']}").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inputs, "make_jump_like", killed)
+    for n_features in (8, 9):  # of other settings, nothing is kept
+        with pytest.raises(KeyboardInterrupt):
+            inputs.simulate(tmp_path, replace(TINY, scale=0.0, n_features=n_features))
+        with pytest.raises(FileExistsError):
+            inputs.simulate(tmp_path, replace(TINY, scale=0.0, n_features=n_features))
+    assert [path.name for path in (tmp_path / inputs.BUCKET).iterdir()] == ["plate-9"]
+
+
 @pytest.mark.slow
 def test_the_whole_command(wells, model, tmp_path, monkeypatch, capsys):
     few = replace(TINY, n_plates=4, n_molecules=60, n_features=30, splits=(1,), fractions=(100,), multitask=SMALL)
@@ -189,7 +204,11 @@ def test_the_whole_command(wells, model, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--scale", "0"], "--scale must be above 0"), (["--profiles", "nowhere.pairs"], "nowhere.pairs does not exist")],
+    [
+        (["--scale", "0"], "--scale must be above 0"),
+        (["--splits", "0"], "--splits must be 1, 2 or 3, got 0"),
+        (["--profiles", "nowhere.pairs"], "nowhere.pairs does not exist"),
+    ],
 )
 def test_arguments_that_cannot_be(words, message, capsys):
     with pytest.raises(SystemExit):
@@ -202,3 +221,7 @@ def test_arguments_change_the_settings():
     assert (settings.n_plates, settings.n_molecules, settings.n_seeds) == (173, 45_633, 2)
     assert settings.pretraining == settings.multitask == {"max_epochs": 7}
     assert json.dumps(paper.settings_of(paper.parse(["--quick"])).finetuning)
+    settings = paper.settings_of(paper.parse(["--splits", "1", "--fit-epochs", "2"]))
+    assert settings.splits == (1,)
+    assert settings.finetuning == {"max_epochs": 2, "min_epochs": 2}
+    assert paper.settings_of(paper.parse(["--quick", "--fit-epochs", "9"])).finetuning["min_epochs"] == 1

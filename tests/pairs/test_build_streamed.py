@@ -1,5 +1,6 @@
 """``build_pairs`` of parquet files that are stored as they are: read a block at a time, with the same result."""
 
+import tracemalloc
 from decimal import Decimal
 
 import numpy as np
@@ -146,3 +147,21 @@ class TestRecognised:
             make_plate("P1").to_parquet(file)
         with pytest.raises(ValueError, match=r"differ in what was done .*harmony; nothing\): build a corpus of each"):
             build_pairs(tmp_path / "store", files)
+
+
+def test_memory_does_not_follow_the_longest_text(tmp_path):
+    n_wells, n_letters = 2000, 20_000
+    frame = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": np.arange(n_wells) // 2, "Metadata_SMILES": "CCO"})
+    frame = frame.assign(X_1=0.5, Metadata_Images=frame.index % 2)
+    frame.loc[0, "Metadata_Plate"] = frame.loc[1, "Metadata_SMILES"] = n_letters * "?"
+    frame.to_parquet(tmp_path / ASSEMBLED)
+    tracemalloc.start()
+    try:
+        with pytest.warns(UserWarning, match="Metadata_Images tells them apart"):
+            pairs = build_pairs(tmp_path / "wells.pairs", [tmp_path / ASSEMBLED])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(pairs) == n_wells - 1
+    assert len(pairs.plates[0]) == n_letters
+    assert peak < n_wells * n_letters  # a byte for each letter
