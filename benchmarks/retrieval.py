@@ -8,6 +8,7 @@ into a Pipeline on three tasks that have nothing to do with it.
     python benchmarks/retrieval.py                                 five seeds
     python benchmarks/retrieval.py --quick                         one seed, few epochs
     python benchmarks/retrieval.py --corpora NCI-60 --arms ridge   these only; other rows of the results stay
+    python benchmarks/retrieval.py --arms default --shares 0.1 0.25 0.5      learn from parts of the corpus
 
 Each row is written when it is measured.
 """
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +208,8 @@ def vectors(model: Any, smiles: np.ndarray, profiles: pd.DataFrame, group: np.nd
 
 
 def held_out(groups: np.ndarray, seed: int, fraction: float) -> np.ndarray:
-    """Mask of the rows whose molecule is held out."""
-    unique = np.unique(groups)
+    """Mask of the rows whose molecule is held out; a group below 0 never is."""
+    unique = np.unique(groups[groups >= 0])
     chosen = np.random.default_rng(seed).permutation(unique)[: round(fraction * len(unique))]
     return np.isin(groups, chosen)
 
@@ -245,7 +247,7 @@ def far_molecules(corpus: Corpus, test: np.ndarray, cache: Path) -> np.ndarray:
 
 
 def run(
-    name: str, corpus: Corpus, seeds: range, wanted: list[str], quick: bool, cache: Path
+    name: str, corpus: Corpus, seeds: range, shares: list[float], wanted: list[str], quick: bool, cache: Path
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Fit and measure the arms that are wanted; yield an arm and its row of one seed."""
     molecules = np.unique(corpus.smiles).tolist()
@@ -253,12 +255,14 @@ def run(
     arms = {arm: arms[arm] for arm in selected(arms, wanted)}
     with rdBase.BlockLogs():
         groups = molecule_groups(corpus.smiles, standardize=None)
-    for seed in seeds:
+    for seed, share in product(seeds, shares):
         test = held_out(groups, seed, corpus.fraction)
         far = far_molecules(corpus, test, cache)
-        for arm, make in arms.items():
+        training = ~test & ~held_out(np.where(test, -1, groups), seed, 1 - share)
+        for whole, make in arms.items():
+            arm = whole if share == 1 else f"{whole}, {share:.0%} of the corpus"
             start = time.perf_counter()
-            model = make(seed).fit(corpus.smiles[~test], corpus.profiles[~test])
+            model = make(seed).fit(corpus.smiles[training], corpus.profiles[training])
             row = {"seed": seed, "fit_seconds": time.perf_counter() - start, **_details(model)}
             row |= measure(model, corpus, test, far, seed)
             print(
@@ -328,6 +332,8 @@ def _forest_score(transformer: Any, kind: str, train: pd.DataFrame, test: pd.Dat
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--shares", type=float, nargs="+", default=[1.0], help="of the molecules to train on")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--corpora", type=_names, default=list(CORPORA), help="comma-separated")
     parser.add_argument("--arms", type=_names, default=[], help="arms, by their name or a part of it, comma-separated")
@@ -338,10 +344,10 @@ def main() -> None:
     earlier = json.loads(path.read_text()) if path.exists() else {}
     figures = {key: earlier.get(key, {}) for key in ("retrieval", "tasks")}
     results: dict[str, Runs] = figures["retrieval"]
-    seeds = range(1 if arguments.quick else arguments.seeds)
+    seeds = range(arguments.first_seed, arguments.first_seed + 1 if arguments.quick else arguments.seeds)
     for name in arguments.corpora:
         kept = results.setdefault(name, {})
-        for arm, row in run(name, CORPORA[name](), seeds, arguments.arms, arguments.quick, cache):
+        for arm, row in run(name, CORPORA[name](), seeds, arguments.shares, arguments.arms, arguments.quick, cache):
             others = [other for other in kept.get(arm, []) if other["seed"] != row["seed"]]
             kept[arm] = sorted([*others, row], key=lambda run: run["seed"])
             save(path.stem, figures)  # a run can be cut short

@@ -71,13 +71,31 @@ def test_far_molecules_have_no_near_neighbour(corpus, tmp_path):
 def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(retrieval, "find_spec", lambda name: None)
     runs: retrieval.Runs = {}
-    for arm, row in retrieval.run("COMAS", corpus, range(2), ["neighbours", "Tanimoto"], True, tmp_path):
+    for arm, row in retrieval.run("COMAS", corpus, range(2), [1.0], ["neighbours", "Tanimoto"], True, tmp_path):
         runs.setdefault(arm, []).append(row)
     assert list(runs) == ["5 nearest neighbours", "ridge: Tanimoto", "ridge: Tanimoto + descriptors"]
     assert [row["seed"] for row in runs["ridge: Tanimoto"]] == [0, 1]
     header, rows = retrieval.retrieval_table(runs, "all")
     assert [row[0] for row in rows] == [*runs, "chance"]
     assert {len(row) for row in rows} == {len(header)}
+
+
+def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_out(corpus, tmp_path, monkeypatch):
+    learned = []
+
+    def learn(seed):
+        arm = ProfileNeighbors(2)
+        monkeypatch.setattr(arm, "fit", lambda X, y: learned.append(set(X)) or ProfileNeighbors.fit(arm, X, y))
+        return arm
+
+    monkeypatch.setattr(retrieval, "networks", lambda *_: {})
+    monkeypatch.setattr(retrieval, "baselines", lambda *_: {"a": learn})
+    rows = dict(retrieval.run("COMAS", corpus, range(1), [0.5, 1.0], [], True, tmp_path))
+    assert list(rows) == ["a, 50% of the corpus", "a"]
+    part, whole = learned
+    assert part < whole
+    assert abs(len(part) - len(whole) / 2) <= 1
+    assert len({row["n_held_out"] for row in rows.values()}) == 1
 
 
 def test_rows_of_other_arms_stay_in_the_results(corpus, tmp_path, monkeypatch):
