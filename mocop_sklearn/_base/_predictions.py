@@ -123,7 +123,7 @@ def _of_domain(domain: Any, values: list[Any], valid: np.ndarray) -> dict[str, n
     similarity, inside = (np.full(len(values), np.nan) for _ in range(2))
     if valid.any():
         molecules = [value for value, is_valid in zip(values, valid, strict=True) if is_valid]
-        closeness, places = domain._find(molecules, domain.n_neighbors)  # nearest and predict would each search
+        closeness, places = domain.kneighbors(molecules)  # nearest and predict would each search
         similarity[valid], nearest[valid] = closeness[:, 0], domain.molecules_[places[:, 0]]
         inside[valid] = closeness.mean(axis=1) >= domain.offset_
     return {"nearest": nearest, "similarity": similarity, "inside": inside}

@@ -209,7 +209,7 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
         ValueError
             With ``invalid="raise"``, when rows are not molecules. The message names the first ten.
         """
-        scores: np.ndarray = self._find(X, self.n_neighbors)[0].mean(axis=1)
+        scores: np.ndarray = self.kneighbors(X)[0].mean(axis=1)
         return scores
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -243,6 +243,42 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
             return np.where(undefined, np.nan, np.where(decision < 0, -1.0, 1.0))
         return np.where(decision < 0, -1, 1)
 
+    def kneighbors(self, X: Any, n_neighbors: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest training molecules, other than the molecules themselves, the nearest one first.
+
+        Parameters
+        ----------
+        X : list, array, Series or one column of str or Mol, shape (n_samples,)
+        n_neighbors : int, default=None
+            None is that of the domain.
+
+        Returns
+        -------
+        closeness : ndarray of float64, shape (n_samples, n_neighbors)
+            Tanimoto similarity, or minus the distance; NaN for a row that is not a molecule.
+        places : ndarray of int, shape (n_samples, n_neighbors)
+            Their places in ``molecules_``; -1 for a row that is not a molecule.
+
+        Raises
+        ------
+        ValueError
+            With ``invalid="raise"``, when rows are not molecules; when there are not so many other molecules.
+        """
+        check_is_fitted(self)
+        n = self.n_neighbors if n_neighbors is None else n_neighbors
+        if not 0 < n < len(self.molecules_):
+            raise ValueError(f"n_neighbors={n}, but it has to be 1 to {len(self.molecules_) - 1}.")
+        values = check_molecules(X)
+        smiles = self._read(values)
+        rows = np.array([i for i, text in enumerate(smiles) if text is not None], dtype=int)
+        unique, inverse = np.unique(smiles[rows].astype(str), return_inverse=True)
+        closeness, places = np.full((len(values), n), np.nan), np.full((len(values), n), -1)
+        if len(rows):
+            closeness[rows], places[rows] = (part[inverse] for part in self._neighbors(unique, n))
+            absent = rows[np.isnan(closeness[rows, 0])].tolist()
+            report_invalid(values, dict.fromkeys(absent, _NO_NUMBER), self.invalid)
+        return closeness, places
+
     def nearest(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the nearest training molecules, other than the molecules themselves.
 
@@ -257,7 +293,7 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
         molecules : ndarray of object, shape (n_samples,)
             Canonical SMILES; None for a row that is not a molecule.
         """
-        closeness, places = self._find(X, 1)
+        closeness, places = self.kneighbors(X, 1)
         molecules = np.array([*self.molecules_.tolist(), None], dtype=object)  # -1 is None
         return closeness[:, 0], molecules[places[:, 0]]
 
@@ -277,20 +313,6 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
         if counts.dtype.kind != "u" or not np.isfinite(self.offset_) or (molecules[1:] <= molecules[:-1]).any():
             raise ValueError("the fingerprints, the threshold or the molecules are not those of a fitted domain")
         self._training_counts().check_format(full_check=True)
-
-    def _find(self, X: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return closeness and place of the n nearest training molecules: NaN and -1 for what is not a molecule."""
-        check_is_fitted(self)
-        values = check_molecules(X)
-        smiles = self._read(values)
-        rows = np.array([i for i, text in enumerate(smiles) if text is not None], dtype=int)
-        unique, inverse = np.unique(smiles[rows].astype(str), return_inverse=True)
-        closeness, places = np.full((len(values), n), np.nan), np.full((len(values), n), -1)
-        if len(rows):
-            closeness[rows], places[rows] = (part[inverse] for part in self._neighbors(unique, n))
-            absent = rows[np.isnan(closeness[rows, 0])].tolist()
-            report_invalid(values, dict.fromkeys(absent, _NO_NUMBER), self.invalid)
-        return closeness, places
 
     # -- neighbours ---------------------------------------------------------------------------
 

@@ -45,9 +45,9 @@ class NumericFront(NumericRows, ApplicabilityDomain):
     def fit(self, X, y=None):
         return super().fit(self._molecules(validate_data(self, X)))
 
-    def _find(self, X, n):
+    def kneighbors(self, X, n_neighbors=None):
         check_is_fitted(self)
-        return super()._find(self._molecules(validate_data(self, X, reset=False)), n)
+        return super().kneighbors(self._molecules(validate_data(self, X, reset=False)), n_neighbors)
 
 
 def test_all_checks_of_scikit_learn():
@@ -72,6 +72,18 @@ def test_scores_are_mean_similarities_of_rdkit(domain, smiles, training):
     np.testing.assert_allclose(closeness, similarity.max(axis=1), rtol=1e-6)
     own = [domain.molecules_.tolist().index(molecule) for molecule in nearest]
     np.testing.assert_allclose(similarities(new, domain.molecules_)[range(10), own], closeness, rtol=1e-6)
+
+
+def test_neighbours_come_nearest_first_and_their_mean_is_the_score(domain, smiles, training):
+    closeness = domain.kneighbors(smiles[30:])[0]
+    assert (np.diff(closeness) <= 0).all()
+    np.testing.assert_allclose(closeness.mean(axis=1), domain.score_samples(smiles[30:]))
+    of_all, every = domain.kneighbors(smiles[30:], 29)
+    np.testing.assert_array_equal(of_all[:, :3], closeness)
+    expected = similarities(smiles[30:], domain.molecules_.tolist())
+    np.testing.assert_allclose(np.take_along_axis(expected, every, axis=1), of_all)
+    with pytest.raises(ValueError, match="n_neighbors=30, but it has to be 1 to 29"):
+        domain.kneighbors(smiles[30:], 30)
 
 
 def test_the_threshold_is_the_quantile_of_scores_without_the_molecule_itself(domain, training):
