@@ -206,7 +206,7 @@ def _network(
     start = None if arm.objective == "-" else room.encoder(arm.corpus, arm.objective, seed)
     estimator = _estimator(kind)(
         pretrained=start,
-        standardize=None,
+        standardize=start.standardize if start else None,  # the molecules are canonical parents
         freeze="encoder" if arm.frozen else "none",
         random_state=seed,
         **(dict(arm.parameters) | room.network),

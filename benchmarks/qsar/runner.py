@@ -115,8 +115,13 @@ def run(todo: Sequence[Unit], room: Room, path: Path, protocol: Callable[[Unit],
     path.parent.mkdir(parents=True, exist_ok=True)
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     lines = parallel(joblib.delayed(in_one_thread)(run_unit, unit, room, protocol(unit)) for unit in todo)
+    reasons: set[str] = set()
     for line in tqdm(lines, total=len(todo), unit=" units", mininterval=30):
         results.append(path, line)
+        reason = line.get("error")
+        if reason is not None and reason not in reasons:
+            reasons.add(reason)
+            print(f"{line['arm']} on {line['set']}, not done: {reason}", flush=True)
     results.compact(path)
 
 

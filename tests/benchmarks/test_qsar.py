@@ -324,7 +324,7 @@ def test_many_tasks_leave_their_means_only(smiles, monkeypatch):
     assert 0.3 < line["mean"]["auroc"] < 0.7
 
 
-def test_a_model_file_is_an_arm(fitted, model_file, smiles, tmp_path, capsys):
+def test_a_model_file_is_an_arm(fitted, model_file, smiles, labels, tmp_path, capsys):
     given = bench.given_models([str(model_file)], [*smiles[:3], "CCCCCCCCCCCO"])
     name = model_file.stem
     assert f"[{name}] has seen 3 of 4 test molecules" in capsys.readouterr().out
@@ -335,6 +335,12 @@ def test_a_model_file_is_an_arm(fitted, model_file, smiles, tmp_path, capsys):
     assert {arm.label: pairs for arm, pairs in chosen.items()} == {"scratch": "diagonal"} | {
         f"{arm} [{name}]": "all" for arm in bench.GIVEN
     }
+    room = arms.Room(features.Lookup(smiles, tmp_path), encoders, {"max_epochs": 1})
+    unit_tasks = task_set(smiles, np.asarray(labels, float)[:, None])
+    for arm in chosen:
+        scores = arms.predict(arm, room, unit_tasks, np.arange(30), np.arange(30, 40), 0)
+        assert np.isfinite(scores).all()
+        assert len(np.unique(scores)) > 1
 
 
 @pytest.mark.slow
