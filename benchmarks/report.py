@@ -263,22 +263,19 @@ def assembled(figures: dict[str, Any]) -> list[str]:
                 f"{report['fates']['stored']:,}",
                 f"{build['peak_gib']:.2f} GiB",
                 f"{run['nothing']['peak_gib']:.2f} GiB",
-                f"{build['seconds']:,.0f} s",
-                f"{run['mb_per_second']:.0f} MB/s",
                 f"{build['cpu_seconds']:,.0f} s",
                 f"{run['mb_per_cpu_second']:.0f} MB/s",
             ]
         )
-    header = ["numbers in", "file", "molecules", "wells", "memory", "of it imports", "build", "rate", "of a core",
-              "rate of a core"]  # fmt: skip
+    header = ["numbers in", "file", "molecules", "wells", "memory", "of it imports", "build", "rate"]
     return [
         "## One assembled file, as JUMP publishes them",
         "",
         provenance(figures),
         "",
         "Random numbers for the wells of JUMP-CP, in one row group. Memory is as above. The build parses each molecule "
-        "once, whatever the size of the file. `of a core` is the time that the process computed: the machine had other "
-        "work beside it.",
+        "once, whatever the size of the file. Time is what the one process computed: the machine had other work beside "
+        "it.",
         "",
         *table(header, rows),
         "",
