@@ -303,7 +303,8 @@ def paper_tenth(figures: dict[str, Any]) -> list[str]:
         f"{figures['plates']} simulated plates of JUMP-CP with 3,475 features; {figures['molecules']:,} molecules with "
         f"{figures['tasks']:,} tasks in the form of ChEMBL 20. One process, on cores that other work shared. SIGKILL "
         "ended each step once, and the same command was given again. Memory is the peak of the proportional set size "
-        "of all processes, pages of files among it. Minutes are those of all runs together.",
+        "of all processes, pages of files among it. Minutes are those of all runs together; `of a core` is what the "
+        "run that ended the step computed.",
         "",
         *table(["step", "minutes", "of a core", "memory", "killed", "kept when it went on"], rows),
         "",
