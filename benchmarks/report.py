@@ -263,22 +263,19 @@ def assembled(figures: dict[str, Any]) -> list[str]:
                 f"{report['fates']['stored']:,}",
                 f"{build['peak_gib']:.2f} GiB",
                 f"{run['nothing']['peak_gib']:.2f} GiB",
-                f"{build['seconds']:,.0f} s",
-                f"{run['mb_per_second']:.0f} MB/s",
                 f"{build['cpu_seconds']:,.0f} s",
                 f"{run['mb_per_cpu_second']:.0f} MB/s",
             ]
         )
-    header = ["numbers in", "file", "molecules", "wells", "memory", "of it imports", "build", "rate", "of a core",
-              "rate of a core"]  # fmt: skip
+    header = ["numbers in", "file", "molecules", "wells", "memory", "of it imports", "build", "rate"]
     return [
         "## One assembled file, as JUMP publishes them",
         "",
         provenance(figures),
         "",
         "Random numbers for the wells of JUMP-CP, in one row group. Memory is as above. The build parses each molecule "
-        "once, whatever the size of the file. `of a core` is the time that the process computed: the machine had other "
-        "work beside it.",
+        "once, whatever the size of the file. Time is what the one process computed: the machine had other work beside "
+        "it.",
         "",
         *table(header, rows),
         "",
@@ -306,7 +303,8 @@ def paper_tenth(figures: dict[str, Any]) -> list[str]:
         f"{figures['plates']} simulated plates of JUMP-CP with 3,475 features; {figures['molecules']:,} molecules with "
         f"{figures['tasks']:,} tasks in the form of ChEMBL 20. One process, on cores that other work shared. SIGKILL "
         "ended each step once, and the same command was given again. Memory is the peak of the proportional set size "
-        "of all processes, pages of files among it. Minutes are those of all runs together.",
+        "of all processes, pages of files among it. Minutes are those of all runs together; `of a core` is what the "
+        "run that ended the step computed.",
         "",
         *table(["step", "minutes", "of a core", "memory", "killed", "kept when it went on"], rows),
         "",
