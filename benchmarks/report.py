@@ -406,7 +406,7 @@ def scaling_laws(figures: dict[str, Any]) -> list[str]:
         f"Parts of JUMP, simulated on its structures and plate maps with {N_FEATURES} features; each training sees "
         f"{figures['pairs_seen']:,} pairs, of at most {MOST_EPOCHS} epochs. A tenth of the molecules of the largest "
         "part is held out of all, and the active ones are retrieved: all of them, and within plates. Planted biology: "
-        f"R² of a support vector machine on the frozen representation of {N_LABELLED} held-out molecules, of the others.",
+        f"R² of a support vector machine on the frozen representation of {N_LABELLED} held-out molecules, of others.",
         "",
         *table(*scaling_table(figures["recipes"])),
         "",
