@@ -159,7 +159,8 @@ def document(figures: dict[str, Any]) -> str:
         "`MoCoPEmbedder.paper()` deviates from the paper and its release in this: the heads are trained, which the",
         "release leaves out by mistake (`train_heads=False` reproduces it); the epoch that is kept is that of the",
         "best normalised rank of the validation molecules, not of the best top-1 in pools of 256, which is",
-        '`selection="top1"`; molecules are standardised by RDKit.',
+        '`selection="top1"`; molecules are standardised by RDKit. The authors report top-1 in pools of 256. COMAS',
+        "holds out fewer molecules; `benchmarks/paper.py` has such pools.",
         "",
     ])  # fmt: skip
 
