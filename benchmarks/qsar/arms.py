@@ -236,9 +236,8 @@ def head_model(name: str, kind: str, seed: int, widths: Sequence[int] = ()) -> A
         parts = [(f"block{i}", BlockScaler(), slice(*ends[i : i + 2])) for i in range(len(widths))]
         gamma = 1 / len(widths)
         svm = SVC(C=1.0, gamma=gamma) if classify else SVR(C=3.0, epsilon=0.1, gamma=gamma)
-        model = make_pipeline(
-            ColumnTransformer(parts), FunctionTransformer(np.nan_to_num), svm
-        )  # MiniMol may refuse a molecule
+        # rows of NaN are molecules that MiniMol refuses
+        model = make_pipeline(ColumnTransformer(parts), FunctionTransformer(np.nan_to_num), svm)
         return model if classify else TransformedTargetRegressor(model, transformer=StandardScaler())
     if name == "forest":
         if classify:
