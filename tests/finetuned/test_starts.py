@@ -139,10 +139,10 @@ def test_a_start_where_there_is_nothing_to_learn(smiles, labels, fitted):
 @pytest.mark.parametrize(
     ("cls", "pretrained", "recipe"),
     [
-        (MoCoPClassifier, False, {"head_init": "random", "max_epochs": 60, "learning_rate": 3e-4}),
-        (MoCoPClassifier, True, {"head_init": "linear", "max_epochs": 30, "learning_rate": 1e-4}),
-        (MoCoPRegressor, False, {"head_init": "random", "max_epochs": 60, "learning_rate": 1e-3}),
-        (MoCoPRegressor, True, {"head_init": "linear", "max_epochs": 60, "learning_rate": 3e-4}),
+        (MoCoPClassifier, False, {"head": "tanh", "head_init": "random", "max_epochs": 60, "learning_rate": 3e-4}),
+        (MoCoPClassifier, True, {"head": "linear", "head_init": "linear", "max_epochs": 10, "learning_rate": 1e-4}),
+        (MoCoPRegressor, False, {"head": "tanh", "head_init": "random", "max_epochs": 60, "learning_rate": 1e-3}),
+        (MoCoPRegressor, True, {"head": "linear", "head_init": "linear", "max_epochs": 60, "learning_rate": 3e-4}),
     ],
 )
 def test_the_recipe_follows_from_the_start_and_the_labels(smiles, labels, fitted, cls, pretrained, recipe):
@@ -157,7 +157,7 @@ def test_pretrained_may_be_a_file_a_model_or_an_embedder(smiles, labels, fitted,
     ways = [model_file, str(model_file), fitted, fitted.model_, FrozenEstimator(fitted)]
     all_of_them = [MoCoPClassifier(pretrained=way, max_epochs=1, random_state=0).fit(smiles, labels) for way in ways]
     assert all(same_weights(all_of_them[0], other) for other in all_of_them)
-    scratch = MoCoPClassifier(**SHAPE, max_epochs=1, random_state=0).fit(smiles, labels)
+    scratch = MoCoPClassifier(**SHAPE, head="linear", max_epochs=1, random_state=0).fit(smiles, labels)
     assert not same_weights(all_of_them[0], scratch)
 
 
