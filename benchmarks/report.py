@@ -60,6 +60,11 @@ CORPORA_IN_WORDS = {
 }
 
 
+def one_table(title: str, figures: dict[str, Any], text: str, header: list[str], rows: list[list[str]]) -> list[str]:
+    """A section of one table, with how it was measured."""
+    return [f"## {title}", "", provenance(figures), "", *text.splitlines(), "", *table(header, rows), ""]
+
+
 def retrieval(figures: dict[str, Any]) -> list[str]:
     """Tables of retrieval, one per corpus and pool, and of the downstream tasks."""
     lines = ["## Retrieval of measured profiles", "", provenance(figures), ""]
@@ -109,8 +114,7 @@ def frozen(figures: dict[str, Any], title: str = "Frozen representations", text:
 
 def domain(figures: dict[str, Any]) -> list[str]:
     """Table of errors inside and outside of the applicability domain."""
-    lines = ["## Applicability domain", "", provenance(figures), "", *DOMAIN.splitlines(), ""]
-    return [*lines, *table(*domain_rows(figures["sets"])), ""]
+    return one_table("Applicability domain", figures, DOMAIN, *domain_rows(figures["sets"]))
 
 
 def throughput(figures: dict[str, Any]) -> list[str]:
@@ -146,18 +150,18 @@ def throughput(figures: dict[str, Any]) -> list[str]:
 def library(figures: dict[str, Any]) -> list[str]:
     """Rate and memory of embedding a library, by its size."""
     rows = [[f"{value:,.0f}" for value in run.values()] for run in figures["runs"]]
-    return [
-        "## Embedding a large library",
-        "",
-        provenance(figures),
-        "",
+    text = (
         f"The paper's network, {figures['n_jobs']} processes; {figures['distinct']:,} structures of "
         f"{figures['source']}, repeated in random order. Peak memory of all processes without pages of files, "
-        "less the memory before, and less the array of 1,024 float32 per molecule that is returned.",
-        "",
-        *table(["molecules", "per second", "output, MiB", "memory beyond it, MiB"], rows),
-        "",
-    ]
+        "less the memory before, and less the array of 1,024 float32 per molecule that is returned."
+    )
+    return one_table(
+        "Embedding a large library",
+        figures,
+        text,
+        ["molecules", "per second", "output, MiB", "memory beyond it, MiB"],
+        rows,
+    )
 
 
 def loop(figures: dict[str, Any]) -> list[str]:
@@ -171,17 +175,17 @@ def loop(figures: dict[str, Any]) -> list[str]:
         ]
         for r in figures["runs"]
     ]
-    return [
-        f"## The pretraining loop on {'a GPU' if figures['machine']['gpu'] else 'a CPU'}",
-        "",
-        provenance(figures),
-        "",
+    text = (
         "Elsewhere: the share of the loop that is not forward pass, backward pass and step, by the same steps on "
-        "batches that were made before.",
-        "",
-        *table(["recipe", "batch", "pairs/s", "elsewhere"], rows),
-        "",
-    ]
+        "batches that were made before."
+    )
+    return one_table(
+        f"The pretraining loop on {'a GPU' if figures['machine']['gpu'] else 'a CPU'}",
+        figures,
+        text,
+        ["recipe", "batch", "pairs/s", "elsewhere"],
+        rows,
+    )
 
 
 def finetuning_speed(figures: dict[str, Any]) -> list[str]:
@@ -195,18 +199,18 @@ def finetuning_speed(figures: dict[str, Any]) -> list[str]:
         ]
         for row in figures["rounds"]
     ]
-    return [
-        "## Fine-tuning speed",
-        "",
-        provenance(figures),
-        "",
+    text = (
         f"{figures['molecules']} molecules, one binary task, both with their default network; molecules per second of "
         f"an epoch, graphs made before; and whole fits of {figures['epochs']} epochs from SMILES. Medians of "
-        "interleaved rounds.",
-        "",
-        *table(["batch", *figures["rounds"][0]["molecules_per_second"], "ratio", "ratio of whole fits"], rows),
-        "",
-    ]
+        "interleaved rounds."
+    )
+    return one_table(
+        "Fine-tuning speed",
+        figures,
+        text,
+        ["batch", *figures["rounds"][0]["molecules_per_second"], "ratio", "ratio of whole fits"],
+        rows,
+    )
 
 
 def scale(figures: dict[str, Any]) -> list[str]:
@@ -275,18 +279,12 @@ def assembled(figures: dict[str, Any]) -> list[str]:
             ]
         )
     header = ["numbers in", "file", "molecules", "wells", "memory", "of it imports", "build", "rate"]
-    return [
-        "## One assembled file, as JUMP publishes them",
-        "",
-        provenance(figures),
-        "",
+    text = (
         "Random numbers for the wells of JUMP-CP, in one row group. Memory is as above. The build parses each molecule "
         "once, whatever the size of the file. Time is what the one process computed: the machine had other work beside "
-        "it.",
-        "",
-        *table(header, rows),
-        "",
-    ]
+        "it."
+    )
+    return one_table("One assembled file, as JUMP publishes them", figures, text, header, rows)
 
 
 def paper_tenth(figures: dict[str, Any]) -> list[str]:
@@ -302,20 +300,20 @@ def paper_tenth(figures: dict[str, Any]) -> list[str]:
         ]
         for name, step in figures["steps"].items()
     ]
-    return [
-        "## A tenth of the paper's protocol, killed in each step",
-        "",
-        provenance(figures),
-        "",
+    text = (
         f"{figures['plates']} simulated plates of JUMP-CP with 3,475 features; {figures['molecules']:,} molecules with "
         f"{figures['tasks']:,} tasks in the form of ChEMBL 20. One process, on cores that other work shared. SIGKILL "
         "ended each step once, and the same command was given again. Memory is the peak of the proportional set size "
         "of all processes, pages of files among it. Minutes are those of all runs together; `of a core` is what the "
-        "run that ended the step computed.",
-        "",
-        *table(["step", "minutes", "of a core", "memory", "killed", "kept when it went on"], rows),
-        "",
-    ]
+        "run that ended the step computed."
+    )
+    return one_table(
+        "A tenth of the paper's protocol, killed in each step",
+        figures,
+        text,
+        ["step", "minutes", "of a core", "memory", "killed", "kept when it went on"],
+        rows,
+    )
 
 
 def scale_out(figures: dict[str, Any]) -> list[str]:
@@ -332,20 +330,20 @@ def scale_out(figures: dict[str, Any]) -> list[str]:
         ]
         for name, run in figures["runs"].items()
     ]
-    return [
-        "## Ray and Dask, with a worker that is killed",
-        "",
-        provenance(figures),
-        "",
+    text = (
         f"`docs/examples/ray_embed.py` and `dask_embed.py` with the model `{figures['model']}` on structures of "
         f"{figures['source']} behind alkyl chains, two workers of one thread. One worker got SIGKILL when so many "
         "parts were written. All rows came out, in order; those that are not molecules, and no others, are NaN; and "
         "2,000 rows have the values of one process. Memory is the peak of the proportional set size of all processes, "
-        "`before` until the first part was written. The machine had other work beside it.",
-        "",
-        *table(["", "molecules", "time", "per second", "killed after", "before", "peak"], rows),
-        "",
-    ]
+        "`before` until the first part was written. The machine had other work beside it."
+    )
+    return one_table(
+        "Ray and Dask, with a worker that is killed",
+        figures,
+        text,
+        ["", "molecules", "time", "per second", "killed after", "before", "peak"],
+        rows,
+    )
 
 
 def simulated(figures: dict[str, Any]) -> list[str]:
@@ -362,19 +360,19 @@ def simulated(figures: dict[str, Any]) -> list[str]:
         for arm, pools in figures["retrieval"].items()
         for pool, runs in pools.items()
     ]
-    return [
-        "## A simulated tenth of JUMP-CP, and the planted optimum",
-        "",
-        provenance(figures),
-        "",
+    text = (
         f"{figures['training_molecules']:,} molecules in {figures['training_wells']:,} wells to train on, "
         f"{figures['epochs']} epochs of the default recipe; a tenth of the molecules held out, of which the active "
         "ones are searched. Pools: all of them, by the mean of their wells; those of one source, or of one plate, by "
-        "the wells there; and as many as on a plate, one well each, from plates of all kinds.",
-        "",
-        *table(["arm", "pool", "candidates", "top-1", "chance", "normalised rank"], rows),
-        "",
-    ]
+        "the wells there; and as many as on a plate, one well each, from plates of all kinds."
+    )
+    return one_table(
+        "A simulated tenth of JUMP-CP, and the planted optimum",
+        figures,
+        text,
+        ["arm", "pool", "candidates", "top-1", "chance", "normalised rank"],
+        rows,
+    )
 
 
 def gridsearch(figures: dict[str, Any]) -> list[str]:
@@ -382,35 +380,29 @@ def gridsearch(figures: dict[str, Any]) -> list[str]:
     seconds = figures["seconds"]
     least = seconds["pretrainings"]
     rows = [[name, f"{s:.1f}", f"{s / least:.2f}"] for name, s in seconds.items()]
-    return [
-        "## A grid search with a cache",
-        "",
-        provenance(figures),
-        "",
+    text = (
         f"{figures['n_candidates']} pretrainings on {figures['n_molecules']} molecules, {figures['max_epochs']} epochs "
         f"each, alone and in a grid search with {figures['n_folds']} folds and `memory`; and what its random forests "
-        "cost alone.",
-        "",
-        *table(["", "seconds", "÷ pretrainings"], rows),
-        "",
-    ]
+        "cost alone."
+    )
+    return one_table("A grid search with a cache", figures, text, ["", "seconds", "÷ pretrainings"], rows)
 
 
 def scaling_laws(figures: dict[str, Any]) -> list[str]:
     """Retrieval and transfer by the size of a simulated corpus."""
-    return [
-        "## Retrieval and transfer against the size of the corpus, simulated",
-        "",
-        provenance(figures),
-        "",
+    text = (
         f"Parts of JUMP, simulated on its structures and plate maps with {N_FEATURES} features; each training sees "
         f"{figures['pairs_seen']:,} pairs, of at most {MOST_EPOCHS} epochs. A tenth of the molecules of the largest "
         "part is held out of all, and the active ones are retrieved: all of them, and within plates. Planted biology: "
-        f"R² of a support vector machine on the frozen representation of {N_LABELLED} held-out molecules, of others.",
-        "",
-        *table(*scaling_table(figures["recipes"])),
-        "",
-    ]
+        "R² of a support vector machine on the frozen representation of half of the held-out molecules (at most "
+        f"{N_LABELLED}), on the others."
+    )
+    return one_table(
+        "Retrieval and transfer against the size of the corpus, simulated",
+        figures,
+        text,
+        *scaling_table(figures["recipes"]),
+    )
 
 
 def main() -> None:
