@@ -7,8 +7,8 @@ python benchmarks/scaling_laws.py --folder jump_simulated     the store stays th
 The smaller corpora are parts of the largest one. A tenth of its molecules is held out of all and retrieved by their
 profiles: those that are active, whole and within plates. Each training sees the same number of pairs, so that a larger
 corpus is not longer training. Transfer: the planted biology of held-out molecules, predicted by a support vector
-machine on the frozen representation of 300 others. Each row is written when it is measured; a run that was cut short
-goes on.
+machine on the frozen representation of half of them, at most 300. Each row is written when it is measured; a run that
+was cut short goes on. Rows of another largest share were measured on other molecules, and are measured again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from common import RESULTS, mean_std, print_table, save
 from qsar.arms import head_model
 from scale import make_plates
-from simulated import retrieval, stores
+from simulated import SCALINGS, retrieval, stores
 from sklearn.metrics import r2_score
 
 from mocop_sklearn import MoCoPEmbedder, PairedProfiles
@@ -35,7 +35,8 @@ from mocop_sklearn.molecules import canonical_smiles
 
 PAIRS_SEEN, MOST_EPOCHS = 150_000, 100
 N_FEATURES = 512
-N_LABELLED = 300
+SCALING = "plates normalised"
+N_LABELLED = 300  # at most
 RECIPES: dict[str, Callable[..., MoCoPEmbedder]] = {"default": MoCoPEmbedder, "paper": MoCoPEmbedder.paper}
 COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
     "top-1": lambda row: row["all"]["top1"],
@@ -49,10 +50,10 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
 def corpus(folder: Path, share: float) -> tuple[PairedProfiles, dict[str, np.ndarray]]:
     """The store of the largest share, and the planted biology of its active molecules by canonical SMILES."""
     folder.mkdir(parents=True, exist_ok=True)
-    store, planted = folder / "n.pairs", folder / "planted.npz"
+    store, planted = folder / SCALINGS[SCALING][0], folder / "planted.npz"
     if not (store.exists() and planted.exists()):
         data = make_plates(folder, share, n_jobs=1, n_features=N_FEATURES)
-        stores(folder, data, ("plates normalised",), n_jobs=1)
+        stores(folder, data, (SCALING,), n_jobs=1)
         smiles = canonical_smiles(data.molecules)
         known = np.flatnonzero(data.active & [text is not None for text in smiles])
         np.savez(planted, smiles=np.array([str(smiles[row]) for row in known]), latent=data.latent[known])
@@ -117,11 +118,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
     path = RESULTS / "scaling_laws.json"
-    results: dict[str, Any] = json.loads(path.read_text())["recipes"] if path.exists() else {}
     folder = arguments.folder or Path(tempfile.mkdtemp())
     largest = max(arguments.shares)
+    protocol = {"largest": largest, "pairs_seen": PAIRS_SEEN}
+    earlier = json.loads(path.read_text()) if path.exists() else {}
+    results: dict[str, Any] = earlier["recipes"] if protocol.items() <= earlier.items() else {}
     try:
-        pairs, planted = corpus(folder, largest)
+        pairs, planted = corpus(folder / f"{largest:g}", largest)
         for seed in range(arguments.seeds):
             for share in sorted(arguments.shares):
                 rows = parts(pairs, share, largest, seed)
@@ -131,7 +134,7 @@ def main() -> None:
                         continue
                     own.append(measured(make, pairs, planted, rows, seed))
                     print(f"seed {seed}, {recipe}, {share:.0%}: {own[-1]}", flush=True)
-                    save("scaling_laws", {"largest": largest, "pairs_seen": PAIRS_SEEN, "recipes": results})
+                    save("scaling_laws", {**protocol, "recipes": results})
     finally:
         if arguments.folder is None:
             shutil.rmtree(folder)
