@@ -25,7 +25,13 @@ SETS = {
     "bio_moshkov250": Spec("classification", fractions=(1.0,), pairs="diagonal", arms=WIDE),
     "ace_moleculeace25": Spec("regression", label="y", by="meta_target", fractions=(1.0,), pairs="one", arms=MAIN),
 }
-ARMS = dict.fromkeys(MAIN, "all") | dict.fromkeys((*FURTHER, "cell count + linear"), "diagonal")
+# [toxcast] is among the further arms; these show what is left of it without the relatives of a task's protein
+FAMILIES = [
+    f"{name} [{corpus}]"
+    for corpus in ("toxcast other families", "toxcast thinned")
+    for name in ("fine-tuned", "embedding + SVM")
+]
+ARMS = dict.fromkeys(MAIN, "all") | dict.fromkeys((*FURTHER, *FAMILIES, "cell count + linear"), "diagonal")
 QUICK = ["bio_chembl2k"]
 
 if __name__ == "__main__":

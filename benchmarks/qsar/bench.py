@@ -28,9 +28,10 @@ from qsar.runner import Unit, in_one_thread, remaining, run, units
 SPLITS = 3
 SHIPPED = ("distilled", "cells")
 GIVEN = ("fine-tuned", "embedding + SVM")  # what is run by default with a model of the user
+TOXCAST = ("toxcast", "toxcast other families", "toxcast thinned")
 PRETRAINING_EPOCHS = {
-    ("toxcast", "contrastive"): 40,
-    ("toxcast", "multitask"): 30,
+    **{(corpus, "contrastive"): 40 for corpus in TOXCAST},
+    **{(corpus, "multitask"): 30 for corpus in TOXCAST},
     ("morphology", "contrastive"): 100,
     ("morphology", "multitask"): 100,
     ("bioassays", "contrastive"): 10,

@@ -59,6 +59,19 @@ RELATED = re.compile(
     re.IGNORECASE,
 )
 
+# Families of proteins, by the genes of tasks that are in them, and ToxCast's assays that measure any member
+FAMILIES = {
+    "ADR|CHRM|CNR|DRD|HRH|HTR|OPR": "_GPCR_",
+    "ABL|CDK|EGFR|FLT|KDR|LCK": "AMPK|AURA$|CK1D|FGFR|GSK3|TRKA|PI3K|VEGFR|EGFR|STRESSKINASE",
+    "ESR|PPAR": "_NR_|^OT_|TOX21_(AR|ER|ERA|GR|FXR|PPAR[A-Z]|TR|VDR)_|ATG_.*_TRANS_"
+    "|ATG_(DR4_LXR|DR5|ERE|GRE|IR1|PBREM|PPRE|PXRE|RORE|VDRE)_",
+    "SLC6": "_TR_",
+    "CACNA|KCN": "_IC_",
+    "CYP": "AROMATASE|CEETOX",
+    "PTGS": "COX|PGE2",
+    "SIGMAR": "SIGMA",
+}
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -95,6 +108,20 @@ def toxcast(tasks: Collection[str] = ()) -> Corpus:
     return Corpus("toxcast", *_assays(frame, tasks), binary=True)
 
 
+def other_families(tasks: Collection[str] = ()) -> Corpus:
+    """ToxCast's assays that measure no protein of a family that a task's protein belongs to."""
+    frame = pd.read_parquet(DATA / "bioactivity" / "bio_toxcast617.parquet")
+    kin = [c for c in label_columns(frame) if is_kin(c, tasks)]
+    return Corpus("toxcast other families", *_assays(frame.drop(columns=kin), tasks), binary=True)
+
+
+def thinned(tasks: Collection[str] = ()) -> Corpus:
+    """ToxCast with as many assays as :func:`other_families` has, drawn from all: fewer, but of each family."""
+    whole = toxcast(tasks)
+    drawn = np.random.default_rng(0).permutation(whole.profiles.shape[1])[: other_families(tasks).profiles.shape[1]]
+    return Corpus("toxcast thinned", whole.smiles, whole.profiles[:, np.sort(drawn)], binary=True)
+
+
 def bioassays(tasks: Collection[str] = ()) -> Corpus:
     """Measured results of three sources below each other: ToxCast, the assays of Moshkov et al., ChEMBL at 6.5."""
     parts = [toxcast(tasks)]
@@ -126,9 +153,17 @@ def is_related(assay: str, tasks: Collection[str]) -> bool:
     return bool(RELATED.search(assay)) or any(re.search(name, assay.upper()) for name in names)
 
 
+def is_kin(assay: str, tasks: Collection[str]) -> bool:
+    """Whether an assay measures a protein of the family of one whose gene is the name of a downstream task."""
+    families = [assays for genes, assays in FAMILIES.items() if any(re.match(genes, task) for task in tasks)]
+    return any(re.search(family, assay.upper()) for family in families)
+
+
 CORPORA: dict[str, Callable[[Collection[str]], Corpus]] = {
     "morphology": morphology,
     "toxcast": toxcast,
+    "toxcast other families": other_families,
+    "toxcast thinned": thinned,
     "bioassays": bioassays,
 }
 

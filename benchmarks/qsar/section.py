@@ -38,6 +38,7 @@ def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
     lines += _fractions(curves, name, title, docs)
     lines += _pretrained_less_scratch(curves, name, title, docs)
     lines += _where_it_helps(found)
+    lines += _families(found)
     lines += _beside_published(found)
     lines += _harness(found)
     lines += _seen(found, frame(results / f"{name}_seen.parquet"))
@@ -64,7 +65,8 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
         "VDss and human PK are taken in logarithms.",
         "",
         "In brackets, what the encoder learned from: `distilled` and `cells`, the models that come with the package; "
-        "`toxcast`, measured results of ToxCast's assays as a stand-in for the second view; "
+        "`toxcast`, measured results of ToxCast's assays as a stand-in for the second view (*thinned* and *other "
+        "families* are parts of it, below); "
         "`morphology`, measured Cell Painting profiles of about 1,200 structures; `bioassays`, ToxCast, the assays of "
         "Moshkov et al. and ChEMBL's. No test molecule of any split of any set is in pretraining (by the first block "
         "of the InChIKey), nor is an assay that by its name measures an ADME protein or the protein that a task is "
@@ -189,6 +191,24 @@ def _where_it_helps(found: pd.DataFrame) -> list[str]:
         f"*{arms[0]}* less *scratch*, set by set: AUROC, or Spearman's correlation where there is no AUROC.",
         "",
         *_difference_table("set", paired, "main"),
+    ]
+
+
+def _families(found: pd.DataFrame) -> list[str]:
+    """What pretraining on ToxCast is worth without the assays of related proteins."""
+    thinner = [arm for arm in _labels(found) if arm.endswith((" [toxcast other families]", " [toxcast thinned]"))]
+    if not thinner:
+        return []
+    paired = {arm: differences(found, arm, f"{arm.partition(' [')[0]} [toxcast]") for arm in thinner}
+    return [
+        "### Is it the family of the protein?",
+        "",
+        "ToxCast measures relatives of many proteins that tasks are named by. `toxcast other families` is ToxCast "
+        "without any assay of a protein of such a family (amine and other G protein-coupled receptors, kinases, "
+        "nuclear receptors, transporters, channels, cytochromes, cyclooxygenases); `toxcast thinned` has as many "
+        "assays, drawn from all. Each less the same arm from the whole of ToxCast.",
+        "",
+        *_difference_table("arm", paired, "main"),
     ]
 
 

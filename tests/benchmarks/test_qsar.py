@@ -155,6 +155,41 @@ def test_assays_that_measure_a_task_are_known(assay, genes, related):
     assert corpora.is_related(assay, genes) is related
 
 
+@pytest.mark.parametrize(
+    ("assay", "genes", "kin"),
+    [
+        ("NVS_GPCR_hAdrb1", ["ADRB2"], True),
+        ("NVS_GPCR_hAdrb1", ["ESR1"], False),
+        ("NVS_LGIC_h5HT3", ["HTR2A"], False),  # a channel, not a G protein-coupled receptor
+        ("TOX21_PPARd_BLA_agonist_ratio", ["PPARG"], True),
+        ("TOX21_ARE_BLA_agonist_ratio", ["ESR1"], False),  # an antioxidant response, not the androgen receptor
+        ("ATG_PPRE_CIS_up", ["PPARG"], True),
+        ("BSK_4H_VEGFRII_down", ["LCK"], True),
+        ("APR_HepG2_CellLoss_24h_dn", ["LCK", "ESR1", "DRD2"], False),
+        ("NVS_TR_hDAT", ["SLC6A4"], True),
+        ("NVS_TR_hDAT", ["y"], False),
+    ],
+)
+def test_assays_of_relatives_of_a_task_are_known(assay, genes, kin):
+    assert corpora.is_kin(assay, genes) is kin
+
+
+def test_a_corpus_of_other_families_has_a_control_of_its_size(tmp_path, monkeypatch):
+    (tmp_path / "bioactivity").mkdir()
+    names = ["NVS_GPCR_hAdrb2", "NVS_GPCR_hAdrb1", "NVS_GPCR_hM1", "NVS_TR_hDAT", "TOX21_MMP_viability"]
+    values = np.eye(5) + 2 * np.arange(5)  # each column has values of its own
+    frame = pd.DataFrame(values, columns=names).assign(smiles=["C", "CC", "CO", "CN", "CCC"])
+    frame.to_parquet(tmp_path / "bioactivity" / "bio_toxcast617.parquet")
+    monkeypatch.setattr(corpora, "DATA", tmp_path)
+    whole, other, thinned = (
+        corpora.CORPORA[f"toxcast{name}"](["ADRB2"]) for name in ("", " other families", " thinned")
+    )
+    np.testing.assert_array_equal(whole.profiles, values[:, 1:])  # the assay of the task's own protein is gone
+    np.testing.assert_array_equal(other.profiles, values[:, 3:])
+    assert thinned.profiles.shape == other.profiles.shape
+    assert {tuple(column) for column in thinned.profiles.T} < {tuple(column) for column in whole.profiles.T}
+
+
 # ---------------------------------------------------------------------------------------------
 # features
 # ---------------------------------------------------------------------------------------------
