@@ -19,7 +19,6 @@ import importlib.util
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -131,12 +130,9 @@ def main() -> None:
     runs = json.loads(path.read_text())["runs"] if path.exists() else {}
     for n in arguments.molecules:
         for framework in frameworks:
-            folder = (arguments.folder or Path(tempfile.mkdtemp())).resolve() / framework
-            folder.mkdir(parents=True)
-            try:
+            with tempfile.TemporaryDirectory(dir=arguments.folder) as made:
+                folder = Path(made).resolve()
                 figures = run(framework, folder, write_library(folder / "library.parquet", structures, n))
-            finally:
-                shutil.rmtree(folder)
             runs[f"{framework} {n}"] = figures
             save("scale_out", {"source": source, "model": MODEL, "runs": runs})  # a break loses one run
     rows = [

@@ -103,8 +103,8 @@ def _by_convention(wells: Any, structures: Labels) -> dict[str, np.ndarray]:
     for name in _KINDS_OF_WELL:
         if name in texts:
             # positive controls are controls, too: no kind of control and no structure may speak against it
-            may_be = structures.which(lambda text: not text) | dmso
+            may_be = ~structures.which(bool) | dmso
             if _KINDS_OF_CONTROL in texts:
-                may_be &= texts[_KINDS_OF_CONTROL].which(lambda text: not text)
+                may_be &= ~texts[_KINDS_OF_CONTROL].which(bool)
             found[f"{columns[name]} is control"] = texts[name].which(lambda text: text == "control") & may_be
     return found | {STRUCTURE_RULE: dmso}

@@ -147,6 +147,11 @@ def column_labels(column: Any, text_of: Callable[[Any], str] | None = None) -> L
     return Labels(texts.codes[codes + 1], texts.names).compact()
 
 
+def structure_labels(column: Any) -> Labels:
+    """Return a column of structures as text without outer blanks, empty where it holds something else."""
+    return column_labels(column, lambda value: value.strip() if isinstance(value, str) else "")
+
+
 def plain_text(value: Any) -> str:
     """Return a label as text.
 

@@ -21,7 +21,7 @@ from ..utils._files import atomic_write
 from ._controls import find_controls
 from ._labels import WELL_COLUMNS, Labels, metadata_column
 from ._matching import Join, Selection
-from ._metadata import column_labels, joined, metadata_of
+from ._metadata import column_labels, joined, metadata_of, structure_labels
 from ._parts import Part
 from ._plan import PlatePlan
 from ._reader import StructureReader
@@ -117,8 +117,7 @@ def wells_of(
 ) -> Wells:
     """What the metadata of wells say of them."""
     metadata, joins = joined(metadata, plan.tables, where)
-    structures = metadata[find_structure_column(list(metadata.columns), plan.smiles, where)]
-    texts = column_labels(structures, lambda value: value.strip() if isinstance(value, str) else "")
+    texts = structure_labels(metadata[find_structure_column(list(metadata.columns), plan.smiles, where)])
     known, unreadable = reader.read(texts.names.tolist(), plan.standardize)
     smiles = texts.renamed(lambda text: (known.get(text) or _NOTHING)[0])
     keys = texts.renamed(lambda text: (known.get(text) or _NOTHING)[1])
@@ -156,7 +155,7 @@ def labels_of(plan: PlatePlan, wells: Any, where: str, stem: str) -> dict[str, L
     parts = [column_labels(metadata_of(wells, c, where)) for c in columns]
     ids = reduce(_joined_texts, parts) if parts else Labels.as_met([stem] * len(wells))
     named = parts[columns.index("Metadata_Plate")] if "Metadata_Plate" in columns else ids
-    if plan.normalizer is not None and (unnamed := named.which(lambda text: not text)).any():
+    if plan.normalizer is not None and (unnamed := ~named.which(bool)).any():
         raise ValueError(
             f"{where} has no plate in row {unnamed.argmax()} (columns {list(columns)}): fill it in, or name other "
             "columns with plate_columns."
@@ -268,8 +267,8 @@ def fates_before_normalising(plan: PlatePlan, wells: Wells) -> Fates:
             fates.mark(fate, ~found if option == "keep" else found)
     if plan.controls == "exclude":
         fates.mark("control", wells.controls)
-    fates.mark("without_structure", wells.texts.which(lambda text: not text))
-    fates.mark("unparsable", wells.smiles.which(lambda text: not text))
+    fates.mark("without_structure", ~wells.texts.which(bool))
+    fates.mark("unparsable", ~wells.smiles.which(bool))
     fates.mark("held_out", wells.keys.which(frozenset(plan.hold_out).__contains__))
     return fates
 

@@ -14,6 +14,7 @@ from ..tables._columns import find_structure_column
 from ..tables._read import read_table
 from ._controls import find_controls
 from ._labels import Labels
+from ._metadata import structure_labels
 from ._plan import PlatePlan, as_texts
 from ._plates import Wells, finished, labels_of, named_columns, normalized
 
@@ -95,12 +96,11 @@ def _plan(normalizer: Any, plate_columns: Any, control_column: str | None, label
 
 def _wells(plan: PlatePlan, frame: Any, where: str, stem: str, names: list[str], profiles: np.ndarray) -> Wells:
     """Wells whose structures serve to find the controls, if there are structures at all."""
+    unknown = Labels.as_met([""] * len(frame))
     try:
-        structures = frame[find_structure_column(list(frame.columns), None)].tolist()
+        stated = structure_labels(frame[find_structure_column(list(frame.columns), None)])
     except ValueError:
-        structures = [""] * len(frame)
-    texts = [value.strip() if isinstance(value, str) else "" for value in structures]
-    stated, unknown = Labels.as_met(texts), Labels.as_met([""] * len(frame))
+        stated = unknown
     controls, rules, selections = find_controls(frame, stated, plan.control_column, plan.control_label, where)
     labels = labels_of(plan, frame, where, stem)
     return Wells(
