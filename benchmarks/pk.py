@@ -32,7 +32,7 @@ PUBLISHED = {
         "regression",
         fractions=(1.0,),
         pairs="published",
-        arms=MAIN,
+        arms=(*MAIN, "MiniMol + SVM"),
         log10="pk_" in name,
         drop_overlap="pk_" in name,
     )
@@ -40,7 +40,7 @@ PUBLISHED = {
         "tdc_lipophilicity_astrazeneca tdc_ppbr_az adme_biogen6 adme_fang_HLM adme_fang_Sol pk_human5_lombardo"
     ).split()
 }
-ARMS = dict.fromkeys(MAIN, "all") | dict.fromkeys(FURTHER, "diagonal")
+ARMS = dict.fromkeys(MAIN, "all") | dict.fromkeys(FURTHER, "diagonal") | {"chemprop": "one"}
 QUICK = ["tdc_hia_hou", "tdc_herg", "tdc_caco2_wang"]
 
 if __name__ == "__main__":
