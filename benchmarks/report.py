@@ -16,7 +16,7 @@ from common import RESULTS, ROOT, mean_std, provenance, table
 from domain import rows_of as domain_rows
 from qsar.section import section as qsar_section
 from qsar.summary import compared
-from retrieval import pools_of, retrieval_table
+from retrieval import pools_of, retrieval_table, sizes_table
 from scaling_laws import MOST_EPOCHS, N_FEATURES, N_LABELLED
 from scaling_laws import shown as scaling_table
 
@@ -75,6 +75,9 @@ def retrieval(figures: dict[str, Any]) -> list[str]:
             sizes = [int(run[pool]["n_candidates"]) for own in runs.values() for run in own]
             size = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
             lines += [f"Pool: {pool}, {size} held-out molecules.", "", *table(*retrieval_table(runs, pool)), ""]
+        if parts := sizes_table(runs):
+            lines += ["By share of the corpus that was learned from; the same molecules are held out.", ""]
+            lines += [*table(*parts), ""]
     lines += [
         "Random forests on published splits, test molecules removed from pretraining: AUROC; for caco2, Spearman's"
     ]

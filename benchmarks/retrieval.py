@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -54,6 +55,8 @@ Runs = dict[str, list[dict[str, Any]]]  # one row per seed, by arm
 POOL = 100
 N_POOLS = 50
 FAR = 0.4  # Tanimoto similarity to the nearest training molecule
+SCORES = {"score": "score", f"score below Tanimoto {FAR}": "score_far"}
+OF_PART = ", {:.0%} of the corpus"  # after the name of an arm
 # The default before the residual network: the network of the paper with other features and recipe
 GATED = {
     "encoder": "ggnn",
@@ -260,7 +263,7 @@ def run(
         far = far_molecules(corpus, test, cache)
         training = ~test & ~held_out(np.where(test, -1, groups), seed, 1 - share)
         for whole, make in arms.items():
-            arm = whole if share == 1 else f"{whole}, {share:.0%} of the corpus"
+            arm = whole if share == 1 else f"{whole}{OF_PART.format(share)}"
             start = time.perf_counter()
             model = make(seed).fit(corpus.smiles[training], corpus.profiles[training])
             row = {"seed": seed, "fit_seconds": time.perf_counter() - start, **_details(model)}
@@ -367,10 +370,33 @@ def _names(text: str) -> list[str]:
 
 
 def print_retrieval(name: str, runs: Runs) -> None:
-    """Print the tables of a corpus: one for each pool."""
+    """Print the tables of a corpus: one for each pool, and one of its parts."""
     for subset in pools_of(runs):
         print(f"\n{name}, {subset}: mean of both directions\n")
         print_table(*retrieval_table(runs, subset))
+    if parts := sizes_table(runs):
+        print(f"\n{name}, by share of the corpus\n")
+        print_table(*parts)
+
+
+def sizes_table(runs: Runs) -> tuple[list[str], list[list[str]]] | None:
+    """Header and rows of scores against the share of the corpus that was learned from; None without such runs."""
+    shares = sorted({share for arm in runs for share in [_share(arm)] if share < 1})
+    rows = []
+    for arm in (arm for arm in runs if _share(arm) == 1):
+        parts = [runs.get(f"{arm}{OF_PART.format(share)}", []) for share in shares]
+        seeds = {row["seed"] for part in parts for row in part}
+        parts.append([row for row in runs[arm] if row["seed"] in seeds])
+        for name, score in SCORES.items() if seeds else ():
+            cells = [mean_std(row[score] for row in part) if part else "–" for part in parts]
+            rows.append([f"{arm}, {name}", str(len(seeds)), *cells])
+    return (["arm", "seeds", *(f"{share:.0%}" for share in (*shares, 1))], rows) if rows else None
+
+
+def _share(arm: str) -> float:
+    """Of the corpus, that an arm has learned from."""
+    found = re.search(r"(\d+)% of the corpus$", arm)
+    return int(found[1]) / 100 if found else 1.0
 
 
 def pools_of(runs: Runs) -> list[str]:
@@ -381,7 +407,8 @@ def pools_of(runs: Runs) -> list[str]:
 def retrieval_table(runs: Runs, pool: str) -> tuple[list[str], list[list[str]]]:
     """Header and rows: arms, mean ± standard deviation of the seeds; of the pool of all, also the scores."""
     columns = {"top-1": "top1", "top-10": "top10", "normalised rank": "normalized_rank"}
-    scores = {"score": "score", f"score below Tanimoto {FAR}": "score_far"} if pool == "all" else {}
+    scores = SCORES if pool == "all" else {}
+    whole = {arm: own for arm, own in runs.items() if _share(arm) == 1}
     rows = [
         [
             arm,
@@ -389,7 +416,7 @@ def retrieval_table(runs: Runs, pool: str) -> tuple[list[str], list[list[str]]]:
             *(mean_std(run[pool][column] for run in own) for column in columns.values()),
             *(mean_std(run[score] for run in own) if score in own[0] else "–" for score in scores.values()),
         ]
-        for arm, own in runs.items()
+        for arm, own in whole.items()
     ]
     first = next(iter(runs.values()))
     chance = [f"{np.mean([run[pool][f'chance_{column}'] for run in first]):.3f}" for column in ("top1", "top10")]

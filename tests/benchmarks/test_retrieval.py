@@ -96,6 +96,14 @@ def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_o
     assert part < whole
     assert abs(len(part) - len(whole) / 2) <= 1
     assert len({row["n_held_out"] for row in rows.values()}) == 1
+    runs = {arm: [row] for arm, row in rows.items()} | {"b": [rows["a"]]}
+    runs["a"] = [rows["a"], rows["a"] | {"seed": 1, "score": -9.0}]  # a seed of which there is no part
+    header, table = retrieval.sizes_table(runs)
+    assert header == ["arm", "seeds", "50%", "100%"]
+    assert [row[0] for row in table] == ["a, score", "a, score below Tanimoto 0.4"]
+    assert table[0][1:] == ["1", *(f"{rows[arm]['score']:.3f}" for arm in rows)]
+    assert [row[0] for row in retrieval.retrieval_table(runs, "all")[1]] == ["a", "b", "chance"]
+    assert retrieval.sizes_table({"a": [rows["a"]]}) is None
 
 
 def test_rows_of_other_arms_stay_in_the_results(corpus, tmp_path, monkeypatch):
