@@ -120,6 +120,7 @@ def arms(corpora: Sequence[str], given: Sequence[str] = ()) -> list[Arm]:
         how = " (multitask)" if objective == "multitask" else ""
         found += [
             Arm(f"fine-tuned{how}", corpus, objective),
+            Arm(f"fine-tuned{how} × 3", corpus, objective, parameters=(("n_estimators", 3),)),
             Arm(f"linear probe{how}", corpus, objective, frozen=True),
             Arm(f"embedding{how} + MLP", corpus, objective, frozen=True, parameters=MLP),
         ]
