@@ -54,8 +54,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         The part of the encoder whose weights are not trained: nothing, the whole encoder (a linear probe, whose
         epochs cost very little), or the input and this many of the first convolutions.
     layer_decay : float, default=1.0
-        The learning rate of each layer is this factor times that of the layer above it; the last linear layer
-        has ``learning_rate``, and the encoder's linear layer comes next.
+        The learning rate of each layer is this factor times that of the layer above it; the layers of the head have
+        ``learning_rate``, and the encoder's linear layer comes next.
     head : {"auto", "tanh", "linear", "mlp"}, default="auto"
         What reads the representation: a linear layer on its tanh, as in [1]_; a linear layer on the relu of its
         standardised columns; or the same with a hidden layer between. ``"auto"``: linear with ``pretrained``, else
