@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._base._callbacks import heard
 from ._base._finetuned import FineTuned, some_columns
+from ._base._predictions import Column
 from .model_file._schema import Section
 from .training._classes import Classes, check_tasks
 from .training._labels import check_same_shape, measured_labels, plain_labels
@@ -385,7 +386,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             return self.task_names_
         return [f"{self.task_names_[0]}_{name}" for name in self.classes_.tolist()]
 
-    def _columns(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    def _columns(self, outputs: np.ndarray) -> list[Column]:
         decision, members = self._decide(outputs), self._of_members(outputs)
         probabilities, names = self._probabilities(decision), self._column_names()
         if self._tasks_shape:
@@ -394,7 +395,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             return self._with_spread(self.task_names_, probabilities[:, 1:], [member[:, 1:] for member in members])
         classes = self._classes(decision).astype(object)
         classes[np.isnan(probabilities).any(axis=1)] = None
-        return {self.task_names_[0]: classes} | self._with_spread(names, probabilities, members)
+        return [(self.task_names_[0], classes), *self._with_spread(names, probabilities, members)]
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable classes.
