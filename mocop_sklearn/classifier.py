@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._base._callbacks import heard
 from ._base._finetuned import FineTuned, some_columns
+from ._base._predictions import Column
 from .model_file._schema import Section
 from .training._classes import Classes, check_tasks
 from .training._labels import check_same_shape, measured_labels, plain_labels
@@ -54,8 +55,8 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         The part of the encoder whose weights are not trained: nothing, the whole encoder (a linear probe, whose
         epochs cost very little), or the input and this many of the first convolutions.
     layer_decay : float, default=1.0
-        The learning rate of each layer is this factor times that of the layer above it; the last linear layer
-        has ``learning_rate``, and the encoder's linear layer comes next.
+        The learning rate of each layer is this factor times that of the layer above it; the layers of the head have
+        ``learning_rate``, and the encoder's linear layer comes next.
     head : {"auto", "tanh", "linear", "mlp"}, default="auto"
         What reads the representation: a linear layer on its tanh, as in [1]_; a linear layer on the relu of its
         standardised columns; or the same with a hidden layer between. ``"auto"``: linear with ``pretrained``, else
@@ -385,7 +386,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             return self.task_names_
         return [f"{self.task_names_[0]}_{name}" for name in self.classes_.tolist()]
 
-    def _columns(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    def _columns(self, outputs: np.ndarray) -> list[Column]:
         decision, members = self._decide(outputs), self._of_members(outputs)
         probabilities, names = self._probabilities(decision), self._column_names()
         if self._tasks_shape:
@@ -394,7 +395,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
             return self._with_spread(self.task_names_, probabilities[:, 1:], [member[:, 1:] for member in members])
         classes = self._classes(decision).astype(object)
         classes[np.isnan(probabilities).any(axis=1)] = None
-        return {self.task_names_[0]: classes} | self._with_spread(names, probabilities, members)
+        return [(self.task_names_[0], classes), *self._with_spread(names, probabilities, members)]
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable classes.

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base._callbacks import heard
 from ._base._finetuned import FineTuned, some_columns
+from ._base._predictions import Column
 from .training._labels import Entries, check_same_shape, measured_labels, numeric_entries, numeric_labels
 from .training._merging import Targets
 from .training._objectives import REGRESSION
@@ -193,7 +194,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         mean = self._named(outputs.mean(axis=0), self.task_names_, X)
         return (mean, self._named(outputs.std(axis=0), self.task_names_, X)) if return_std else mean
 
-    def _columns(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    def _columns(self, outputs: np.ndarray) -> list[Column]:
         return self._with_spread(self.task_names_, outputs.mean(axis=0), list(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -18,7 +18,7 @@ from ..model_file._shipped import path_of
 from ..nn._models import Architecture, PredictionNetwork, head_of
 from ..utils._names import describe_callable
 from ._parameters import COMPONENTS
-from ._predictions import check_domain
+from ._predictions import check_domain, check_domain_to_write
 
 # Parameters that depend on the machine are not stored: whoever loads the model sets them.
 _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", "device")
@@ -37,8 +37,15 @@ class FineTunedFile(BaseEstimator):
         Parameters
         ----------
         path : str or Path
+
+        Raises
+        ------
+        ValueError
+            When ``domain_`` is set to something that a file cannot hold.
         """
         check_is_fitted(self)
+        if hasattr(self, "domain_"):
+            check_domain_to_write(self.domain_)
         encoder = Encoder(strict=True)
         fitted = {name: getattr(self, name) for name in self._FITTED if hasattr(self, name)}
         parameters = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}

@@ -11,6 +11,9 @@ from ..model_file._schema import Section
 from ..molecules._parse import check_molecules
 from ._tasks import check_container, in_container
 
+Column = tuple[str, np.ndarray]
+_REMEDY = "Set domain_ to one, or delete the attribute."
+
 
 class NamedPredictions:
     """What the classifier and the regressor share about the form of their answers."""
@@ -72,7 +75,7 @@ class NamedPredictions:
         Raises
         ------
         ValueError
-            When a task has the name of another column.
+            When a task has the name of another column, or ``domain_`` is not a fitted domain.
 
         Examples
         --------
@@ -91,34 +94,42 @@ class NamedPredictions:
             valid = np.array([row not in reasons for row in range(len(values))], dtype=bool)
             others = _of_domain(self.domain_, values, valid)
         others["invalid"] = np.array([reasons.get(row) for row in range(len(values))], dtype=object)
-        twice = [name for name in others if name in table]
-        if twice:
-            raise ValueError(
-                f"A task is called {twice[0]!r}, as another column of the table is: rename it, and fit again."
-            )
-        return table | others
+        return dict(_told_apart([*table, *others.items()]))
 
     def _outputs_and_reasons(self, values: list[Any], invalid: str) -> tuple[np.ndarray, dict[int, str]]:
         """Outputs of the members, and why rows are not molecules."""
         raise NotImplementedError
 
-    def _columns(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    def _columns(self, outputs: np.ndarray) -> list[Column]:
         """Columns of ``predict_table`` from the outputs of the members."""
         raise NotImplementedError
 
-    def _with_spread(self, names: list[str], mean: np.ndarray, members: list[np.ndarray]) -> dict[str, np.ndarray]:
-        """Columns of a matrix by name, each followed by its standard deviation among several members."""
-        columns = {}
+    def _with_spread(self, names: list[str], mean: np.ndarray, members: list[np.ndarray]) -> list[Column]:
+        """Columns of a matrix with their names, each followed by its standard deviation among several members."""
+        columns = []
         spread = np.std(members, axis=0)
         for i, name in enumerate(names):
-            columns[name] = mean[:, i]
+            columns.append((name, mean[:, i]))
             if len(members) > 1:
-                columns[f"{name}_std"] = spread[:, i]
+                columns.append((f"{name}_std", spread[:, i]))
         return columns
+
+
+def _told_apart(columns: list[Column]) -> list[Column]:
+    """Return columns as they are, unless two have one name."""
+    names = [name for name, _ in columns]
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise ValueError(
+            f"A task or a class is called {twice[0]!r}, as another column of the table is: rename it, and fit again."
+        )
+    return columns
 
 
 def _of_domain(domain: Any, values: list[Any], valid: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of ``predict_table`` about the applicability domain."""
+    if not hasattr(domain, "kneighbors"):
+        raise ValueError(f"domain_ is {domain!r}, but it has to be a fitted ApplicabilityDomain. {_REMEDY}")
     nearest = np.full(len(values), None, dtype=object)
     similarity, inside = (np.full(len(values), np.nan) for _ in range(2))
     if valid.any():
@@ -135,3 +146,14 @@ def check_domain(fitted: Section, domain: Any) -> None:
         domain.check()
     except Exception as error:
         raise fitted.error(f"its applicability domain cannot be used ({error})") from error
+
+
+def check_domain_to_write(domain: Any) -> None:
+    """Raise ``ValueError`` unless a file with this applicability domain can be loaded again."""
+    try:
+        domain.check()
+    except Exception as error:
+        raise ValueError(
+            "domain_ cannot be written to a file, which takes a fitted ApplicabilityDomain of method=\"similarity\" "
+            f"({error}). {_REMEDY}"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +14,22 @@ CONTAINERS = ("default", "pandas", "polars")
 
 
 def names_of_tasks(y: Any, n_tasks: int) -> list[str]:
-    """Return the names of the columns of y, or of a Series; ``task0`` and so on where they are not all texts."""
+    """Return the names of the columns of y, or of a Series; ``task0`` and so on where they are not all texts.
+
+    Raises
+    ------
+    ValueError
+        When two columns have one name.
+    """
     columns = getattr(y, "column_names", getattr(y, "columns", None))  # of pyarrow, or of pandas and polars
     if columns is None or callable(columns):
         columns = [getattr(y, "name", None)]
     names = list(columns)
     if len(names) != n_tasks or not all(isinstance(name, str) and name for name in names):
         return [f"task{i}" for i in range(n_tasks)]
+    repeated = [name for name, n_times in Counter(names).items() if n_times > 1]
+    if repeated:
+        raise ValueError(f"y has more than one column of the names {repeated[:10]}. Rename or drop them.")
     return [str(name) for name in names]
 
 

@@ -266,8 +266,11 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         n = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not 0 < n < len(self.molecules_):
-            raise ValueError(f"n_neighbors={n}, but it has to be 1 to {len(self.molecules_) - 1}.")
+        if not isinstance(n, Integral) or isinstance(n, bool) or not 0 < n < len(self.molecules_):
+            raise ValueError(
+                f"n_neighbors={n!r}, but it has to be an integer from 1 to {len(self.molecules_) - 1}: there are "
+                f"{len(self.molecules_)} training molecules, and none is its own neighbour."
+            )
         values = check_molecules(X)
         smiles = self._read(values)
         rows = np.array([i for i, text in enumerate(smiles) if text is not None], dtype=int)
@@ -303,13 +306,12 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
         Only ``method="similarity"`` can be written to a file.
         """
         self._validate_params()
+        check_is_fitted(self)
+        if self.method != "similarity":
+            raise ValueError(f"it compares molecules with method={self.method!r}")
         molecules, (counts, _, starts) = self.molecules_, self._reference
-        if (
-            self.method != "similarity"
-            or molecules.ndim != 1
-            or not self.n_neighbors < len(molecules) == len(starts) - 1
-        ):
-            raise ValueError(f"{molecules.shape} molecules, {len(starts) - 1} fingerprints, {self.method!r}")
+        if molecules.ndim != 1 or not self.n_neighbors < len(molecules) == len(starts) - 1:
+            raise ValueError(f"{molecules.shape} molecules, {len(starts) - 1} fingerprints")
         if counts.dtype.kind != "u" or not np.isfinite(self.offset_) or (molecules[1:] <= molecules[:-1]).any():
             raise ValueError("the fingerprints, the threshold or the molecules are not those of a fitted domain")
         self._training_counts().check_format(full_check=True)

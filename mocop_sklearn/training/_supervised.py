@@ -280,7 +280,8 @@ def check_freeze(architecture: Architecture, freeze: str | int) -> None:
 def _parameter_groups(network: PredictionNetwork, recipe: SupervisedRecipe) -> list[dict[str, Any]]:
     """Return the trained parameters; the rate of each part is ``layer_decay`` times that of the part above it."""
     encoder = network.molecule_encoder
-    parts: list[nn.Module] = [*parts_of(encoder), network.head]
+    above = nn.ModuleList(part for part in network.children() if part is not encoder)  # whatever the head consists of
+    parts: list[nn.Module] = [*parts_of(encoder), above]
     if recipe.freeze == "encoder":
         encoder.requires_grad_(False)
     elif isinstance(recipe.freeze, int) and recipe.freeze:

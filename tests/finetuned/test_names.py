@@ -96,7 +96,7 @@ def test_files(multitask, tmp_path):
     )
 
 
-def test_domains(multitask, tmp_path):
+def test_domains(multitask, tmp_path, monkeypatch):
     path = tmp_path / "tuned.safetensors"
     estimator = copy.deepcopy(multitask)
     estimator.domain_ = ApplicabilityDomain(n_neighbors=2).fit(SMILES)
@@ -109,9 +109,35 @@ def test_domains(multitask, tmp_path):
     assert not hasattr(estimator.fit(SMILES, TASKS), "domain_")
     estimator.domain_ = ApplicabilityDomain(n_neighbors=2).fit(SMILES)
     estimator.domain_.offset_ = NAN
-    estimator.save(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(ApplicabilityDomain, "check", lambda self: None)
+        estimator.save(path)
     with pytest.raises(ValueError, match="its applicability domain cannot be used"):
         MoCoPClassifier.load(path)
-    odd = MoCoPRegressor(**FAST).fit(SMILES, pd.Series(range(6), name="invalid"))
-    with pytest.raises(ValueError, match="A task is called 'invalid', as another column"):
-        odd.predict_table(SMILES)
+
+
+@pytest.mark.parametrize("domain", [None, ApplicabilityDomain(), "x", "embedding"], ids=repr)
+def test_what_is_not_a_domain_is_not_written(multitask, domain, tmp_path):
+    estimator = copy.deepcopy(multitask)
+    if domain == "embedding":
+        domain = ApplicabilityDomain("embedding", embedder=multitask, n_neighbors=2).fit(SMILES)
+    estimator.domain_ = domain
+    with pytest.raises(ValueError, match=r"domain_ cannot be written to a file, .* Set domain_ to one, or delete"):
+        estimator.save(tmp_path / "tuned.safetensors")
+    if not isinstance(domain, ApplicabilityDomain):
+        with pytest.raises(ValueError, match=r"but it has to be a fitted ApplicabilityDomain\. Set domain_ to one"):
+            estimator.predict_table(SMILES)
+
+
+def test_names_that_occur_twice(regressor):
+    with pytest.raises(ValueError, match=r"y has more than one column of the names \['hERG'\]. Rename or drop them"):
+        MoCoPClassifier(**FAST).fit(SMILES, TASKS.set_axis(["hERG", "hERG"], axis=1))
+    taken = (
+        (MoCoPRegressor(**FAST).fit(SMILES, pd.Series(range(6), name="invalid")), "invalid"),
+        (copy.deepcopy(regressor), "logD_std"),
+        (MoCoPClassifier(**FAST).fit(SMILES, pd.Series(["low", "low_std"] * 3, name="clearance")), "clearance_low_std"),
+    )
+    taken[1][0].task_names_ = ["logD", "logD_std"]
+    for odd, name in taken:
+        with pytest.raises(ValueError, match=f"A task or a class is called '{name}', as another column"):
+            odd.predict_table(SMILES)

@@ -30,6 +30,22 @@ def test_frozen_weights_are_bit_equal(smiles, labels, fitted, freeze):
     assert kept == {name for name in names if name.startswith(prefixes[freeze])}
 
 
+@pytest.mark.parametrize("freeze", ["none", "encoder", 1])
+@pytest.mark.parametrize("head", ["tanh", "linear", "mlp"])
+def test_all_of_a_head_is_trained_at_its_rate(smiles, labels, fitted, head, freeze):
+    tuned = MoCoPClassifier(pretrained=fitted, head=head, head_init="random", freeze=freeze, dropout=0.0,
+                            layer_decay=0.1, batch_size=len(smiles), learning_rate=1e-3, random_state=0)  # fmt: skip
+    start, end = (tuned.set_params(max_epochs=n).fit(smiles, labels).weights_[0] for n in (0, 1))
+    steps = {
+        name: np.abs(end[name] - start[name]).max()
+        for name in start
+        if not name.startswith(("molecule_encoder", "center", "spread"))
+    }
+    # Adam's first step is as long as the rate, for each weight with a gradient
+    assert len(steps) == (4 if head == "mlp" else 2)
+    np.testing.assert_allclose(list(steps.values()), 1e-3, rtol=0.02)
+
+
 def test_molecules_seen_are_known(smiles, labels, fitted):
     tuned = MoCoPClassifier(pretrained=fitted, max_epochs=1).fit(["CCO", "CCCCCCCCN"], [0, 1])
     assert overlap(tuned, [*smiles, "NCCCCCCCC", "CCCCCCCCCN"]).tolist() == [True] * 41 + [False]

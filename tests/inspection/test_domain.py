@@ -82,8 +82,9 @@ def test_neighbours_come_nearest_first_and_their_mean_is_the_score(domain, smile
     np.testing.assert_array_equal(of_all[:, :3], closeness)
     expected = similarities(smiles[30:], domain.molecules_.tolist())
     np.testing.assert_allclose(np.take_along_axis(expected, every, axis=1), of_all)
-    with pytest.raises(ValueError, match="n_neighbors=30, but it has to be 1 to 29"):
-        domain.kneighbors(smiles[30:], 30)
+    for n in (30, 0, 2.0, True, "3"):
+        with pytest.raises(ValueError, match=f"n_neighbors={n!r}, but it has to be an integer from 1 to 29"):
+            domain.kneighbors(smiles[30:], n)
 
 
 def test_the_threshold_is_the_quantile_of_scores_without_the_molecule_itself(domain, training):
