@@ -126,12 +126,16 @@ class TestFinetune:
              "measured with --missing VALUE, or take all values as words with --task classification"),
             ("--target logD --class-weight balanced", "--class-weight is for classes, but the targets hold numbers"),
             ("--target active -m absent", "No model file at 'absent'"),
+            ("--target nearest", "The target 'nearest' has the name of another column that mocop predict writes"),
+            ("--target row --no-domain", "The target 'row' has the name of another column that mocop predict writes"),
+            ("--target id id_std --n-estimators 2", "The target 'id_std' has the name of another column"),
             ("--target active -o TABLE", "is an input of this command: choose another file for --out"),
         ],
     )  # fmt: skip
     def test_bad_input(self, table, tmp_path, capsys, words, message):
         path = str(tmp_path / "t.csv")
-        pd.read_csv(table, dtype=str).assign(mixed=["1", ">30", *"3456789", "10", "11", "12"]).to_csv(path, index=False)
+        frame = pd.read_csv(table, dtype=str).assign(mixed=["1", ">30", *"3456789", "10", "11", "12"])
+        frame.assign(id_std=LOGD, nearest=LOGD, row=LOGD).to_csv(path, index=False)
         words = words.replace("TABLE", path).split()
         assert main(["finetune", path, "-o", str(tmp_path / "x"), *FLAGS, *words]) == 1
         assert message in capsys.readouterr().err
@@ -146,6 +150,15 @@ class TestFinetune:
         assert f"1 of 13 rows of {table!r} are not valid molecules:\n  row 12: 'C1CC' (not a valid SMILES)" in error
         assert 'set --invalid "nan"' in error
         assert main([*words, "--invalid", "nan"]) == 0
+
+    def test_spellings_of_a_number_are_one_class(self, tmp_path, capsys):
+        table = str(tmp_path / "t.csv")
+        pd.DataFrame({"SMILES": SMILES, "dose": ["1.5", "1.50", "2", "2.0", "15e-1", ""] * 2}).to_csv(
+            table, index=False
+        )
+        words = ["finetune", table, "--target", "dose", "--task", "classification", "-o", str(tmp_path / "x"), *FLAGS]
+        assert main(words) == 0
+        assert "dose: 6 of 1.5, 4 of 2, 2 not measured" in capsys.readouterr().out
 
     def test_a_target_with_one_class(self, table, tmp_path, capsys):
         path = str(tmp_path / "t.csv")
