@@ -287,6 +287,28 @@ class TestEvaluate:
         name = "AUROC" if target == "sign" else "accuracy"
         assert all(0 <= scores[name]["value"] <= 1 for scores in summary["models"].values())
 
+    @pytest.mark.parametrize("classes", [["low", "high"], ["0", "1"], ["1", "2"]])
+    @pytest.mark.parametrize("known", [0, 1])
+    def test_one_class_to_train_on(self, tmp_path, capsys, classes, known):
+        path = str(tmp_path / "t.csv")
+        split = ["train"] * 6 + ["test"] * 6
+        frame = pd.DataFrame({"SMILES": SMILES, "act": [classes[known]] * 6 + classes * 3, "split": split})
+        frame.to_csv(path, index=False)
+        assert main(["evaluate", path, "--target", "act", "--split", "split", "--json", *FLAGS]) == 0
+        output = capsys.readouterr()
+        assert "Their only class is always predicted" in output.err
+        scores = json.loads(output.out)["models"]
+        assert [score["AUROC"]["value"] for score in scores.values()] == [0.5] * 3
+
+    def test_molecules_on_both_sides_of_a_split(self, tmp_path, capsys):
+        path = str(tmp_path / "t.csv")
+        smiles = [*SMILES[:6], "OCC", "CC[NH3+].[Cl-]", *SMILES[8:]]
+        split = ["train"] * 6 + ["test"] * 6
+        pd.DataFrame({"SMILES": smiles, "logD": LOGD, "split": split}).to_csv(path, index=False)
+        assert main(["evaluate", path, "--target", "logD", "--split", "split", "-q", *FLAGS]) == 0
+        message = "2 of the 6 rows to test hold molecules that are trained on, too, by the column 'split'"
+        assert message in capsys.readouterr().err
+
     def test_bad_splits(self, table, capsys):
         for column, message in (("id", "Row 0 of the column 'id' holds '0', but a split is made of train"),
                                 ("absent", "no column 'absent'")):  # fmt: skip
