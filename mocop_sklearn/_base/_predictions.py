@@ -154,6 +154,6 @@ def check_domain_to_write(domain: Any) -> None:
         domain.check()
     except Exception as error:
         raise ValueError(
-            "domain_ cannot be written to a file, which takes a fitted ApplicabilityDomain of method=\"similarity\" "
+            'domain_ cannot be written to a file, which takes a fitted ApplicabilityDomain of method="similarity" '
             f"({error}). {_REMEDY}"
         ) from error

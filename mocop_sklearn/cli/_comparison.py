@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,8 @@ def split_rows(args: argparse.Namespace, labels: Labels) -> Split:
         test, how = _named(labels.others[args.split], args.split), f"column {args.split}"
         test = test[valid[test]]
     train = np.setdiff1d(np.flatnonzero(valid), test)
+    if args.split is not None:
+        _warn_of_molecules_on_both_sides(smiles, train, test, args.split)
     for name, rows in (("train", train), ("test", test)):
         if not len(rows):
             raise ValueError(f"No molecule to {name} on: {how} leaves none of {valid.sum()}.")
@@ -83,6 +86,19 @@ def _named(parts: list[str | None], column: str) -> np.ndarray:
                 "is trained on, too) and test."
             )
     return np.flatnonzero([word in _TEST for word in words])
+
+
+def _warn_of_molecules_on_both_sides(smiles: list[Any], train: np.ndarray, test: np.ndarray, column: str) -> None:
+    rows = np.append(train, test)
+    groups = molecule_groups([smiles[row] for row in rows], standardize=None) if len(rows) else rows
+    n_both = int(np.isin(groups[len(train) :], groups[: len(train)]).sum())
+    if n_both:
+        warnings.warn(
+            f"{n_both} of the {len(test)} rows to test hold molecules that are trained on, too, by the column "
+            f"{column!r}: the scores are too good for new molecules.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def seed_of(args: argparse.Namespace) -> int:
@@ -148,15 +164,19 @@ class Comparison:
 
     def _network(self) -> np.ndarray:
         estimator = fine_tuned(self._args, self._labels, self._split.train.tolist())
-        structures, names = self._structures(self._split.test), self._labels.names
+        structures = self._structures(self._split.test)
         if self.kind == "multiclass":
             return np.array(
                 [[self._classes.index(name)] for name in estimator.predict(structures).tolist()], dtype=float
             )
-        table = estimator.predict_table(structures)
-        if self.kind == "binary" and not set(self._classes) <= {0, 1}:
-            names = [f"{names[0]}_{self._classes[-1]}"]
-        return np.stack([table[name] for name in names], axis=1)
+        if self.kind == "regression":
+            return np.reshape(estimator.predict(structures), (len(structures), -1))
+        probabilities = estimator.predict_proba(structures)
+        if len(self._labels.names) > 1:
+            return np.asarray(probabilities)
+        known = estimator.classes_.tolist()  # the rows to train on may lack one
+        second = self._classes[-1]
+        return probabilities[:, [known.index(second)]] if second in known else np.zeros((len(structures), 1))
 
     def _forest(self, features: Any) -> np.ndarray:
         split = self._split

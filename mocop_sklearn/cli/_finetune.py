@@ -65,6 +65,7 @@ def finetune(args: argparse.Namespace) -> None:
     """
     refuse_to_replace(args.out, args.table, args.model)
     labels = read_labels(args)
+    _check_names(args, labels.names)
     if not args.quiet:
         found = " (found in the data; --task says otherwise)" if args.task == "auto" else ""
         say(f"{', '.join(labels.names)}: {labels.kind()}{found}")
@@ -81,6 +82,20 @@ def finetune(args: argparse.Namespace) -> None:
             domain=domain_text(estimator),
             epochs=fine_tuning_text(estimator.n_iter_, estimator.best_score_, labels.task == "regression"),
             file=f"{args.out} ({megabytes(args.out)})",
+        )
+
+
+def _check_names(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Refuse targets with which ``mocop predict`` would write two columns of one name, before hours of training."""
+    from ..classifier import MoCoPClassifier
+
+    columns = ["row", "invalid", *(["nearest", "similarity", "inside"] if args.domain else [])]
+    if given_parameters(args, MoCoPClassifier, NO_FLAGS_OF_FINE_TUNING).get("n_estimators", 1) > 1:
+        columns += [f"{name}_std" for name in names]
+    taken = [name for name in names if name in columns]
+    if taken:
+        raise ValueError(
+            f"The target {taken[0]!r} has the name of another column that mocop predict writes: rename it in the table."
         )
 
 

@@ -184,5 +184,9 @@ def _classes(name: str, column: list[str | None], n_targets: int) -> list[Any]:
             "must hold 0, 1 and missing values: recode it, or fine-tune it alone."
         )
     if are_numbers and any(value != int(value) for value in different):
-        return list(column)
+        words: dict[Any, str] = {}  # 1.5 and 1.50 are one class
+        for number, text in zip(numbers, column, strict=True):
+            if text is not None:
+                words[number] = min(text, words.get(number, text), key=lambda word: (len(word), word))
+        return [None if text is None else words[number] for number, text in zip(numbers, column, strict=True)]
     return [int(value) if isinstance(value, float) else value for value in values]

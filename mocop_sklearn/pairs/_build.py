@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from ..molecules._parse import Standardize, check_standardize
 from ..profiles._filter import ProfileFilter
+from ..tables._frames import index_as_columns
 from ..utils._files import atomic_write
 from ._assembly import assemble
 from ._files import write_parts
@@ -75,7 +76,8 @@ def build_pairs(
         files that are fetched when they are needed.
     metadata : sequence of str, Path or DataFrame
         Tables that are joined to the wells on the ``Metadata_*`` columns that both have, such as JUMP's tables of
-        plates, wells and compounds. Each must have at most one row per combination of these columns.
+        plates, wells and compounds. Each must have at most one row per combination of these columns. A row in which
+        all of these are empty belongs to no well.
     smiles : str, optional
         The column of structures; by default ``Metadata_SMILES``, ``Metadata_InChI`` or the like.
     plate_columns : str or sequence of str, optional
@@ -102,8 +104,8 @@ def build_pairs(
     controls : {"exclude", "keep"}, default="exclude"
         Whether the negative controls are stored, like any other molecule.
     hold_out : sequence of str
-        Molecules to leave out of the store and of all its statistics, with their salts and stereoisomers. Molecules
-        that no well holds are warned of.
+        Molecules to leave out of the store and of all its statistics, with their stereoisomers and, unless
+        ``standardize`` is None, their salts. Molecules that no well holds are warned of.
     repeated_wells : {"keep", "first", "raise"}, default="keep"
         What to do with rows that have the plate and the well of an earlier row. Kept rows are warned of when they
         seem to be another plate of the same name: the molecule differs, or the folder of images, or the microscope.
@@ -258,11 +260,24 @@ def _local_tables(tables: Sequence[Any], folder: Path) -> tuple[str, ...]:
     """Paths of the tables of metadata, which every process reads for itself."""
     paths = []
     for i, table in enumerate(tables):
-        if hasattr(table, "to_parquet"):
-            path = folder / f"metadata{i}.parquet"
-            with atomic_write(path) as temporary:
-                table.to_parquet(temporary, index=False)
-            paths.append(str(path))
-        else:
+        if isinstance(table, (str, os.PathLike)):
             paths.append(str(table))
+            continue
+        path = folder / f"metadata{i}.parquet"
+        with atomic_write(path) as temporary:
+            _write_table(table, temporary, f"metadata[{i}]")
+        paths.append(str(path))
     return tuple(paths)
+
+
+def _write_table(table: Any, path: Path, name: str) -> None:
+    """Write a DataFrame of pandas or polars, or a table of pyarrow, to a parquet file."""
+    table = table.to_pandas() if hasattr(table, "to_pandas") else table
+    if not hasattr(table, "to_parquet"):
+        raise TypeError(f"{name} is a {type(table).__name__}: give a path or a DataFrame.")
+    try:
+        index_as_columns(table).to_parquet(path, index=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} cannot be written as a table: {error}. Give each column a name of its own, and values of one type."
+        ) from error

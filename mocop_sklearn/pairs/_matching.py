@@ -147,13 +147,14 @@ def _cut_at_commas(values: Sequence[str], held: Container[str]) -> Iterator[tupl
 
 
 def near_misses(value: str, candidates: Iterable[str]) -> list[str]:
-    """Return candidates that differ from a value in case, spaces, separators or leading zeros only."""
+    """Return candidates that differ from a value in case, spaces, separators or zeros without a value only."""
     wanted = _normal_form(value)
     return list(islice((c for c in candidates if c != value and _normal_form(c) == wanted), _MAX_NEAR))
 
 
 def _normal_form(text: str) -> str:
     plain = re.sub(r"[\s_'\"-]+", "", text.casefold())
+    plain = re.sub(r"(?<=\d)\.0+(?![\d.])", "", plain)  # 1.0 is 1
     return re.sub(r"\d+", lambda digits: digits[0].lstrip("0") or "0", plain)
 
 

@@ -26,38 +26,36 @@ class MetadataTable:
         self.path = path
         # a column of a large table repeats few texts
         self._frame = read_table(path).astype("category")
-        self._indices: dict[tuple[str, ...], Any] = {}
+        self._indices: dict[tuple[str, ...], tuple[Any, np.ndarray]] = {}
 
     def join(self, wells: Any, number: int, where: str) -> tuple[Any, Join] | None:
         """Return the wells with the table's other columns, and how many were found; None without a shared column."""
-        import pandas as pd
-
         keys = tuple(c for c in self._frame.columns if is_metadata(c) and c in wells.columns)
         if not keys:
             return None
-        labels = [column_labels(wells[key]) for key in keys]
-        texts = pd.MultiIndex([own.names for own in labels], [own.codes for own in labels], names=keys)
-        rows = self._index(keys, where).get_indexer(texts)
+        texts = _index_of([column_labels(wells[key]) for key in keys], keys)
+        index, row_of = self._index(keys, where)
+        places = index.get_indexer(texts)
+        rows = np.append(row_of, -1)[places]  # -1 stays -1
         others = [c for c in self._frame.columns if c not in keys]
         added = {c: self._frame[c].array.take(rows, allow_fill=True) for c in others}
         found = int((rows >= 0).sum())
-        example, near = ("", []) if found else self._near(self._index(keys, where), texts)
+        example, near = ("", []) if found else self._near(index, texts)
         join = Join(number, Path(self.path).name, [str(key) for key in keys], len(wells), found, example, near)
         return wells.assign(**added), join
 
-    def _index(self, keys: tuple[str, ...], where: str) -> Any:
-        import pandas as pd
-
+    def _index(self, keys: tuple[str, ...], where: str) -> tuple[Any, np.ndarray]:
+        """Return the texts of the rows in the columns ``keys``, and their places; no well has a row without any."""
         if keys not in self._indices:
-            columns = [self._frame[key].cat for key in keys]
-            parts = [column.rename_categories([*map(plain_text, column.categories.tolist())]) for column in columns]
-            index = pd.MultiIndex.from_arrays(parts, names=keys)
+            labels = [column_labels(self._frame[key]) for key in keys]
+            row_of = np.flatnonzero(np.logical_or.reduce([own.which(bool) for own in labels]))
+            index = _index_of([own[row_of] for own in labels], keys)
             if index.has_duplicates:
                 example = dict(zip(keys, index[index.duplicated()][0], strict=True))
                 raise ValueError(
                     f"{where} finds more than one row for {example} in {self.path!r}: remove the others there."
                 )
-            self._indices[keys] = index
+            self._indices[keys] = index, row_of
         return self._indices[keys]
 
     @staticmethod
@@ -66,6 +64,12 @@ class MetadataTable:
         wanted = ", ".join(map(str, texts[0]))
         rows = (", ".join(map(str, row)) for row in islice(index, _LOOKED_THROUGH))
         return wanted, near_misses(wanted, rows)
+
+
+def _index_of(labels: Sequence[Labels], names: Sequence[str]) -> Any:
+    import pandas as pd
+
+    return pd.MultiIndex([own.names for own in labels], [own.codes for own in labels], names=names)
 
 
 def joined(wells: Any, tables: Sequence[str], where: str) -> tuple[Any, list[Join]]:

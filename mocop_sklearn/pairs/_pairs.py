@@ -384,12 +384,17 @@ class PairedProfiles:
         view._numbers = {name: None if x is None else x[rows] for name, x in self._numbers.items()}
         return view
 
-    def select_features(self, columns: Sequence[int]) -> PairedProfiles:
-        """Return a view of some features, by their numbers, in that order."""
+    def select_features(self, columns: Any) -> PairedProfiles:
+        """Return a view of some features, by their numbers, in that order, or by a mask."""
         if self._with_dose:
             raise ValueError("Choose features before the dose is added to them.")
+        places = np.asarray(columns)
+        if places.ndim != 1 or places.dtype.kind not in "biu":
+            raise ValueError("Choose at least one feature, by a mask or an array of numbers.")
+        chosen = np.arange(self.n_features)[places]
+        if len(np.unique(chosen)) < max(1, len(chosen)):
+            raise ValueError("Choose at least one feature, and none of them twice.")
         view = self._view()
-        chosen = np.asarray(columns, dtype=np.int64)
         view._columns = chosen if self._columns is None else self._columns[chosen]
         if self.feature_names is not None:
             view.feature_names = [self.feature_names[i] for i in chosen.tolist()]

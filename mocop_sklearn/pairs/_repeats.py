@@ -55,11 +55,11 @@ def notice_of_repeats(
     if not (other.any() or elsewhere.any() or told_apart_by):
         return None
     plates = np.unique(labels["plate"].text()[repeated])
-    remedy = f"{' or '.join(told_apart_by)} tells them apart: " if told_apart_by else ""
+    name = f"{' or '.join(told_apart_by)} tells them apart: name" if told_apart_by else "Name"
     return (
         f"{repeated.sum()} rows repeat the plate and the well of another row, {other.sum()} of them with another "
         f"molecule and {elsewhere.sum()} in another file, on {len(plates)} plates such as {str(plates[0])!r}: one name "
-        f"seems to stand for several plates or imagings. {remedy}name what tells plates apart with plate_columns, or "
+        f"seems to stand for several plates or imagings. {name} what tells plates apart with plate_columns, or "
         "set repeated_wells."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +16,7 @@ from ._parquet import count_parquet_rows, parquet_head, parquet_names, parquet_t
 from ._sdf import sdf_records, sdf_structure, sdf_values
 from ._text import TextTable, open_text
 
+_UNREADABLE = "\ufffd"  # stands for a byte that is not text
 _Columns = list[list[str | None]]
 
 
@@ -103,21 +105,34 @@ class MoleculeFile:
         ------
         TableError
             When the file cannot be read, or was changed since it was opened.
+
+        Warns
+        -----
+        UserWarning
+            When values other than structures hold bytes that are not UTF-8.
         """
         rows = range(self.n_rows) if rows is None else rows
-        first = 0
+        first, strange = 0, []
         with reading(self.path):
             for columns in self._parts(size):
                 last = min(first + len(columns[0]), rows.stop)
                 wanted = range(max(first, rows.start), last)
                 if wanted:
                     cut = slice(wanted.start - first, wanted.stop - first)
+                    strange += [text for column in columns[1:] for text in column[cut] if text and _UNREADABLE in text]
                     yield MoleculeBatch(wanted, {n: c[cut] for n, c in zip(self.columns, columns, strict=True)})
                 first += len(columns[0])
                 if first >= rows.stop:
                     break
             if first < rows.stop or self._stat() != self._version:
                 raise TableError(self.path, "it was changed while it was read")
+        if strange and self._format not in PARQUET_FILES + ANNDATA_FILES:
+            warnings.warn(
+                f"{os.fspath(self.path)!r} is not UTF-8 text: {len(strange)} values hold letters that cannot be read, "
+                f"such as {strange[0]!r}. Save it as UTF-8.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     @property
     def why_missing(self) -> str:

@@ -136,11 +136,35 @@ def _is_measured(labels: np.ndarray, mask: np.ndarray | None, missing: Any, name
             # a marker is rounded as the labels are
             measured &= labels != (labels.dtype.type(missing) if labels.dtype.kind == "f" else missing)
         else:
-            marked = [value == missing for value in labels[measured].tolist()]
-            measured[measured] = ~np.array(marked, dtype=bool)
+            marked = np.array([value == missing for value in labels[measured].tolist()], dtype=bool)
+            if not marked.any():
+                _check_marker(labels[measured], missing, name)
+            measured[measured] = ~marked
     if labels.dtype.kind == "f":
         assert_all_finite(labels[measured], input_name=name)
     return measured
+
+
+def _check_marker(labels: np.ndarray, missing: Any, name: str) -> None:
+    """Refuse a marker that is text where labels have that value as a number, or the other way round."""
+    number = _number_in(missing)
+    same = [
+        label
+        for label in ([] if number is None else set(labels.tolist()))
+        if isinstance(label, str) != isinstance(missing, str) and _number_in(label) == number
+    ]
+    if same:
+        raise ValueError(
+            f"missing={missing!r} marks no label, but {name} holds {same[0]!r}: give missing as a value of the "
+            f"type {type(same[0]).__name__}."
+        )
+
+
+def _number_in(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _stored_entries(y: Any, missing: Any, name: str) -> Entries:

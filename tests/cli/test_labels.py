@@ -126,12 +126,16 @@ class TestFinetune:
              "measured with --missing VALUE, or take all values as words with --task classification"),
             ("--target logD --class-weight balanced", "--class-weight is for classes, but the targets hold numbers"),
             ("--target active -m absent", "No model file at 'absent'"),
+            ("--target nearest", "The target 'nearest' has the name of another column that mocop predict writes"),
+            ("--target row --no-domain", "The target 'row' has the name of another column that mocop predict writes"),
+            ("--target id id_std --n-estimators 2", "The target 'id_std' has the name of another column"),
             ("--target active -o TABLE", "is an input of this command: choose another file for --out"),
         ],
     )  # fmt: skip
     def test_bad_input(self, table, tmp_path, capsys, words, message):
         path = str(tmp_path / "t.csv")
-        pd.read_csv(table, dtype=str).assign(mixed=["1", ">30", *"3456789", "10", "11", "12"]).to_csv(path, index=False)
+        frame = pd.read_csv(table, dtype=str).assign(mixed=["1", ">30", *"3456789", "10", "11", "12"])
+        frame.assign(id_std=LOGD, nearest=LOGD, row=LOGD).to_csv(path, index=False)
         words = words.replace("TABLE", path).split()
         assert main(["finetune", path, "-o", str(tmp_path / "x"), *FLAGS, *words]) == 1
         assert message in capsys.readouterr().err
@@ -146,6 +150,15 @@ class TestFinetune:
         assert f"1 of 13 rows of {table!r} are not valid molecules:\n  row 12: 'C1CC' (not a valid SMILES)" in error
         assert 'set --invalid "nan"' in error
         assert main([*words, "--invalid", "nan"]) == 0
+
+    def test_spellings_of_a_number_are_one_class(self, tmp_path, capsys):
+        table = str(tmp_path / "t.csv")
+        pd.DataFrame({"SMILES": SMILES, "dose": ["1.5", "1.50", "2", "2.0", "15e-1", ""] * 2}).to_csv(
+            table, index=False
+        )
+        words = ["finetune", table, "--target", "dose", "--task", "classification", "-o", str(tmp_path / "x"), *FLAGS]
+        assert main(words) == 0
+        assert "dose: 6 of 1.5, 4 of 2, 2 not measured" in capsys.readouterr().out
 
     def test_a_target_with_one_class(self, table, tmp_path, capsys):
         path = str(tmp_path / "t.csv")
@@ -273,6 +286,28 @@ class TestEvaluate:
         summary = json.loads(capsys.readouterr().out)
         name = "AUROC" if target == "sign" else "accuracy"
         assert all(0 <= scores[name]["value"] <= 1 for scores in summary["models"].values())
+
+    @pytest.mark.parametrize("classes", [["low", "high"], ["0", "1"], ["1", "2"]])
+    @pytest.mark.parametrize("known", [0, 1])
+    def test_one_class_to_train_on(self, tmp_path, capsys, classes, known):
+        path = str(tmp_path / "t.csv")
+        split = ["train"] * 6 + ["test"] * 6
+        frame = pd.DataFrame({"SMILES": SMILES, "act": [classes[known]] * 6 + classes * 3, "split": split})
+        frame.to_csv(path, index=False)
+        assert main(["evaluate", path, "--target", "act", "--split", "split", "--json", *FLAGS]) == 0
+        output = capsys.readouterr()
+        assert "Their only class is always predicted" in output.err
+        scores = json.loads(output.out)["models"]
+        assert [score["AUROC"]["value"] for score in scores.values()] == [0.5] * 3
+
+    def test_molecules_on_both_sides_of_a_split(self, tmp_path, capsys):
+        path = str(tmp_path / "t.csv")
+        smiles = [*SMILES[:6], "OCC", "CC[NH3+].[Cl-]", *SMILES[8:]]
+        split = ["train"] * 6 + ["test"] * 6
+        pd.DataFrame({"SMILES": smiles, "logD": LOGD, "split": split}).to_csv(path, index=False)
+        assert main(["evaluate", path, "--target", "logD", "--split", "split", "-q", *FLAGS]) == 0
+        message = "2 of the 6 rows to test hold molecules that are trained on, too, by the column 'split'"
+        assert message in capsys.readouterr().err
 
     def test_bad_splits(self, table, capsys):
         for column, message in (("id", "Row 0 of the column 'id' holds '0', but a split is made of train"),

@@ -1,5 +1,6 @@
 """Labels, targets and parameters that cannot be used."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,30 @@ def test_bad_targets(smiles, labels, case):
 def test_bad_parameters(smiles, labels, name, value, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         MoCoPClassifier(**QUICK | {name: value}).fit(smiles, labels)
+
+
+@pytest.mark.parametrize(
+    ("missing", "y", "message"),
+    [
+        (
+            "-1",
+            np.array([0, 1, -1, 1] * 10),
+            "missing='-1' marks no label, but y holds -1: give missing as a value of the type int",
+        ),
+        ("-1", np.array([0, 1, -1, 1] * 10, dtype=float), "y holds -1.0: give missing as a value of the type float"),
+        (
+            -1,
+            ["0", "1", "-1", "1"] * 10,
+            "missing=-1 marks no label, but y holds '-1': give missing as a value of the type str",
+        ),
+        (-1, np.array(["0", "1", "-1.0", "1"] * 10), "y holds '-1.0': give missing as a value of the type str"),
+    ],
+)
+def test_markers_of_another_type(smiles, classifier, missing, y, message):
+    with pytest.raises(ValueError, match=message):
+        MoCoPClassifier(**QUICK, missing=missing).fit(smiles, y)
+    with pytest.raises(ValueError, match=message):
+        copy.copy(classifier).set_params(missing=missing).score(smiles, y)
 
 
 def test_further_errors(smiles, labels, fitted, classifier, multitask, regressor):

@@ -16,6 +16,7 @@ from tests.helpers.platemaker import MOLECULES, make_plate, normalized, write
     [
         ("exclude", "A5", r" \(did you mean 'A05'\?\)"),
         ("exclude", "a05", r" \(did you mean 'A05'\?\)"),
+        ("exclude", "A05.0", r" \(did you mean 'A05'\?\)"),
         ("exclude", "A-05", r" \(did you mean 'A05'\?\)"),
         ("exclude", "H12", ""),
         ("keep", "A5", r" \(did you mean 'A05'\?\)"),

@@ -6,6 +6,8 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from rdkit import Chem
 
@@ -72,6 +74,45 @@ def test_a_table_with_two_rows_for_a_well(build):
     tables["well"] = pd.concat([tables["well"], tables["well"].iloc[[5]]])
     with pytest.raises(ValueError, match=r"more than one row for .*'Metadata_Well': 'A06'.*remove the others there"):
         build(*lean, metadata=tables.values())
+
+
+@pytest.mark.parametrize("kind", ["frame", "csv"])
+def test_a_row_without_a_key_belongs_to_no_well(build, tmp_path, kind):
+    lean, tables, _ = jump_like()
+    wells = tables["well"].astype({"Metadata_JCP2022": object})
+    wells.loc[wells["Metadata_Well"] == "A06", "Metadata_JCP2022"] = None
+    nameless = tables["compound"].tail(2).assign(Metadata_JCP2022=None)
+    compound = pd.concat([tables["compound"], nameless], ignore_index=True)
+    tables = [tables["plate"], wells, compound]
+    if kind == "csv":
+        tables = [write(table, tmp_path / f"{i}.csv") for i, table in enumerate(tables)]
+    fates = build(*lean, metadata=tables).report_["fates"]
+    assert (fates["without_structure"], fates["stored"]) == (2, 10)
+
+
+def test_a_missing_value_among_keys_is_that_of_a_table(build):
+    lean, tables, _ = jump_like()
+    lean = [frame.assign(Metadata_Run=None) for frame in lean]
+    wells = tables["well"].assign(Metadata_Run=None)
+    expected = build(*lean, metadata=[tables["plate"], tables["well"], tables["compound"]])
+    assert build(*lean, metadata=[tables["plate"], wells, tables["compound"]]).digest == expected.digest
+
+
+def test_tables_in_memory(build):
+    lean, tables, _ = jump_like()
+    expected = build(*lean, metadata=tables.values())
+    forms = (
+        lambda table: table.set_index(table.columns[0]),
+        pl.from_pandas,
+        lambda table: pa.Table.from_pandas(table, preserve_index=False),
+    )
+    for form in forms:
+        assert build(*lean, metadata=map(form, tables.values())).digest == expected.digest
+    mixed = tables["well"].assign(Metadata_JCP2022=[1, *tables["well"]["Metadata_JCP2022"].iloc[1:]])
+    with pytest.raises(ValueError, match=r"metadata\[1\] cannot be written as a table: .*and values of one type"):
+        build(*lean, metadata=[tables["plate"], mixed, tables["compound"]])
+    with pytest.raises(TypeError, match=r"metadata\[0\] is a dict: give a path or a DataFrame"):
+        build(*lean, metadata=[{"Metadata_Plate": ["P1"]}])
 
 
 @pytest.mark.parametrize("kinds", list(itertools.product([int, str, float, "gaps"], repeat=2)))

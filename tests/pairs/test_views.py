@@ -58,6 +58,22 @@ def test_a_frame_of_booleans_or_a_series_chooses_rows(many):
     same(many[(many.doses < 5).tolist()], many[:4])
 
 
+def test_a_mask_chooses_features(many):
+    same(many.select_features([True, False, True, True]), many.select_features([0, 2, 3]))
+    same(many.select_features([0, 2, 3]).select_features([False, True, True]), many.select_features([2, 3]))
+    same(many.select_features([-1, 0]), many.select_features([3, 0]))
+    assert many.select_features([-1, 0]).digest == many.select_features([3, 0]).digest
+
+
+@pytest.mark.parametrize("columns", [[], [1, 1], [3, -1], [False] * 4, ["a"], [1.0], 2], ids=repr)
+def test_features_that_cannot_be_chosen(many, columns):
+    with pytest.raises(ValueError, match="Choose at least one feature"):
+        many.select_features(columns)
+    for beyond in ([4], [True] * 3):
+        with pytest.raises(IndexError, match=r"out of bounds|did not match"):
+            many.select_features(beyond)
+
+
 def test_a_float32_matrix_is_not_copied():
     matrix = np.arange(12, dtype=np.float32).reshape(4, 3)
     pairs = PairedProfiles(["C", "CC", "CCC", "CO"], matrix)

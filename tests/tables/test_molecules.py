@@ -45,6 +45,23 @@ def test_molecules_in_batches(tmp_path, suffix):
                 assert [n for batch in batches for n in batch.columns["name"]] == [NAMES[i] for i in expected]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("m.smi", "CC a\nCCO \u00b51\n"), ("m.csv", "SMILES,name\nCC,a\nCCO,\u00b51\n")]
+)
+def test_names_that_cannot_be_read(tmp_path, name, text):
+    for encoding in ("utf-8", "latin-1"):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        file = MoleculeFile(tmp_path / name, keep=["name"])
+        if encoding == "utf-8":
+            assert [n for batch in file.batches(1) for n in batch.columns["name"]] == ["a", "\u00b51"]
+            continue
+        with pytest.warns(
+            UserWarning, match=rf"{name}' is not UTF-8 text: 1 values hold .*'\ufffd1'. Save it as UTF-8"
+        ):
+            assert [s for batch in file.batches(1) for s in batch.structures] == ["CC", "CCO"]
+        assert [s for batch in file.batches(1, range(1)) for s in batch.structures] == ["CC"]
+
+
 def test_missing_and_encoded_structures(tmp_path):
     path = tmp_path / "molecules.parquet"
     pd.DataFrame({"SMILES": pd.Categorical(["CC", None, "CC"]), "n": [1, 2, 3]}).to_parquet(path)
