@@ -266,9 +266,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         y : array-like or sparse matrix, shape (n_samples,) or (n_samples, n_tasks)
             One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured, nor is
             what a sparse matrix does not store: its measured zeros have to be stored, as
-            ``scipy.sparse.coo_array((values, (rows, columns)), shape=...)`` stores them. One column is one task, as if
-            it were one-dimensional. Memory grows with the number of measured labels, also where y is of int8 with
-            ``missing=-1``, or mapped from a file.
+            ``scipy.sparse.coo_array((values, (rows, columns)), shape=...)`` stores them, each cell once.
+            One column is one task, as if it were one-dimensional. Memory grows with the number of measured labels, also
+            where y is of int8 with ``missing=-1``, or mapped from a file.
         sample_weight : array-like of float, shape (n_samples,), default=None
             A row of weight 0 is checked and then left out. The loss of a batch is the weighted mean over
             its labels, as in scikit-learn's MLPClassifier, so weights of very different size call for large batches.
