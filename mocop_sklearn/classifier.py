@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from ._base._callbacks import heard
 from ._base._finetuned import FineTuned, some_columns
 from ._base._predictions import Column
+from ._base._tasks import check_order_of_tasks
 from .model_file._schema import Section
 from .training._classes import Classes, check_tasks
 from .training._labels import check_same_shape, measured_labels, plain_labels
@@ -291,7 +292,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         classes = Classes.of(labels, weight, self.class_weight)
         validation = given and (given[0], classes.targets(given[1], np.ones(len(given[0])), "y_val"))
         objective = MULTICLASS if classes.is_multiclass else BINARY
-        attributes = self._tasks_of(y, labels.shape[1:]) | {
+        attributes = self._tasks_of(y, y_val, labels.shape[1:]) | {
             "classes_": np.arange(labels.n_tasks) if labels.shape[1:] else classes.values,
             "unscorable_tasks_": np.flatnonzero(~classes.scorable).tolist(),
             "_constant": np.where(classes.mass.any(axis=1), classes.mass.argmax(axis=1), np.nan),
@@ -458,6 +459,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
                 accuracy_score(plain_labels(labels[rows]), self._classes(decision[rows]), sample_weight=weight[rows])
             )
         check_same_shape(labels, decision)
+        check_order_of_tasks(y, self.task_names_, "y")
         check_tasks(plain_labels(labels[measured]), labels.shape[1])
         scores = []
         for task in np.setdiff1d(np.arange(decision.shape[1]), self.unscorable_tasks_):
