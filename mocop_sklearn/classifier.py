@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from ._base._callbacks import heard
 from ._base._finetuned import FineTuned, some_columns
 from ._base._predictions import Column
+from ._base._tasks import check_order_of_tasks
 from .model_file._schema import Section
 from .training._classes import Classes, check_tasks
 from .training._labels import check_same_shape, measured_labels, plain_labels
@@ -266,9 +267,9 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         y : array-like or sparse matrix, shape (n_samples,) or (n_samples, n_tasks)
             One task with any classes, or several with 0 and 1. NaN, None and ``missing`` are not measured, nor is
             what a sparse matrix does not store: its measured zeros have to be stored, as
-            ``scipy.sparse.coo_array((values, (rows, columns)), shape=...)`` stores them. One column is one task, as if
-            it were one-dimensional. Memory grows with the number of measured labels, also where y is of int8 with
-            ``missing=-1``, or mapped from a file.
+            ``scipy.sparse.coo_array((values, (rows, columns)), shape=...)`` stores them, each cell once.
+            One column is one task, as if it were one-dimensional. Memory grows with the number of measured labels, also
+            where y is of int8 with ``missing=-1``, or mapped from a file.
         sample_weight : array-like of float, shape (n_samples,), default=None
             A row of weight 0 is checked and then left out. The loss of a batch is the weighted mean over
             its labels, as in scikit-learn's MLPClassifier, so weights of very different size call for large batches.
@@ -291,7 +292,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         classes = Classes.of(labels, weight, self.class_weight)
         validation = given and (given[0], classes.targets(given[1], np.ones(len(given[0])), "y_val"))
         objective = MULTICLASS if classes.is_multiclass else BINARY
-        attributes = self._tasks_of(y, labels.shape[1:]) | {
+        attributes = self._tasks_of(y, y_val, labels.shape[1:]) | {
             "classes_": np.arange(labels.n_tasks) if labels.shape[1:] else classes.values,
             "unscorable_tasks_": np.flatnonzero(~classes.scorable).tolist(),
             "_constant": np.where(classes.mass.any(axis=1), classes.mass.argmax(axis=1), np.nan),
@@ -458,6 +459,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
                 accuracy_score(plain_labels(labels[rows]), self._classes(decision[rows]), sample_weight=weight[rows])
             )
         check_same_shape(labels, decision)
+        check_order_of_tasks(y, self.task_names_, "y")
         check_tasks(plain_labels(labels[measured]), labels.shape[1])
         scores = []
         for task in np.setdiff1d(np.arange(decision.shape[1]), self.unscorable_tasks_):

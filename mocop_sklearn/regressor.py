@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base._callbacks import heard
 from ._base._finetuned import FineTuned, some_columns
 from ._base._predictions import Column
+from ._base._tasks import check_order_of_tasks
 from .training._labels import Entries, check_same_shape, measured_labels, numeric_entries, numeric_labels
 from .training._merging import Targets
 from .training._objectives import REGRESSION
@@ -149,7 +150,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         values, labels, weight = self._check_fit(X, y, sample_weight)
         given = self._check_validation(X_val, y_val, labels)
         validation = given and (given[0], self._targets(given[1], np.ones(len(given[0]))))
-        attributes = self._tasks_of(y, labels.shape[1:])
+        attributes = self._tasks_of(y, y_val, labels.shape[1:])
         self._fit_members(values, self._targets(labels, weight), REGRESSION, validation, attributes)
         unmeasured = np.flatnonzero(np.isnan(self._shift[0]))
         if len(unmeasured):
@@ -217,6 +218,7 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         predicted = outputs if self._tasks_shape else outputs[:, 0]
         labels, measured = measured_labels(y, self.missing)
         check_same_shape(labels, predicted)
+        check_order_of_tasks(y, self.task_names_, "y")
         weight = check_sample_weight(sample_weight, labels)
         columns = (a.reshape(len(labels), -1).T for a in (numeric_labels(labels, measured), measured, predicted))
         scores = []

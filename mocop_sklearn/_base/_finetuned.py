@@ -350,9 +350,9 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
             n_jobs=self.n_jobs,
         )
 
-    def _tasks_of(self, y: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-        """How many tasks y has, and their names, as attributes."""
-        return {"_tasks_shape": list(shape), "task_names_": names_of_tasks(y, math.prod(shape))}
+    def _tasks_of(self, y: Any, y_val: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+        """How many tasks y has, and their names, as attributes; y_val has the same."""
+        return {"_tasks_shape": list(shape), "task_names_": names_of_tasks(y, math.prod(shape), y_val)}
 
     def _adopt(self, networks: Networks) -> None:
         """Set all attributes of a fit."""

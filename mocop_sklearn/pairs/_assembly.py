@@ -110,6 +110,8 @@ def assemble(
         When nothing is left, or the parts do not fit together.
     """
     gathered, parts = _gather(paths, plan.dtype)
+    if not parts:
+        raise ValueError(f"None of the {len(paths)} files of plates exists.")
     notices = gathered.notices(dict(finish.hold_out), plan.standardize)
     if not gathered.totals["stored"]:
         raise ValueError(" ".join([f"No well is left to store: {dict(gathered.totals)}.", *notices]))

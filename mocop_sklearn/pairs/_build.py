@@ -19,7 +19,7 @@ from ..utils._files import atomic_write
 from ._assembly import assemble
 from ._files import write_parts
 from ._pairs import PairedProfiles
-from ._plan import Finish, PlatePlan, as_texts, check_choices, check_lists_of_files, chosen_normalizer
+from ._plan import Finish, PlatePlan, as_texts, check_choices, chosen_normalizer, list_of_files, list_of_plates
 from ._recipe import changed_files, differences, recipe_of_parts, recipe_of_store, take_up_parts
 from ._structures import keys_to_hold_out
 
@@ -175,7 +175,8 @@ def build_pairs(
     check_choices(columns=columns, controls=controls, repeated_wells=repeated_wells, missing_files=missing_files,
                   dtype=dtype, clip=clip, max_wells=max_wells)  # fmt: skip
     check_standardize(standardize)
-    check_lists_of_files(plates=plates, metadata=metadata)
+    plates, metadata = list_of_plates(plates), list_of_files("metadata", metadata)
+    chosen = _assignments("keep", keep), _assignments("exclude", exclude)
     normalizer, corrections = chosen_normalizer(normalizer, plates)
     held_out = keys_to_hold_out(hold_out, standardize)
     finish = Finish(columns, repeated_wells, max_wells, feature_filter, licence, notes, tuple(held_out.items()))
@@ -185,8 +186,8 @@ def build_pairs(
     with _workplace(path) as folder:
         plan = PlatePlan(
             _local_tables(metadata, folder), smiles, as_texts(plate_columns), control_column, as_texts(control_label),
-            dose_column, weight_column, as_texts(features), missing_files, _assignments(keep), _assignments(exclude),
-            controls, tuple(sorted(set(held_out.values()))), normalizer, corrections, standardize, dtype,
+            dose_column, weight_column, as_texts(features), missing_files, *chosen, controls,
+            tuple(sorted(set(held_out.values()))), normalizer, corrections, standardize, dtype,
             clip,
         )  # fmt: skip
         return _build(path, folder, plates, plan, finish, restart=restart, n_jobs=n_jobs, verbose=verbose)
@@ -252,7 +253,9 @@ def _names(files: Sequence[Any]) -> list[str]:
     return [Path(os.path.relpath(f, root)).as_posix() if isinstance(f, Path) else str(f.name) for f in files]
 
 
-def _assignments(values: Mapping[str, Sequence[str]] | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _assignments(option: str, values: Mapping[str, Sequence[str]] | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if values is not None and not isinstance(values, Mapping):
+        raise TypeError(f"{option} must be a dict of column to values, got a {type(values).__name__}.")
     return tuple((column, as_texts(own)) for column, own in (values or {}).items())
 
 

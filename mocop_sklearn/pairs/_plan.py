@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -89,17 +90,38 @@ def check_choices(**options: Any) -> None:
     largest = float(np.finfo(np.float16).max) if dtype == "float16" else np.inf
     if (clip is None and dtype == "float16") or (clip is not None and not 0 < clip <= largest):
         raise ValueError(f"clip must be above 0, and at most {largest:.0f} for {dtype}; got {clip!r}.")
-    if max_wells is not None and max_wells < 1:
-        raise ValueError(f"max_wells must be at least 1, got {max_wells!r}.")
+    if max_wells is not None and not (isinstance(max_wells, Integral) and int(max_wells) >= 1):
+        raise ValueError(f"max_wells must be an integer of at least 1, got {max_wells!r}.")
 
 
-def check_lists_of_files(**lists: Any) -> None:
-    """Refuse a single file or table where a list is wanted."""
-    for name, values in lists.items():
-        if isinstance(values, (str, os.PathLike)) or hasattr(values, "columns"):
-            raise TypeError(f"{name} must be a list of files, got one {type(values).__name__}: put it into a list.")
-    if not lists["plates"]:
+def list_of_files(name: str, values: Any) -> list[Any]:
+    """Return several files or tables as a list.
+
+    Raises
+    ------
+    TypeError
+        When there is a single one where a list is wanted.
+    """
+    if isinstance(values, (str, os.PathLike)) or hasattr(values, "columns"):
+        raise TypeError(f"{name} must be a list of files, got one {type(values).__name__}: put it into a list.")
+    return list(values)
+
+
+def list_of_plates(plates: Any) -> list[Any]:
+    """Return the files of plates as a list of at least one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When there is none, or when one of them is not a file.
+    """
+    files = list_of_files("plates", plates)
+    if not files:
         raise ValueError("There are no plates: give at least one file.")
+    for i, file in enumerate(files):
+        if not isinstance(file, (str, os.PathLike)) and not hasattr(file, "local"):
+            raise TypeError(f"plates[{i}] is a {type(file).__name__}: give the path of a file.")
+    return files
 
 
 def chosen_normalizer(normalizer: Any, files: Sequence[Any]) -> tuple[ProfileNormalizer | None, tuple[str, ...]]:
@@ -141,6 +163,9 @@ def check_normalizer(normalizer: Any) -> ProfileNormalizer | None:
     return normalizer
 
 
-def as_texts(values: str | Sequence[Any]) -> tuple[str, ...]:
-    """Return one value or several as texts."""
-    return (values,) if isinstance(values, str) else tuple(map(plain_text, values))
+def as_texts(values: Any) -> tuple[str, ...]:
+    """Return one value or several as texts; those of a set, which has no order, are sorted."""
+    if isinstance(values, (str, Number, np.generic)):
+        return (plain_text(values),)
+    texts = map(plain_text, values)
+    return tuple(sorted(texts) if isinstance(values, (set, frozenset)) else texts)

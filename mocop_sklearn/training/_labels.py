@@ -171,10 +171,17 @@ def _stored_entries(y: Any, missing: Any, name: str) -> Entries:
     """Return what a sparse matrix stores, zeros too."""
     if y.ndim != 2 or not y.shape[1]:
         raise ValueError(f"{name} must have the shape (n_samples, n_tasks) when it is sparse, got {y.shape}.")
+    if y.format in ("bsr", "dia"):
+        raise ValueError(
+            f"{name} is sparse in the format {y.format!r}, which does not tell the zeros that were measured from "
+            "others. Store the labels as scipy.sparse.coo_array((values, (rows, columns)), shape=...) does."
+        )
     stored = sp.csr_array(y)
     if not stored.has_canonical_format:
         stored = stored.copy()  # the matrix of the user stays as it is
         stored.sum_duplicates()
+    if stored.nnz < y.nnz:
+        _refuse_repeated(y, name)
     if stored.nnz and (stored.data == 1).all():
         raise ValueError(
             f"{name} is sparse and stores nothing but ones, and what it does not store counts as not measured. Store "
@@ -185,6 +192,18 @@ def _stored_entries(y: Any, missing: Any, name: str) -> Entries:
     measured = _is_measured(stored.data, None, missing, name)
     lengths = np.bincount(entries.row[measured], minlength=stored.shape[0])
     return Entries(stored.data[measured], stored.indices[measured], _pointers(lengths), entries.shape)
+
+
+def _refuse_repeated(y: Any, name: str) -> None:
+    """Raise ``ValueError``, naming the first cell that a sparse matrix stores more than once."""
+    cells = y.tocoo()
+    order = np.lexsort((cells.col, cells.row))
+    row, column = cells.row[order], cells.col[order]
+    first = np.flatnonzero((np.diff(row) == 0) & (np.diff(column) == 0))[0]
+    raise ValueError(
+        f"{name} stores row {row[first]}, column {column[first]} more than once, which a sparse matrix adds up. "
+        "Average such labels, or give each of them a row of its own."
+    )
 
 
 def _plain_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

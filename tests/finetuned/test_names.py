@@ -129,6 +129,24 @@ def test_what_is_not_a_domain_is_not_written(multitask, domain, tmp_path):
             estimator.predict_table(SMILES)
 
 
+def test_tasks_in_another_order(multitask, regressor):
+    backwards = TASKS[["Ames", "hERG"]]
+    message = (
+        r"y_val has the columns \['Ames', 'hERG'\], but fit had the tasks \['hERG', 'Ames'\]. Give the same columns"
+    )
+    with pytest.raises(ValueError, match=message):
+        MoCoPClassifier(**FAST).fit(SMILES, TASKS, X_val=SMILES, y_val=backwards)
+    for y in (backwards, pl.from_pandas(backwards), TASKS.set_axis(["hERG", "hERG 2"], axis=1)):
+        with pytest.raises(ValueError, match=r"y has the columns .* but fit had the tasks"):
+            multitask.score(SMILES, y)
+    with pytest.raises(ValueError, match=r"y has the columns .* but fit had the tasks"):
+        regressor.score(SMILES, pd.DataFrame({"pKa": np.arange(6.0), "logD": np.arange(6.0)}))
+    # names that say nothing about the order
+    expected = multitask.score(SMILES, TASKS)
+    for y in (TASKS.to_numpy(), TASKS.set_axis(["x", "y"], axis=1), TASKS.set_axis([1, 0], axis=1)):
+        assert multitask.score(SMILES, y) == expected
+
+
 def test_names_that_occur_twice(regressor):
     with pytest.raises(ValueError, match=r"y has more than one column of the names \['hERG'\]. Rename or drop them"):
         MoCoPClassifier(**FAST).fit(SMILES, TASKS.set_axis(["hERG", "hERG"], axis=1))

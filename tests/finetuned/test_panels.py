@@ -46,7 +46,7 @@ def test_what_is_stored_was_measured(smiles, panel, dense, dtype):
     assert same_weights(MoCoPClassifier(**QUICK).fit(smiles, stored(panel, dtype)), dense)
 
 
-def test_repeated_and_unsorted_entries(smiles, panel, dense):
+def test_unsorted_entries(smiles, panel, dense):
     y = stored(panel)
     order = np.random.default_rng(1).permutation(y.nnz)
     rows, columns = np.nonzero(panel >= 0)
@@ -54,6 +54,27 @@ def test_repeated_and_unsorted_entries(smiles, panel, dense):
     before = shuffled.data.copy()
     assert same_weights(MoCoPClassifier(**QUICK).fit(smiles, shuffled), dense)
     np.testing.assert_array_equal(shuffled.data, before)
+
+
+@pytest.mark.parametrize("form", [sparse.coo_array, sparse.csr_array, sparse.csc_array])
+def test_repeated_entries_are_refused(smiles, panel, form):
+    rows, columns = np.nonzero(panel >= 0)
+    values, cells = np.append(panel[rows, columns], 0), (np.append(rows, 7), np.append(columns, 20))
+    content = values, cells
+    if form is not sparse.coo_array:
+        major, minor = cells if form is sparse.csr_array else cells[::-1]
+        order, n = np.argsort(major, kind="stable"), panel.shape[form is sparse.csc_array]
+        content = values[order], minor[order], np.append(0, np.cumsum(np.bincount(major, minlength=n)))
+    y = form(content, shape=panel.shape)
+    for estimator in (MoCoPClassifier(**QUICK), MoCoPRegressor(**QUICK)):
+        with pytest.raises(ValueError, match="y stores row 7, column 20 more than once, which a sparse matrix adds up"):
+            estimator.fit(smiles, y)
+
+
+@pytest.mark.parametrize("form", ["bsr", "dia"])
+def test_formats_that_mix_up_zeros_are_refused(smiles, panel, form):
+    with pytest.raises(ValueError, match=f"y is sparse in the format '{form}', which does not tell the zeros"):
+        MoCoPClassifier(**QUICK).fit(smiles, stored(panel).asformat(form))
 
 
 def test_a_sparse_marker_and_a_sparse_nan_are_not_measured(smiles, panel, dense):

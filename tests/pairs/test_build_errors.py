@@ -1,6 +1,7 @@
 """``build_pairs``: bad plates, bad files and bad options."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mocop_sklearn import build_pairs
@@ -152,7 +153,14 @@ def test_values_that_are_missing_or_absurd_are_no_error(build):
         ({"clip": 70_000.0}, r"at most 65504 for float16; got 70000.0"),
         ({"clip": None}, r"clip must be above 0.*got None"),
         ({"clip": np.nan}, r"clip must be above 0"),
-        ({"max_wells": 0}, r"max_wells must be at least 1, got 0"),
+        ({"max_wells": 0}, r"max_wells must be an integer of at least 1, got 0"),
+        ({"max_wells": 1.5}, r"max_wells must be an integer of at least 1, got 1.5"),
+        ({"keep": [("Metadata_Well", ["A01"])]}, r"keep must be a dict of column to values, got a list"),
+        ({"exclude": "A01"}, r"exclude must be a dict of column to values, got a str"),
+        (
+            {"plates": [pd.DataFrame({"Metadata_Well": ["A01"]})]},
+            r"plates\[0\] is a DataFrame: give the path of a file",
+        ),
         ({"normalizer": "median"}, r"normalizer must be a ProfileNormalizer, one of .*or None .*; got 'median'"),
         ({"normalizer": ProfileFilter()}, r"normalizer must be a ProfileNormalizer"),
         ({"standardize": "salt"}, r"standardize must be None, 'parent' or a callable"),
@@ -160,7 +168,7 @@ def test_values_that_are_missing_or_absurd_are_no_error(build):
     ],
 )
 def test_bad_options(tmp_path, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         build_pairs(tmp_path / "store", **{"plates": [tmp_path / "none.parquet"]} | options)
     assert not [*tmp_path.iterdir()]
 
@@ -173,8 +181,18 @@ def test_missing_files_can_be_skipped(files, tmp_path):
     expected = build_pairs(tmp_path / "calm", files)
     assert skipped.digest == expected.digest
     assert skipped.report_ == expected.report_ | {"files": 7, "missing_files": 2}
-    with pytest.raises(ValueError, match="No well is left to store"):
+    with pytest.raises(ValueError, match="None of the 1 files of plates exists"):
         build_pairs(tmp_path / "none", [gone], missing_files="skip")
+
+
+def test_values_and_files_in_any_container(tmp_path):
+    plates = [str(write(make_plate(p, Metadata_Row=1.0), tmp_path / f"{p}.parquet")) for p in ("P1", "P2")]
+    same = {"exclude": {"Metadata_Well": ["A05", "A06"]}, "keep": {"Metadata_Row": ["1"]}}
+    expected = build_pairs(tmp_path / "store", plates, **same)
+    for form, wells, row in ((iter, {"A06", "A05"}, 1), (np.array, np.array(["A05", "A06"]), np.float32(1))):
+        options = {"exclude": {"Metadata_Well": wells}, "keep": {"Metadata_Row": row}}
+        assert build_pairs(tmp_path / "store", form(plates), **options).digest == expected.digest  # the same build
+    assert expected.report_["fates"]["excluded"] == 4
 
 
 def test_a_table_that_is_missing_is_no_missing_file(files, tmp_path):
