@@ -41,7 +41,8 @@ def overlap(
         ``"exact"`` compares canonical SMILES, for which the pretraining molecules are needed.
     seen : {"profile", "structure"}, default="profile"
         With a model: whether the molecule was seen with a profile, or at all, which includes the molecules of
-        ``unlabeled``. Their structures, and what was regressed from them, took part in pretraining.
+        ``unlabeled``. Their structures, and what was regressed from them, took part in pretraining. A fine-tuned model
+        knows the molecules with labels, and those that its start saw with a profile; ask the start for the others.
     standardize : {"parent", None} or callable, default="parent"
         As in :func:`molecule_groups`. With a model, the model's own takes its place. A file whose model was trained
         with a function needs that again.
@@ -100,9 +101,9 @@ def overlap(
     found = np.zeros(len(values), dtype=bool)
     for keys, own in sources:
         identities, reasons = describe_rows(values, identity, own, invalid, n_jobs)
-        if any(key.startswith("#") for key in keys):  # a shipped model
-            identities = [name and hashed_key(name) for name in identities]
         found |= np.array([name in keys for name in identities], dtype=bool)
+        if any(key.startswith("#") for key in keys):  # of a shipped model; what starts from it adds keys of its own
+            found |= np.array([name is not None and hashed_key(name) in keys for name in identities], dtype=bool)
     report_invalid(values, reasons, invalid)
     return found
 

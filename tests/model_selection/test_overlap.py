@@ -106,6 +106,21 @@ def test_overlap_with_a_fine_tuned_model_and_its_start(embedder, tmp_path):
         assert overlap(model, ["CCCN", smiles[3], "O=C=O"]).tolist() == [True, True, False]
 
 
+def test_overlap_with_what_starts_from_a_model_with_hashed_keys(embedder, tmp_path):
+    fitted, smiles = embedder
+    start = fitted.model_.compact()
+    X, expected = ["CCCN", smiles[3], "O=C=O"], [True, True, False]
+    tuned = MoCoPClassifier(pretrained=start, max_epochs=0, random_state=0).fit(["CCCN", "CCN"], [0, 1])
+    tuned.save(tmp_path / "tuned.safetensors")
+    again = MoCoPEmbedder(pretrained=start, max_epochs=0, side_features=None, structure_weight=0, random_state=0)
+    again.fit(["CCCN", "CCN"], np.eye(2, 16))
+    for model in (tuned, tmp_path / "tuned.safetensors", tuned.model_.compact(), again):
+        for seen in ("profile", "structure"):
+            assert overlap(model, X, seen=seen).tolist() == expected
+    with pytest.warns(UserWarning, match="1 of 4 rows of X are not valid molecules"):
+        assert overlap(again, [*X, "?"], invalid="nan").tolist() == [*expected, False]
+
+
 def test_overlap_of_files_of_molecules(embedder, tmp_path):
     _, smiles = embedder
     (tmp_path / "known.smi").write_text("CCO ethanol\nCCN amine\n")
