@@ -264,7 +264,6 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
         attributes: dict[str, Any],
     ) -> None:
         """Train ``n_estimators`` networks, after rows of one molecule are merged; then set the attributes, too."""
-        self.__dict__.pop("domain_", None)  # it was that of another fit
         start = load_start(self, ENCODER_SHAPE, COMPONENTS)
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)
@@ -356,6 +355,7 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
 
     def _adopt(self, networks: Networks) -> None:
         """Set all attributes of a fit."""
+        self.__dict__.pop("domain_", None)  # it was that of another fit
         self.__dict__.update(networks.attributes)
         self._shift, self._scale = (np.array(part) for part in zip(*networks.moments, strict=True))
         self.weights_ = [result.weights for result in networks.results]

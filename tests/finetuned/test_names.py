@@ -108,6 +108,9 @@ def test_domains(multitask, tmp_path, monkeypatch):
     assert table["nearest"].tolist() == [nearest[0], None, nearest[1]]
     assert not hasattr(estimator.fit(SMILES, TASKS), "domain_")
     estimator.domain_ = ApplicabilityDomain(n_neighbors=2).fit(SMILES)
+    with pytest.raises(ValueError, match="at least two different molecules"):
+        estimator.fit(["CCO"], TASKS.iloc[:1])
+    assert estimator.predict_table(["CCO"])["nearest"].tolist() == ["CCCO"]
     estimator.domain_.offset_ = NAN
     with monkeypatch.context() as patch:
         patch.setattr(ApplicabilityDomain, "check", lambda self: None)
