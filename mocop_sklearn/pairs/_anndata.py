@@ -44,6 +44,8 @@ def pairs_from_anndata(
 
     Raises
     ------
+    TypeError
+        When ``data`` is not an AnnData.
     ValueError
         When there is no such column or layer, a name occurs twice, or no row has a structure. Wells without a structure
         are left out with a warning that counts them.
@@ -58,6 +60,8 @@ def pairs_from_anndata(
     """
     if controls not in ("keep", "exclude"):
         raise ValueError(f'controls must be "keep" or "exclude", got {controls!r}.')
+    if not hasattr(data, "var_names"):
+        raise TypeError(f"data must be an AnnData, got a {type(data).__name__}.")
     frame = anndata_frame(data, layer)
     refuse_repeated(_WHERE, list(frame.columns))
     features = [str(name) for name in data.var_names]
@@ -113,4 +117,5 @@ def pairs_to_anndata(pairs: PairedProfiles) -> Any:
         {name: np.array(values, dtype=None if name in numbers else object) for name, values in columns.items()}, index
     )
     obs = obs.astype({name: object for name in columns if name not in numbers})
-    return anndata.AnnData(pairs.profiles, obs=obs, var=pd.DataFrame(index=pd.Index(names, dtype=object)))
+    # AnnData writes no array that is mapped from a file, as those of a stored corpus are
+    return anndata.AnnData(np.array(pairs.profiles), obs=obs, var=pd.DataFrame(index=pd.Index(names, dtype=object)))

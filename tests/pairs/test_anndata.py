@@ -58,7 +58,20 @@ def test_there_and_back(data, tmp_path):
     np.testing.assert_array_equal(pairs_from_anndata(written).profiles, np.eye(2))  # a dose is not a feature
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_stored_corpus_becomes_a_file(tmp_path, dtype):
+    path = tmp_path / "P1.csv"
+    make_plate("P1").to_csv(path, index=False)
+    pairs = build_pairs(tmp_path / "store", [path], dtype=dtype)
+    pairs_to_anndata(pairs).write_h5ad(tmp_path / "pairs.h5ad")
+    again = PairedProfiles.from_file(tmp_path / "pairs.h5ad")
+    assert again.molecules == pairs.molecules
+    np.testing.assert_array_equal(again.profiles, pairs.profiles)
+
+
 def test_anndata_that_cannot_be_read(data):
+    with pytest.raises(TypeError, match="data must be an AnnData, got a DataFrame"):
+        pairs_from_anndata(data.obs)
     with pytest.raises(ValueError, match=r"no matrix 'raw'; its layers are \['doubled'\]"):
         pairs_from_anndata(data, layer="raw")
     with pytest.raises(ValueError, match="AnnData has no column 'SMILES'"):
