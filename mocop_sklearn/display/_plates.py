@@ -96,7 +96,14 @@ class PlateDisplay:
             raise ValueError(
                 f"No well of pairs is on plate {plate!r}: these are {np.unique(pairs.plates)[:10].tolist()}."
             )
-        shown = strength(pairs.read(rows)) if values is None else np.asarray(values, dtype=float)[rows]
+        if values is None:
+            shown = strength(pairs.read(rows))
+        elif np.shape(values) == (len(pairs),):
+            shown = np.asarray(values, dtype=float)[rows]
+        else:
+            raise ValueError(
+                f"values has shape {np.shape(values)}, but pairs have {len(pairs)} rows: give one per row."
+            )
         return cls(pairs.wells[rows], shown, name=name, title=plate).plot(ax=ax)
 
     def _matrix(self) -> np.ndarray:

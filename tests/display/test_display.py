@@ -121,6 +121,9 @@ def test_plate_of_pairs_shows_the_strength_of_profiles():
     matrix = PlateDisplay.from_pairs(pairs, "P1").matrix_
     assert matrix[0, 0] == pytest.approx(np.sqrt(12.5))
     assert matrix[1, 1] == 2.0
+    assert PlateDisplay.from_pairs(pairs, "P2", [1.0, 2.0, 3.0]).matrix_[0, 0] == 3.0
+    with pytest.raises(ValueError, match=r"values has shape \(4,\), but pairs have 3 rows: give one per row"):
+        PlateDisplay.from_pairs(pairs, "P2", [1.0, 2.0, 3.0, 4.0])
     with pytest.raises(ValueError, match="No well of pairs is on plate 'P3'"):
         PlateDisplay.from_pairs(pairs, "P3")
     with pytest.raises(ValueError, match="do not name plates"):
