@@ -12,6 +12,8 @@ from typing import Any
 from ._molecules import inference_parameters, molecule_arguments, worked_on
 from ._shared import count, refuse_to_replace, say
 
+_OWN = ("row", "score", "reference", "attributions", "invalid")  # entries of a row
+
 
 def explain_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``explain``."""
@@ -58,6 +60,11 @@ def explain(args: argparse.Namespace) -> None:
     refuse_to_replace(args.out, args.molecules, args.model, args.profiles)
     estimator, profiles = _load(args)
     library = MoleculeFile(args.molecules, args.smiles, args.keep)
+    taken = [name for name in library.columns if name in _OWN]
+    if taken:
+        raise ValueError(
+            f"{str(args.out)!r} would have two entries called {taken[0]!r}. Rename one of them in the input."
+        )
     args.batch_rows = min(args.batch_rows, 256)  # so that the progress is seen
 
     def work(values: list[Any]) -> tuple[list[dict[str, Any]], dict[int, str]]:

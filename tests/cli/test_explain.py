@@ -88,6 +88,15 @@ def test_what_is_refused(folder, words, model, message, capsys, monkeypatch):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["row", "score", "invalid"])
+def test_columns_that_have_the_name_of_an_entry(folder, name, capsys):
+    pd.DataFrame({"SMILES": MOLECULES, name: [7, 8, 9]}).to_csv(folder / "named.csv", index=False)
+    words = [str(folder / "named.csv"), "-m", str(folder / "classes.safetensors"), "-o", str(folder / "named.json")]
+    assert main(["explain", *words, "--task", "0", "--keep", name]) == 1
+    assert f"named.json' would have two entries called {name!r}. Rename one of them" in capsys.readouterr().err
+    assert not (folder / "named.json").exists()
+
+
 @pytest.mark.parametrize("out", ["found.pdf", "molecules.smi", ""])
 def test_an_output_of_another_kind_is_wrong_usage(folder, out):
     if out == "":
