@@ -9,12 +9,11 @@ from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from rdkit import Chem
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..metrics import retrieval_score
-from ..model_selection._keys import describe_rows
+from ..model_selection._keys import canonical, describe_rows
 from ..molecules._parse import check_molecules, report_invalid
 from ..pairs._grouping import average_by_group
 from ..profiles._checks import check_profiles
@@ -150,7 +149,7 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
 
     def _identities(self, values: list[Any]) -> np.ndarray:
         """Canonical SMILES of each row, None for a row that is not a molecule."""
-        found, reasons = describe_rows(values, Chem.MolToSmiles, self.standardize, self.invalid, self.n_jobs)
+        found, reasons = describe_rows(values, canonical, self.standardize, self.invalid, self.n_jobs)
         report_invalid(values, reasons, self.invalid)
         return np.array(found, dtype=object)
 

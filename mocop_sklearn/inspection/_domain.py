@@ -8,7 +8,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from rdkit import Chem
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator, OutlierMixin, clone
@@ -19,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..baselines import tanimoto_kernel
 from ..embedder import MoCoPEmbedder
 from ..model_file import PretrainedModel
-from ..model_selection._keys import describe_rows
+from ..model_selection._keys import canonical, describe_rows
 from ..molecules._blocks import BlockScaler
 from ..molecules._parse import check_molecules, report_invalid
 from ..molecules._tables import MorganCounts
@@ -320,7 +319,7 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
 
     def _read(self, values: list[Any]) -> np.ndarray:
         """Canonical SMILES of each row, None for a row that is not a molecule."""
-        found, reasons = describe_rows(values, Chem.MolToSmiles, self.standardize, self.invalid, self.n_jobs)
+        found, reasons = describe_rows(values, canonical, self.standardize, self.invalid, self.n_jobs)
         report_invalid(values, reasons, self.invalid)
         return np.array(found, dtype=object)
 

@@ -94,6 +94,12 @@ def _lost(reason: str) -> list[Any]:
     return [InvalidMolecule(reason)]
 
 
+def canonical(mol: Chem.Mol) -> str:
+    """Canonical SMILES. This function can be sent to another process, which RDKit's own cannot."""
+    smiles: str = Chem.MolToSmiles(mol)
+    return smiles
+
+
 def key_and_flat_smiles(mol: Chem.Mol) -> tuple[str, str]:
     """Connectivity key and SMILES without stereochemistry."""
     return connectivity_key(mol), Chem.MolToSmiles(mol, isomericSmiles=False)

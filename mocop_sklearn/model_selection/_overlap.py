@@ -7,12 +7,11 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
-from rdkit import Chem
 from sklearn.exceptions import NotFittedError
 
 from ..model_file._compact import hashed_key
 from ..molecules._parse import Standardize, check_molecules, connectivity_key, report_invalid
-from ._keys import check_choice, describe_rows
+from ._keys import canonical, check_choice, describe_rows
 from ._seen import keys_of, models_in, opened
 
 
@@ -89,7 +88,7 @@ def overlap(
             f"{type(known).__name__} holds no fitted model of this package, which would have molecule_keys_: pass a "
             "fitted MoCoPEmbedder, a fitted Pipeline or search with one, a model file, or the pretraining molecules."
         )
-    identity = connectivity_key if level == "connectivity" else Chem.MolToSmiles
+    identity = connectivity_key if level == "connectivity" else canonical
     sources = [
         (keys_of(model, seen), getattr(getattr(model, "model_", model), "standardize", standardize)) for model in models
     ]
