@@ -464,7 +464,7 @@ class MoCoPEmbedder(FittedEmbedding):
             warmup_fraction=float(self.warmup_fraction),
             selection=self.selection,
             patience=self.patience,
-            train_heads=self.train_heads,
+            train_heads=bool(self.train_heads),
             precision=self.precision,
             seed=of_first_rank(base_seed(self.random_state)),
             structure_weight=float(self.structure_weight),

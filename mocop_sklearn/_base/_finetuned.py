@@ -388,7 +388,7 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
             head=chosen["head"],
             head_init=chosen["head_init"],
             max_epochs=chosen["max_epochs"],
-            batch_size=self.batch_size,
+            batch_size=int(self.batch_size),
             learning_rate=float(chosen["learning_rate"]),
             weight_decay=float(self.weight_decay),
             min_epochs=self.min_epochs,

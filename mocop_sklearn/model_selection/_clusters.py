@@ -110,7 +110,7 @@ def cluster_groups(
 
 
 def _fingerprint_chunk(smiles: Sequence[str], radius: int, fp_size: int) -> list[bytes]:
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=fp_size)
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=int(radius), fpSize=int(fp_size))
     return [DataStructs.BitVectToBinaryText(generator.GetFingerprint(Chem.MolFromSmiles(s))) for s in smiles]
 
 

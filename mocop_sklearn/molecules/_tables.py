@@ -299,7 +299,7 @@ class MorganCounts(MoleculeTable):
     def _numbers(self, molecules: list[Chem.Mol]) -> list[Any]:
         from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
-        generator = GetMorganGenerator(radius=self.radius, fpSize=self.fp_size)
+        generator = GetMorganGenerator(radius=int(self.radius), fpSize=int(self.fp_size))
         counts = _each(molecules, generator.GetCountFingerprintAsNumPy)
         return [np.log1p(c) if self.log and not isinstance(c, Exception) else c for c in counts]
 

@@ -104,7 +104,7 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
         # beyond the rank of the data there is only rounding to whiten
         real = pca.explained_variance_ > 1e-6 * pca.explained_variance_[0]
         variance = pca.explained_variance_[real]
-        power = variance ** (self.whitening / 2)
+        power = variance ** (float(self.whitening) / 2)
         common = np.sqrt(np.mean(variance / power**2))
         self.mean_ = pca.mean_.astype(np.float32)
         self.whitening_ = (pca.components_[real].T / (power * common)).astype(np.float32)

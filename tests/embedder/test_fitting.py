@@ -197,6 +197,7 @@ def test_numpy_scalars_are_numbers(smiles, profiles, tiny, fitted, tmp_path):
     drawn = {name: np.int64(tiny[name]) for name in ("n_layers", "hidden_dim", "embedding_dim", "projection_dim")}
     drawn |= {"profile_dims": (np.int64(16), np.int32(8)), "learning_rate": np.float64(1e-3), "max_epochs": np.int64(2)}
     embedder = MoCoPEmbedder(**tiny | drawn | {"batch_size": np.int32(16), "random_state": np.int64(0)})
+    embedder.set_params(train_heads=np.True_)
     assert embedder.fit(smiles, profiles).digest_ == fitted.digest_
     single = {"dropout": np.float32(0.25), "learning_rate": np.float32(1e-3), "weight_decay": np.float32(0)}
     embedder.set_params(**single, temperature=np.float32(0.5)).fit(smiles, profiles).save(tmp_path / "model")

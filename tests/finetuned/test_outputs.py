@@ -167,7 +167,8 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(smiles, labels):
 
 
 def test_numpy_parameters_and_none_come_back_from_a_file(smiles, labels, tmp_path):
-    parameters = {"hidden_dim": np.int64(16), "max_epochs": np.int64(2), "dropout": np.float32(0.25), "patience": None}
+    parameters = {"hidden_dim": np.int64(16), "max_epochs": np.int64(2), "dropout": np.float32(0.25), "patience": None,
+                  "batch_size": np.int64(16), "min_epochs": np.int32(1)}  # fmt: skip
     fitted = MoCoPClassifier(**QUICK | parameters | {"standardize": None, "missing": None}).fit(smiles, labels)
     fitted.save(tmp_path / "model")
     loaded = MoCoPClassifier.load(tmp_path / "model")

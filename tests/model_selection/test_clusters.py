@@ -64,6 +64,13 @@ def test_clusters_do_not_depend_on_the_size_of_blocks(method, monkeypatch):
     np.testing.assert_array_equal(cluster_groups(LIBRARY, threshold=0.6, method=method), want)
 
 
+def test_numpy_integers_are_numbers():
+    X = LIBRARY[:12]
+    np.testing.assert_array_equal(
+        cluster_groups(X, radius=np.int64(1), fp_size=np.int32(512)), cluster_groups(X, radius=1, fp_size=512)
+    )
+
+
 def test_auto_is_butina_until_there_are_too_many(monkeypatch):
     butina, leader = (cluster_groups(LIBRARY, threshold=0.6, method=m) for m in ("butina", "leader"))
     assert not same_partition(butina, leader)

@@ -62,6 +62,13 @@ def test_morgan_counts_are_those_of_rdkit():
     np.testing.assert_allclose(logged, np.log1p(counts), rtol=1e-6)
 
 
+def test_numpy_integers_are_numbers():
+    drawn = MorganCounts(radius=np.int64(1), fp_size=np.int32(512)).fit(SMILES)  # as searches draw them
+    np.testing.assert_array_equal(
+        drawn.transform(SMILES), MorganCounts(radius=1, fp_size=512).fit(SMILES).transform(SMILES)
+    )
+
+
 @pytest.mark.parametrize("table", [MoleculeDescriptors, MorganCounts])
 def test_rows_belong_to_the_parent_and_bad_rows_are_missing(table):
     values = ["CC(=O)[O-].[Na+]", "not a molecule", "CC(=O)O", None, Chem.MolFromSmiles("CC(=O)O")]
