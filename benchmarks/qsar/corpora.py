@@ -62,7 +62,7 @@ RELATED = re.compile(
 # Families of proteins, by the genes of tasks that are in them, and ToxCast's assays that measure any member
 FAMILIES = {
     "ADR|CHRM|CNR|DRD|HRH|HTR|OPR": "_GPCR_",
-    "ABL|CDK|EGFR|FLT|KDR|LCK": "AMPK|AURA$|CK1D|FGFR|GSK3|TRKA|PI3K|VEGFR|EGFR|STRESSKINASE",
+    "ABL1|CDK|EGFR|FLT|KDR|LCK": "AMPK|AURA$|CK1D|FGFR|GSK3|TRKA|PI3K|VEGFR|EGFR|STRESSKINASE",
     "ESR|PPAR": "_NR_|^OT_|TOX21_(AR|ER|ERA|GR|FXR|PPAR[A-Z]|TR|VDR)_|ATG_.*_TRANS_"
     "|ATG_(DR4_LXR|DR5|ERE|GRE|IR1|PBREM|PPRE|PXRE|RORE|VDRE)_",
     "SLC6": "_TR_",
