@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from ._shared import SEVERAL
 
 _MISSING = frozenset(["", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#na", "#n/a"])
 _TRUTH = {"true": 1.0, "false": 0.0}
+# with a decimal comma, thousands separators, a percent sign or a qualifier
+_LIKE_A_NUMBER = re.compile(r"[<>=~≤≥]*\s*[+-]?\d[\d.,']*([eE][+-]?\d+)?\s*%?")
 
 
 def table_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +152,12 @@ def _task_of(name: str, column: list[str | None], n_targets: int) -> str:
     known = [text for text in column if text is not None]
     numbers = [number for text in known if (number := _number(text)) is not None]
     if not numbers:
+        alike = [text for text in known if _LIKE_A_NUMBER.fullmatch(text)]
+        if 2 * len(alike) > len(known):
+            raise ValueError(
+                f"The target {name!r} holds {alike[0]!r}, which looks like a number and cannot be read as one. Write "
+                "numbers with a point, without other signs, or take all values as words with task=classification."
+            )
         if len(set(known)) == len(known) > 2:
             raise ValueError(
                 f"The target {name!r} holds {len(known)} different words, as {known[0]!r}: these are no classes. "

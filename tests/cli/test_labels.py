@@ -126,6 +126,9 @@ class TestFinetune:
              "measured with --missing VALUE, or take all values as words with --task classification"),
             ("--target logD --class-weight balanced", "--class-weight is for classes, but the targets hold numbers"),
             ("--target active -m absent", "No model file at 'absent'"),
+            ("--target comma", "'comma' holds '1,5', which looks like a number and cannot be read as one. Write "
+             "numbers with a point, without other signs, or take all values as words with --task classification"),
+            ("--target limit", "The target 'limit' holds '>30', which looks like a number and cannot be read as one"),
             ("--target nearest", "The target 'nearest' has the name of another column that mocop predict writes"),
             ("--target row --no-domain", "The target 'row' has the name of another column that mocop predict writes"),
             ("--target id id_std --n-estimators 2", "The target 'id_std' has the name of another column"),
@@ -135,7 +138,10 @@ class TestFinetune:
     def test_bad_input(self, table, tmp_path, capsys, words, message):
         path = str(tmp_path / "t.csv")
         frame = pd.read_csv(table, dtype=str).assign(mixed=["1", ">30", *"3456789", "10", "11", "12"])
-        frame.assign(id_std=LOGD, nearest=LOGD, row=LOGD).to_csv(path, index=False)
+        frame = frame.assign(
+            id_std=LOGD, nearest=LOGD, row=LOGD, comma=["1,5", "2,5"] * 6, limit=[">30", "<1", "NA"] * 4
+        )
+        frame.to_csv(path, index=False)
         words = words.replace("TABLE", path).split()
         assert main(["finetune", path, "-o", str(tmp_path / "x"), *FLAGS, *words]) == 1
         assert message in capsys.readouterr().err
