@@ -82,7 +82,7 @@ def list_models() -> list[ShippedModel]:
 def path_of(what: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """Return the file of a model that comes with the package or is on the hub; any other text is a path already.
 
-    A file of that name in the working directory takes precedence.
+    A file of that name in the working directory takes precedence; a folder does not.
 
     Raises
     ------
@@ -92,9 +92,11 @@ def path_of(what: str | os.PathLike[str]) -> str | os.PathLike[str]:
     if is_address(what):
         return downloaded(str(what))
     text = os.fspath(what)
-    if os.path.exists(text) or not isinstance(what, str):
+    if os.path.isfile(text) or not isinstance(what, str):
         return what
     known = {model.name: model.path for model in list_models()}
+    if os.path.exists(text) and text not in known:
+        return what  # whoever reads it says what it is
     if text not in known and os.path.basename(text) == text and "." not in text:
         raise FileNotFoundError(
             f"No model file at {text!r}, and no model of that name comes with the package: these are {sorted(known)}."

@@ -24,7 +24,8 @@ def opened(what: Any, standardize: Standardize) -> Any:
         return what.molecules
     if not isinstance(what, (str, os.PathLike)):
         return what
-    if not os.path.exists(what) or os.fspath(what).endswith(".safetensors"):
+    is_model = os.path.isdir(what) and not is_store(what)
+    if is_model or not os.path.exists(what) or os.fspath(what).endswith(".safetensors"):
         return load_pretrained(what, standardize=standardize)
     if is_store(what):
         return PairedProfiles.open(what).molecules

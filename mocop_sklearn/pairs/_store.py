@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..model_file._shipped import path_of
 from ._arrays import map_matrix, read_arrays, start_of_data
 from ._header import FORMAT, DamagedStore, header_text, read_header
 from ._labels import WELL_COLUMNS, Labels
@@ -78,8 +79,11 @@ class Store:
 
 
 def is_store(path: Any) -> bool:
-    """Whether there is a folder at ``path``: stores are folders, tables are files."""
-    return Path(path).is_dir()
+    """Whether there is a folder at ``path``: stores are folders, tables are files.
+
+    An empty folder may by chance have the name of a model that comes with the package.
+    """
+    return Path(path).is_dir() and ((Path(path) / "header.json").exists() or path_of(path) == path)
 
 
 def read_store(path: Any, verify: bool = False) -> Store:

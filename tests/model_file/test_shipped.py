@@ -104,3 +104,18 @@ def test_a_file_of_that_name_takes_precedence(tmp_path, monkeypatch, fitted):
     monkeypatch.chdir(tmp_path)
     fitted.save("distilled")
     assert MoCoPEmbedder(pretrained="distilled").fit(SMILES).digest_ == fitted.digest_
+
+
+def test_a_folder_of_that_name_does_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    expected = overlap("cells", [SEEN, "CC"], seen="structure").tolist()
+    for name in ("cells", "other"):
+        (tmp_path / name).mkdir()
+    assert MoCoPEmbedder(pretrained="cells").fit(SMILES).digest_ == {m.name: m.digest for m in MODELS}["cells"]
+    assert overlap("cells", [SEEN, "CC"], seen="structure").tolist() == expected
+    assert main(["info", "cells"]) == 0
+    for absent, message in (("other", "'other' is a directory"), ("./cells", "'cells' is a directory")):
+        with pytest.raises(ValueError, match=message):
+            MoCoPEmbedder(pretrained=absent).fit(SMILES)
+    with pytest.raises(ValueError, match="'other' holds no stored pairs"):
+        overlap("other", SMILES)
