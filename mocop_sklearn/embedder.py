@@ -62,8 +62,8 @@ class MoCoPEmbedder(FittedEmbedding):
         and ``y`` of ``fit`` are then only checked.
     unlabeled : list, array or column of str or Mol, str, Path or PairedProfiles, default=None
         Molecules without profiles for the structure objective; each step takes 2 × ``batch_size`` of them. A path names
-        a file of molecules. Without any profiles, the structure objective is all that is trained; a second embedder can
-        then take the model to profiles, by ``pretrained``.
+        a file of molecules. Without any profiles, the structure objective is all that is trained, and the model has no
+        shared space, also if that of ``pretrained`` has one; a second embedder can then take it to profiles.
     structure_targets : "descriptors" or scikit-learn transformer, default="descriptors"
         What the structure objective regresses from a molecule alone, beside the contrastive loss: columns, winsorised
         and standardised. RDKit's descriptors (:class:`~mocop_sklearn.molecules.MoleculeDescriptors`), or those of a
@@ -439,7 +439,7 @@ class MoCoPEmbedder(FittedEmbedding):
     def _architecture(self, has_profiles: bool, start: PretrainedModel | None) -> Architecture:
         """Return the shape of the network, as far as it is known before the profiles are transformed."""
         if start is not None and start.architecture.has_profile_network:
-            return start.architecture
+            return start.architecture if has_profiles else start.architecture.of_structures()
         shape = {name: getattr(self, name) for name in _SHAPE} | {"profile_dims": tuple(self.profile_dims)}
         numbers = {name: recorded(value) for name, value in shape.items() if name not in _COMPONENTS}
         architecture = Architecture(**(shape | numbers | {"profile_dims": tuple(numbers["profile_dims"])}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from ._schema import Section
 
 _CLIP = 6.0
+# In the text of a transformer: where it computes, addresses, which differ in the next process, and line breaks.
+_WITHOUT_EFFECT = re.compile(r"\b(n_jobs|memory)=('[^']*'|\w+\([^()]*\)|\w+)| at 0x[0-9a-f]+|[\s,]+")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class StructureTargets:
         if not len(names) == len(mean) == len(scale) or not (np.isfinite(mean).all() and (scale > 0).all()):
             raise section.error("the structure targets do not have a finite mean and a positive scale each")
         return cls(section.entry("transformer", str), names, mean, scale)
+
+    def are_columns_of(self, transformer: str, names: list[str]) -> bool:
+        """Return whether a transformer, as it prints, computes these columns; names alone may be made up, as "x0"."""
+        mine, theirs = (_WITHOUT_EFFECT.sub("", text) for text in (self.transformer, transformer))
+        return self.names == names and mine == theirs
 
     def scaled(self, table: np.ndarray) -> np.ndarray:
         """Return standardised numbers, cut at ±6; NaN where there is none."""

@@ -108,6 +108,10 @@ class Architecture:
         absent = {"projection_dim": 0, "n_profile_features": 0, "n_structure_targets": 0}
         return replace(self, profile_encoder="mlp", profile_dims=(), **absent)
 
+    def of_structures(self) -> Architecture:
+        """Return the architecture of the molecule encoder and what regresses structure targets."""
+        return replace(self.without_profile_network(), n_structure_targets=self.n_structure_targets)
+
     def build_encoder(self) -> Any:
         """Return the molecule encoder with random weights."""
         featurizer = self.resolved_featurizer

@@ -107,7 +107,7 @@ def _initial_weights(job: Job, member: int, targets: StructureTargets | None) ->
     if job.start is None:
         return None
     known = job.start.structure_targets
-    keeps_head = targets is None or (known is not None and known.names == targets.names)
+    keeps_head = targets is None or (known is not None and known.are_columns_of(targets.transformer, targets.names))
     weights = job.start.network_weights(member)
     return weights if keeps_head else {n: w for n, w in weights.items() if not n.startswith("structure_head.")}
 
@@ -126,8 +126,7 @@ def _model(
     # without a contrastive loss, there is no shared space: what embeds profiles was not trained
     of_profiles = profiled if job.recipe.loss is not None else None
     if profiled and of_profiles is None:
-        n_targets = architecture.n_structure_targets
-        architecture = replace(architecture.without_profile_network(), n_structure_targets=n_targets)
+        architecture = architecture.of_structures()
     return PretrainedModel(
         architecture=architecture,
         weights=numbered([_kept_weights(state, architecture) for state in states]),

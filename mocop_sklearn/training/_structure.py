@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,5 +150,5 @@ def validate_regression(
     residual = ((outputs - targets.nan_to_num()).square() * known).sum()
     return {
         "validation_loss": float(squared_error(outputs, targets)),
-        "validation_score": float(1 - residual / spread),
+        "validation_score": float(1 - residual / spread) if spread > 0 else math.nan,
     }

@@ -63,7 +63,7 @@ def structure_molecules(job: Job, profiled: ProfiledMolecules | None) -> Structu
         job.structure_targets, smiles + held, n_jobs=job.n_jobs, memory=job.memory
     )
     known = None if job.start is None else job.start.structure_targets
-    targets = known if known is not None and known.names == names else None
+    targets = known if known is not None and known.are_columns_of(transformer, names) else None
     targets = targets or fit_targets(table[: len(smiles)], transformer, names)
     of_own, of_training, of_held = torch.from_numpy(targets.scaled(table)).split([len(own), len(training), len(held)])
 

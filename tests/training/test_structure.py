@@ -87,6 +87,52 @@ def test_the_head_stays_when_the_objective_ends(smiles, profiles, small):
     assert cells.model_.structure_targets.names == first.model_.structure_targets.names
 
 
+def test_structures_alone_end_the_shared_space_of_the_start(smiles, profiles, small, tmp_path):
+    """The heads that project, and the ridge beside them, belong to the encoder as it was."""
+    first = MoCoPEmbedder(structure_weight=0, **small).fit(smiles[:20], profiles=profiles[:20])
+    second = MoCoPEmbedder(pretrained=first, unlabeled=smiles, **small).fit(smiles)
+    assert not second.model_.architecture.has_profile_network
+    assert not np.array_equal(second.transform(smiles), first.transform(smiles))
+    with pytest.raises(ValueError, match="has no profile network"):
+        second.score(smiles, profiles=profiles)
+    second.save(tmp_path / "model.safetensors")
+    loaded = MoCoPEmbedder(pretrained=tmp_path / "model.safetensors").fit(smiles)
+    np.testing.assert_array_equal(loaded.transform(smiles), second.transform(smiles))
+    np.testing.assert_array_equal(loaded.molecule_keys_, first.molecule_keys_)
+    third = MoCoPEmbedder(pretrained=second, **small).fit(smiles, profiles=profiles)
+    assert -1 <= third.score(smiles, profiles=profiles) <= 1
+
+
+def of_another_size(smiles):
+    return 1e4 * size_and_rings(smiles)
+
+
+def test_other_targets_with_the_same_names_have_a_scale_and_a_head_of_their_own(smiles, small):
+    settings = small | {"max_epochs": 1, "validation_fraction": 0.0}
+    one, other = FunctionTransformer(size_and_rings), FunctionTransformer(of_another_size)
+    first = MoCoPEmbedder(unlabeled=smiles, structure_targets=one, **settings).fit(smiles)
+    again, changed = (
+        MoCoPEmbedder(pretrained=first, unlabeled=smiles[:30], structure_targets=targets, **settings).fit(smiles).model_
+        for targets in (one, other)
+    )
+    assert again.structure_targets.names == changed.structure_targets.names
+    np.testing.assert_array_equal(again.structure_targets.mean, first.model_.structure_targets.mean)
+    expected = np.array(of_another_size(np.unique(smiles[:30]).tolist())).mean(axis=0)
+    np.testing.assert_allclose(changed.structure_targets.mean, expected, rtol=0.1)
+
+
+def test_processes_and_a_cache_do_not_make_other_targets(smiles, small, tmp_path):
+    settings = small | {"max_epochs": 0, "validation_fraction": 0.0}
+    first = MoCoPEmbedder(unlabeled=smiles, structure_targets=MorganCounts(fp_size=4), **settings).fit(smiles)
+    for targets, same in (
+        (MorganCounts(fp_size=4, n_jobs=1, memory=str(tmp_path)), True),
+        (MorganCounts(fp_size=4, n_jobs=1, radius=1), False),
+    ):
+        second = MoCoPEmbedder(pretrained=first, unlabeled=smiles[:30], structure_targets=targets, **settings)
+        head = second.set_params(random_state=1).fit(smiles).model_.weights["structure_head.weight"]
+        assert np.array_equal(head, first.model_.weights["structure_head.weight"]) is same
+
+
 def test_a_model_of_labels_is_a_start_for_profiles(smiles, profiles, labels, small):
     shape = {name: small[name] for name in ("encoder", "n_layers", "hidden_dim", "embedding_dim", "random_state")}
     classifier = MoCoPClassifier(max_epochs=1, **shape).fit(smiles, labels)
