@@ -164,7 +164,8 @@ def mean_average_precision(
     ImportError
         Without copairs.
     ValueError
-        When lengths differ, a value is missing or infinite, no label has two rows, or a row has no negatives.
+        When lengths differ, a value is missing or infinite, a row has no plate, no label has two rows, or a row has no
+        negatives.
 
     Notes
     -----
@@ -234,6 +235,9 @@ def _labelled_rows(profiles: Any, labels: Any, controls: Any, plates: Any) -> tu
         raise ValueError(
             f"Rows {wrong[:10].tolist()} of profiles hold missing or infinite values, or zeros only: leave them out."
         )
+    nameless = np.flatnonzero(taken & pd.isna(plate))
+    if len(nameless):
+        raise ValueError(f"Rows {nameless[:10].tolist()} have no plate: fill it in, or leave them out.")
     reference = np.where(is_control, np.arange(len(codes)), -1)
     rows = pd.DataFrame({"label": codes, "is_control": is_control, "reference": reference, "plate": plate})
     _check_pairs(rows[taken], None if controls is None else "controls", plates is not None)

@@ -124,6 +124,9 @@ def test_errors(wells, monkeypatch):
             controls=controls,
             plates=np.where(np.arange(36) % 6 < 3, "p1", np.where(controls, "p1", "p2")),
         )
+    plates = pd.Series(["p1"] * 36).mask(np.arange(36) == 5)
+    with pytest.raises(ValueError, match=r"Rows \[5\] have no plate"):
+        mean_average_precision(profiles, labels, controls=controls, plates=plates)
     for bad in (np.nan, np.inf, 0):
         wrong = profiles.copy()
         wrong[3] = bad

@@ -40,7 +40,7 @@ class TrainingHistoryDisplay:
         self.ax_ = new_axes(ax)
         self.figure_ = self.ax_.figure
         contrastive = any("temperature" in row for row in self.history)
-        self.ax_.set(xlabel="epoch", ylabel="InfoNCE" if contrastive else "loss")
+        self.ax_.set(xlabel="epoch", ylabel="loss")
         self.lines_ = self._draw(self.ax_, "loss", "training loss", color=COLORS[0])
         if any("validation_score" in row for row in self.history):
             dashed = {"color": COLORS[1], "linestyle": "--"}

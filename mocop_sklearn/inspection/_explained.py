@@ -91,7 +91,8 @@ def _of_embedder(embedder: MoCoPEmbedder, n_rows: int, profiles: Any, task: Any)
     """Explain the cosine of a molecule and a profile, as far as the network makes it."""
     if profiles is None or task is not None:
         raise ValueError("The retrieval score of a MoCoPEmbedder needs profiles=, and it has no task.")
-    width = embedder.model_.architecture.projection_dim
+    model = embedder.model_
+    width = model.n_networks * model.architecture.projection_dim  # beyond it stand side features
     targets = F.normalize(torch.as_tensor(embedder.transform_profiles(profiles))[:, :width], dim=1)
     if len(targets) not in (1, n_rows):
         raise ValueError(f"profiles must have one row, or one for each of the {n_rows} of X, got {len(targets)}.")

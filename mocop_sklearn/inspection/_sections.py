@@ -53,7 +53,7 @@ def model_section(material: Material) -> Section:
         "structures only",
         "training": _training(model.n_iter, model.best_score),
         "network": f"{in_words(shape.as_dict()['encoder'])}, {count_of_weights(model.weights):,} parameters",
-        "embedding": f"{shape.embedding_dim:,} columns",
+        "embedding": f"{model.n_networks * shape.embedding_dim:,} columns",
         "profiles": f"{model.n_profile_columns:,} features, {shape.n_profile_features:,} after the transformer"
         if has_profiles
         else "none: the model has no shared space with profiles",

@@ -204,7 +204,7 @@ class _Run:
     def describe(self) -> dict[str, float]:
         """Return entries of the history of an epoch."""
         row = {}
-        if self.training is not None:
+        if self.training is not None and self.recipe.loss is not None:
             row["temperature"] = float((-self.model.log_scale.detach()).exp())
         if self._structure_losses:
             row["structure_loss"] = float(torch.stack(self._structure_losses).mean())

@@ -123,6 +123,19 @@ def test_an_ensemble_is_explained_as_it_decides(classifier, smiles):
     np.testing.assert_allclose(scores, classifier.decision_function(smiles[:9]), atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["masking", "gradient"])
+def test_an_embedder_of_several_networks_is_explained_by_the_mean_of_their_cosines(method, smiles, profiles, tiny):
+    """What stands beside the networks has no part in it."""
+    settings = tiny | {"n_estimators": 2, "structure_weight": 0, "output": "projection"}
+    plain = MoCoPEmbedder(**settings | {"side_features": None}).fit(smiles, profiles)
+    beside = MoCoPEmbedder(**settings | {"side_features": "ecfp"}).fit(smiles, profiles)
+    cosines = (plain.transform(smiles[:5]) * plain.transform_profiles(profiles[:5])).sum(axis=1)
+    for embedder in (plain, beside):
+        asked = {"profiles": profiles[:5], "method": method, "n_orders": 1, "n_steps": 2, "return_scores": True}
+        scores = atom_attributions(embedder, smiles[:5], **asked)[1]
+        np.testing.assert_allclose(scores, cosines, atol=1e-5)
+
+
 def test_the_gradient_conserves_in_the_limit(classifier, embedder, profiles):
     asymmetric = ["CCO", "CC(=O)N", "CCOC(C)=O", "OCCNC=O"]
     for estimator, asked in ((classifier, {}), (embedder, {"profiles": profiles[:1]})):

@@ -217,6 +217,10 @@ class TestPage:
         assert "too few to judge a model on" in found.html
         assert found.held_out == []
 
+    def test_an_ensemble_has_the_columns_of_all_networks(self, smiles, profiles):
+        embedder = MoCoPEmbedder(**TINY, n_estimators=2).fit(smiles, profiles=profiles)
+        assert f"<td>{embedder.transform(smiles[:1]).shape[1]} columns</td>" in report(embedder).html
+
     def test_fine_tuned_model(self, smiles, labels, tmp_path):
         names = np.array(["<no>", "yes"])[labels]
         classifier = MoCoPClassifier(n_layers=1, hidden_dim=8, max_epochs=1)
