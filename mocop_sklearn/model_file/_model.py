@@ -166,7 +166,8 @@ class PretrainedModel:
                     f"{what} lacks {len(missing)} of the {self.n_profile_columns} columns the model was fitted on: "
                     f"{missing[:10]}."
                 )
-            return [position[name] for name in self.profile_features]
+            order = [position[name] for name in self.profile_features]
+            return None if order == list(range(n_columns)) else order
         if n_columns != self.n_profile_columns:
             raise ValueError(
                 f"{what} has {n_columns} features, but the model was fitted on profiles with "

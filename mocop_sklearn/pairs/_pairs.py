@@ -239,10 +239,11 @@ class PairedProfiles:
         return self.read()
 
     def has_values(self) -> np.ndarray:
-        """Which rows hold a finite value."""
+        """Which rows hold a finite value; the dose is not one."""
         if self._store is not None and self._columns is None:
             return np.ones(len(self), dtype=bool)  # others were left out when it was built
-        parts = [has_values(self.read(rows)) for rows in blocks(len(self), self.n_features)]
+        n_measured = self.n_features - self._with_dose
+        parts = [has_values(self.read(rows)[:, :n_measured]) for rows in blocks(len(self), self.n_features)]
         return np.concatenate(parts)
 
     def _label(self, name: str) -> np.ndarray | None:

@@ -154,6 +154,16 @@ def test_with_dose_trains(pairs, tiny, smiles):
     np.testing.assert_array_equal(
         embedder.transform_profiles(table[view.feature_names[::-1]]), embedder.transform_profiles(view.profiles)
     )
+    on = MoCoPEmbedder(pretrained=embedder, pairs=view, max_epochs=1, side_features=None).fit(smiles)
+    assert on.model_.profile_features == view.feature_names
+
+
+def test_a_dose_does_not_make_a_profile(tiny, smiles, profiles):
+    empty = profiles.copy()
+    empty[7] = np.nan
+    for pairs in (view := PairedProfiles(smiles, empty, doses=np.arange(1, 41)), view.with_dose()):
+        with pytest.raises(ValueError, match=r"1 of 40 profiles hold no finite value: rows \[7\]"):
+            MoCoPEmbedder(**tiny, pairs=pairs).fit(smiles)
 
 
 class Noted(TransformerMixin, BaseEstimator):
