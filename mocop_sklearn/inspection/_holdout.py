@@ -11,7 +11,6 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from ..model_selection import molecule_groups, overlap
 from ..molecules._canonical import canonical_smiles
-from ..profiles._moments import has_values
 
 _MOST_TEXTS = 20_000  # that are read, of a larger corpus
 _MOST_TO_FIT = 4_000  # molecules that a baseline learns from
@@ -134,7 +133,7 @@ def read_part(pairs: Any, corpus: Corpus, molecules: np.ndarray) -> Part:
     """Read the profiles of some molecules, without those that hold no finite value."""
     rows = np.flatnonzero(np.isin(corpus.of_row, molecules))
     profiles = pairs.read(rows)
-    known = has_values(profiles)
+    known = pairs[rows].has_values()
     used, molecule = np.unique(corpus.of_row[rows[known]], return_inverse=True)
     return Part(used, rows[known], molecule, profiles[known])
 

@@ -217,6 +217,13 @@ class TestPage:
         assert "too few to judge a model on" in found.html
         assert found.held_out == []
 
+    def test_a_profile_of_which_only_the_dose_is_known_is_not_judged(self, smiles, profiles):
+        empty = profiles.copy()
+        empty[30] = np.nan
+        pairs = PairedProfiles(smiles, empty, doses=np.ones(40)).with_dose()
+        embedder = MoCoPEmbedder(**TINY, pairs=pairs[:20]).fit(smiles)
+        assert report(embedder, pairs).figures["retrieval"]["this model"]["n_queries"] == 19
+
     def test_an_ensemble_has_the_columns_of_all_networks(self, smiles, profiles):
         embedder = MoCoPEmbedder(**TINY, n_estimators=2).fit(smiles, profiles=profiles)
         assert f"<td>{embedder.transform(smiles[:1]).shape[1]} columns</td>" in report(embedder).html
