@@ -149,7 +149,7 @@ def document(figures: dict[str, Any]) -> str:
         "",
         "This page is made by `python benchmarks/ablation.py`; do not edit it.",
         "",
-        provenance(figures),
+        f"The last of several runs, each of which adds its rows: {provenance(figures)}",
         "",
         "Retrieval of held-out COMAS molecules (Cell Painting): top-10 in pools of 100, and the normalised rank (0 is",
         "perfect, 0.5 is chance), whole and within sub-libraries. TDC: mean of twelve ADME and toxicity sets (AUROC,",
