@@ -104,7 +104,7 @@ def _percent(fraction: float) -> str:
 
 def _fractions(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
     covered = found.groupby("label").size()
-    every = _labels(found)
+    every = _labels(found[main_metric(found).notna()])  # an arm may have failed everywhere
     main = [arm for arm in every if covered[arm] > 0.5 * covered.max()]
     lines = _means(found, main, "main")
     path = docs / f"{name}_curves.svg"
