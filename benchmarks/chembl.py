@@ -9,7 +9,7 @@ A killed run goes on where it ended. Results go to benchmarks/results; report.py
 
 from __future__ import annotations
 
-from qsar.arms import FURTHER, MAIN
+from qsar.arms import FURTHER, LARGE, MAIN
 from qsar.bench import main, parser
 from qsar.tasks import Spec
 
@@ -19,13 +19,11 @@ WIDE = ("scratch", "fine-tuned [distilled]", MLP, "ECFP + forest", "cell count +
 SETS = {
     "bio_chembl2k": Spec("classification"),
     # large, or of hundreds of tasks: all training molecules only, and fewer pairs of split and seed
-    "bio_broad6k": Spec("classification", fractions=(1.0,), pairs="published", arms=(*MAIN, "MiniMol + SVM", MLP)),
+    "bio_broad6k": Spec("classification", fractions=(1.0,), pairs="published", arms=(*LARGE, MLP)),
     "bio_toxcast617": Spec("classification", fractions=(1.0,), pairs="published", arms=WIDE),
     "bio_hofmarcher209": Spec("classification", fractions=(1.0,), pairs="diagonal", arms=WIDE),
     "bio_moshkov250": Spec("classification", fractions=(1.0,), pairs="diagonal", arms=WIDE),
-    "ace_moleculeace25": Spec(
-        "regression", label="y", by="meta_target", fractions=(1.0,), pairs="one", arms=(*MAIN, "MiniMol + SVM")
-    ),
+    "ace_moleculeace25": Spec("regression", label="y", by="meta_target", fractions=(1.0,), pairs="one", arms=LARGE),
 }
 # [toxcast] is among the further arms; these show what is left of it without the relatives of a task's protein
 FAMILIES = [

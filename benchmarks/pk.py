@@ -10,7 +10,7 @@ A killed run goes on where it ended. Results go to benchmarks/results; report.py
 
 from __future__ import annotations
 
-from qsar.arms import FURTHER, MAIN
+from qsar.arms import FURTHER, LARGE, MAIN
 from qsar.bench import main, parser
 from qsar.tasks import Spec
 
@@ -32,7 +32,7 @@ PUBLISHED = {
         "regression",
         fractions=(1.0,),
         pairs="published",
-        arms=(*MAIN, "MiniMol + SVM"),
+        arms=LARGE,
         log10="pk_" in name,
         drop_overlap="pk_" in name,
     )

@@ -381,7 +381,7 @@ def print_retrieval(name: str, runs: Runs) -> None:
 
 def sizes_table(runs: Runs) -> tuple[list[str], list[list[str]]] | None:
     """Header and rows of scores against the share of the corpus that was learned from; None without such runs."""
-    shares = sorted({share for arm in runs for share in [_share(arm)] if share < 1})
+    shares = sorted({_share(arm) for arm in runs} - {1.0})
     rows = []
     for arm in (arm for arm in runs if _share(arm) == 1):
         parts = [runs.get(f"{arm}{OF_PART.format(share)}", []) for share in shares]

@@ -57,8 +57,7 @@ class MoCoPClassifier(ClassifierMixin, FineTuned):
         epochs cost very little), or the input and this many of the first convolutions.
     layer_decay : float, default=1.0
         The learning rate of each layer is this factor times that of the layer above it; the layers of the head have
-        ``learning_rate``, and the encoder's linear layer comes next. An encoder of
-        torch-geometric counts as one layer.
+        ``learning_rate``, and the encoder's linear layer comes next. An encoder of torch-geometric counts as one layer.
     head : {"auto", "tanh", "linear", "mlp"}, default="auto"
         What reads the representation: a linear layer on its tanh, as in [1]_; a linear layer on the relu of its
         standardised columns; or the same with a hidden layer between. ``"auto"``: linear with ``pretrained``, else

@@ -53,6 +53,8 @@ MAIN = (
     "descriptors + forest",
     "descriptors ⧺ ECFP + SVM",
 )
+# The same on large sets, which only some of the further arms are run on
+LARGE = (*MAIN, "MiniMol + SVM")
 FURTHER = (
     "MiniMol + SVM",
     "embedding + MLP [distilled]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Self
 
 import numpy as np
@@ -117,8 +118,7 @@ class NamedPredictions:
 
 def _told_apart(columns: list[Column]) -> list[Column]:
     """Return columns as they are, unless two have one name."""
-    names = [name for name, _ in columns]
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    twice = [name for name, n_times in Counter(name for name, _ in columns).items() if n_times > 1]
     if twice:
         raise ValueError(
             f"A task or a class is called {twice[0]!r}, as another column of the table is: rename it, and fit again."

@@ -58,11 +58,11 @@ def split_rows(args: argparse.Namespace, labels: Labels) -> Split:
         test, how = _named(labels.others[args.split], args.split), f"column {args.split}"
         test = test[valid[test]]
     train = np.setdiff1d(np.flatnonzero(valid), test)
-    if args.split is not None:
-        _warn_of_molecules_on_both_sides(smiles, train, test, args.split)
     for name, rows in (("train", train), ("test", test)):
         if not len(rows):
             raise ValueError(f"No molecule to {name} on: {how} leaves none of {valid.sum()}.")
+    if args.split is not None:
+        _warn_of_molecules_on_both_sides(smiles, train, test, args.split)
     return Split(train, test, how, int((~valid).sum()))
 
 
@@ -89,9 +89,7 @@ def _named(parts: list[str | None], column: str) -> np.ndarray:
 
 
 def _warn_of_molecules_on_both_sides(smiles: list[Any], train: np.ndarray, test: np.ndarray, column: str) -> None:
-    rows = np.append(train, test)
-    groups = molecule_groups([smiles[row] for row in rows], standardize=None) if len(rows) else rows
-    n_both = int(np.isin(groups[len(train) :], groups[: len(train)]).sum())
+    n_both = int(overlap([smiles[row] for row in train], [smiles[row] for row in test], standardize=None).sum())
     if n_both:
         warnings.warn(
             f"{n_both} of the {len(test)} rows to test hold molecules that are trained on, too, by the column "

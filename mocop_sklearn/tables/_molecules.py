@@ -112,24 +112,28 @@ class MoleculeFile:
             When values other than structures hold bytes that are not UTF-8.
         """
         rows = range(self.n_rows) if rows is None else rows
-        first, strange = 0, []
+        first, n_strange, example = 0, 0, ""
+        is_text = self._format not in PARQUET_FILES + ANNDATA_FILES
         with reading(self.path):
             for columns in self._parts(size):
                 last = min(first + len(columns[0]), rows.stop)
                 wanted = range(max(first, rows.start), last)
                 if wanted:
                     cut = slice(wanted.start - first, wanted.stop - first)
-                    strange += [text for column in columns[1:] for text in column[cut] if text and _UNREADABLE in text]
+                    if is_text:
+                        strange = [t for column in columns[1:] for t in column[cut] if t and _UNREADABLE in t]
+                        n_strange += len(strange)
+                        example = example or next(iter(strange), "")
                     yield MoleculeBatch(wanted, {n: c[cut] for n, c in zip(self.columns, columns, strict=True)})
                 first += len(columns[0])
                 if first >= rows.stop:
                     break
             if first < rows.stop or self._stat() != self._version:
                 raise TableError(self.path, "it was changed while it was read")
-        if strange and self._format not in PARQUET_FILES + ANNDATA_FILES:
+        if n_strange:
             warnings.warn(
-                f"{os.fspath(self.path)!r} is not UTF-8 text: {len(strange)} values hold letters that cannot be read, "
-                f"such as {strange[0]!r}. Save it as UTF-8.",
+                f"{os.fspath(self.path)!r} is not UTF-8 text: {n_strange} values hold letters that cannot be read, "
+                f"such as {example!r}. Save it as UTF-8.",
                 UserWarning,
                 stacklevel=2,
             )
