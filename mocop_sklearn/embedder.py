@@ -74,11 +74,13 @@ class MoCoPEmbedder(FittedEmbedding):
     profile_weight : float, default=0.0
         Weight of the mean squared error of the transformed profile, regressed from the representation of the molecule,
         beside the contrastive loss. The regression is not part of the model.
-    side_features : {"descriptors", "ecfp"}, transformer, list of these or None, default=("descriptors", "ecfp")
+    side_features : str, transformer, list of these or None, default=all names
         Features of molecules that stand beside the network in the shared space: a kernel ridge
         (:class:`~mocop_sklearn.model_file.SideTower`) maps them to profiles, and a cosine is the weighted mean of that
         of the network and that of the ridge; the molecules of validation choose the weight. They change neither
-        ``output="encoder"`` nor ``best_score_``, which is that of the network. A transformer takes a list of SMILES.
+        ``output="encoder"`` nor ``best_score_``, which is that of the network. The names are ``"descriptors"``
+        (RDKit's), ``"ecfp"`` (2,048 Morgan counts), ``"fcfp"`` (those of pharmacophoric roles), ``"atom_pairs"`` and
+        ``"torsions"`` (512 counts of each). A transformer takes a list of SMILES.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
         to all. It sees arrays, without the names of their columns. None is
@@ -235,7 +237,7 @@ class MoCoPEmbedder(FittedEmbedding):
         structure_targets: Any = "descriptors",
         structure_weight: float = 1.0,
         profile_weight: float = 0.0,
-        side_features: Any = ("descriptors", "ecfp"),
+        side_features: Any = ("descriptors", "ecfp", "fcfp", "atom_pairs", "torsions"),
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",

@@ -12,8 +12,8 @@ from .._version import __version__
 from ..model_file._format import recorded
 from ..model_file._hub import is_address
 from ..model_file._model import PretrainedModel, load_pretrained
-from ..model_file._side import FEATURES
 from ..molecules._fields import FEATURIZERS, Featurizer
+from ..molecules._fingerprints import TABLES, check_features
 from ..molecules._parse import MAX_ATOMS, as_text
 from ..nn._encoders import ENCODERS, PROFILE_ENCODERS
 from ..nn._losses import LOSSES
@@ -56,7 +56,7 @@ EMBEDDER_CONSTRAINTS: dict[str, list[Any]] = {
     "pairs": [str, os.PathLike, PairedProfiles, tuple, None],
     "unlabeled": [str, os.PathLike, PairedProfiles, "array-like", None],
     "structure_targets": [StrOptions({"descriptors"}), HasMethods(["fit_transform"])],
-    "side_features": [StrOptions(set(FEATURES)), HasMethods(["fit", "transform"]), list, tuple, None],
+    "side_features": [StrOptions(set(TABLES)), HasMethods(["fit", "transform"]), list, tuple, None],
     "structure_weight": [Interval(Real, 0, None, closed="left")],
     "profile_weight": [Interval(Real, 0, None, closed="left")],
     "profile_transformer": [BaseEstimator, None],
@@ -164,11 +164,7 @@ def list_of_features(given: Any) -> list[Any]:
         When one is neither a known name nor a transformer.
     """
     features = [f for f in (given if isinstance(given, (list, tuple)) else [given]) if f is not None]
-    for feature in features:
-        if not (feature in FEATURES if isinstance(feature, str) else hasattr(feature, "transform")):
-            raise ValueError(
-                f"side_features holds {feature!r}, but it takes {sorted(FEATURES)} and transformers of SMILES."
-            )
+    check_features("side_features", features)
     return features
 
 

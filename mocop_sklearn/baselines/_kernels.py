@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics.pairwise import rbf_kernel
 
 from ..molecules._blocks import BlockScaler
-from ..molecules._tables import MorganCounts
+from ..molecules._fingerprints import MorganCounts
 from ._tanimoto import tanimoto_kernel
 
 

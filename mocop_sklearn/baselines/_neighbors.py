@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..molecules._tables import MorganCounts
+from ..molecules._fingerprints import MorganCounts
 from ..utils._sklearn import Interval, StrOptions
 from ._regressor import ProfileRegressor
 from ._tanimoto import tanimoto_kernel

@@ -7,10 +7,9 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import clone
 
 from ..model_selection._groups import molecule_groups
-from ..molecules._tables import MoleculeDescriptors, MorganCounts
+from ..molecules._fingerprints import TABLES, MorganCounts, table_of
 from ..profiles._ridge import cross_validate, solve
 from ..utils._sklearn import Interval, StrOptions
 from ._kernels import BlockKernel, TanimotoKernel
@@ -29,10 +28,11 @@ class ProfileKernelRidge(ProfileRegressor):
         ``"tanimoto"``: :func:`tanimoto_kernel` of Morgan counts (radius 2, 2,048 columns). ``"rbf"``: a radial basis
         function of ``features``, whose blocks weigh alike (:class:`~mocop_sklearn.molecules.BlockScaler`), with gamma =
         1 / number of blocks. ``"tanimoto+rbf"`` is the mean of both.
-    features : list of transformers of molecules, default=None
-        Blocks of columns for ``"rbf"``, such as :class:`~mocop_sklearn.molecules.MiniMol`. None is
-        ``[MoleculeDescriptors(), MorganCounts()]``, and the descriptors alone with ``"tanimoto+rbf"``. They are given
-        the canonical SMILES of the standardised molecules. A number that is NaN counts as the mean of its column.
+    features : list of {"descriptors", "ecfp", "fcfp", "atom_pairs", "torsions"} or transformer, default=None
+        Blocks of columns for ``"rbf"``: names, as in ``side_features`` of :class:`~mocop_sklearn.MoCoPEmbedder`, or
+        transformers of molecules, such as :class:`~mocop_sklearn.molecules.MiniMol`. None is all five, and the
+        descriptors alone with ``"tanimoto+rbf"``. Transformers are given the canonical SMILES of the standardised
+        molecules. A number that is NaN counts as the mean of its column.
     alpha : float or sequence of float, default=(0.3, 1.0, 3.0)
         Strength of the regularisation. Of several, cross-validation on the training molecules takes the one with
         the best retrieval score.
@@ -138,11 +138,10 @@ class ProfileKernelRidge(ProfileRegressor):
         if self.kernel != "tanimoto":
             features = self.features
             if features is None:
-                features = [MoleculeDescriptors(**settings)]
-                features += [MorganCounts(**settings)] * (self.kernel == "rbf")
+                features = list(TABLES) if self.kernel == "rbf" else ["descriptors"]
             if not len(features):
                 raise ValueError("features is empty: give at least one transformer of molecules, or None.")
-            kernels.append(BlockKernel([clone(transformer) for transformer in features]))
+            kernels.append(BlockKernel([table_of(feature, **settings) for feature in features]))
         return kernels
 
     def _cross_validate(

@@ -20,8 +20,8 @@ from ..embedder import MoCoPEmbedder
 from ..model_file import PretrainedModel
 from ..model_selection._keys import canonical, describe_rows
 from ..molecules._blocks import BlockScaler
+from ..molecules._fingerprints import MorganCounts
 from ..molecules._parse import check_molecules, report_invalid
-from ..molecules._tables import MorganCounts
 from ..utils._sklearn import Interval, StrOptions, accept_molecules
 
 _CELLS = 2**24  # of the matrix of closeness that is in memory at a time

@@ -104,7 +104,7 @@ def retrieval_section(material: Material) -> tuple[Section, Figures]:
         "mean normalised rank, in both directions."
     )
     text = (
-        "The kernel ridge predicts profiles from descriptors and circular substructures; nearest neighbours average "
+        "The kernel ridge predicts profiles from descriptors and counts of substructures; nearest neighbours average "
         "the profiles of the five most similar molecules. Both were fitted here, in seconds, without a network."
     )
     parts += [_comparison(main, caption), _table(figures, main, n), paragraph(text)]

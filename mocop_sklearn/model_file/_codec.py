@@ -32,7 +32,14 @@ _PACKAGES = {
     "sklearn.random_projection": ("GaussianRandomProjection",),
     "mocop_sklearn.inspection": ("ApplicabilityDomain",),
     "mocop_sklearn.model_file": ("SideTower",),
-    "mocop_sklearn.molecules": ("BlockScaler", "MiniMol", "MoleculeDescriptors", "MorganCounts"),
+    "mocop_sklearn.molecules": (
+        "AtomPairCounts",
+        "BlockScaler",
+        "MiniMol",
+        "MoleculeDescriptors",
+        "MorganCounts",
+        "TorsionCounts",
+    ),
     "mocop_sklearn.profiles": ("ProfileFilter", "ProfileNormalizer", "ProfileScaler"),
 }
 # A file can name only these classes, and only their modules are imported.

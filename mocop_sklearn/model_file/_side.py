@@ -8,18 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..metrics import retrieval_score
 from ..molecules._blocks import BlockScaler
-from ..molecules._tables import MoleculeDescriptors, MorganCounts
+from ..molecules._fingerprints import FingerprintCounts, MorganCounts, table_of
 from ..profiles._moments import blocks
 from ..profiles._ridge import cross_validate, solve
 from ..utils._arrays import unit_rows
 
-FEATURES = {"descriptors": MoleculeDescriptors, "ecfp": MorganCounts}
 N_LANDMARKS = 4096
 # What cross-validation and validation choose from, the first where there are too few molecules to choose by.
 _GAMMAS = (1.0, 2.0)
@@ -35,19 +34,19 @@ _ROWS = 64  # of each product, always, so that the last bit of a vector does not
 class SideTower(BaseEstimator):
     """Molecules and profiles → unit vectors that agree where a kernel ridge predicts the profile well.
 
-    Features of molecules, such as descriptors and Morgan counts, are scaled in balanced blocks. A ridge regression with
-    an RBF kernel maps them to transformed profiles. The vector of a molecule is the direction of its prediction, that
-    of a profile its own direction, both less the mean of training. Cross-validation on the training molecules chooses
-    the width of the kernel and the strength of the regularisation by the retrieval score. With more than 4,096 training
-    molecules, the kernel is computed to that many of them only, drawn at random (subset of regressors; Rasmussen and
-    Williams, *Gaussian Processes for Machine Learning*, section 8.3.1).
+    Features of molecules, such as descriptors and counts of substructures, are scaled in balanced blocks. A ridge
+    regression with an RBF kernel maps them to transformed profiles. The vector of a molecule is the direction of its
+    prediction, that of a profile its own direction, both less the mean of training. Cross-validation on the training
+    molecules chooses the width of the kernel and the strength of the regularisation by the retrieval score. With more
+    than 4,096 training molecules, the kernel is computed to that many of them only, drawn at random (subset of
+    regressors; Rasmussen and Williams, *Gaussian Processes for Machine Learning*, section 8.3.1).
 
     How much a network counts beside the ridge is chosen by molecules that the network was not trained on: of several
     weights, the one whose sum of both cosines retrieves best.
 
     Parameters
     ----------
-    features : list of {"descriptors", "ecfp"} or transformer
+    features : list of {"descriptors", "ecfp", "fcfp", "atom_pairs", "torsions"} or transformer
         A transformer takes a list of canonical SMILES. Where it has no number, the mean stands in.
 
     Attributes
@@ -96,7 +95,10 @@ class SideTower(BaseEstimator):
         n_jobs : int, default=None
             Processes of the transformers that have such a parameter.
         """
-        self.pipelines_ = [make_pipeline(_transformer(feature), BlockScaler()) for feature in self.features]
+        self.pipelines_ = [
+            make_pipeline(table_of(feature, standardize=None, invalid="nan"), BlockScaler())
+            for feature in self.features
+        ]
         columns = self._columns(smiles, n_jobs, Pipeline.fit_transform)
         chosen = np.sort(np.random.default_rng(seed).permutation(len(columns))[:N_LANDMARKS])
         self.landmarks_ = columns[chosen]
@@ -150,8 +152,8 @@ class SideTower(BaseEstimator):
             first, scaler = pipeline[0], pipeline[-1]
             if hasattr(first, "_validate_params"):
                 first._validate_params()
-            if isinstance(first, MorganCounts) and (
-                first.fp_size != len(scaler.mean_) or first.radius > _LARGEST_RADIUS
+            if (isinstance(first, FingerprintCounts) and first.fp_size != len(scaler.mean_)) or (
+                isinstance(first, MorganCounts) and first.radius > _LARGEST_RADIUS
             ):
                 raise ValueError(f"{first!r} does not return the {len(scaler.mean_)} columns that were scaled")
             scalers.append(scaler)
@@ -205,12 +207,6 @@ class SideTower(BaseEstimator):
         gamma = self._of_file("gamma_") / len(self.features)
         kernel: np.ndarray = rbf_kernel(columns, self.landmarks_, gamma=gamma).astype(np.float64)
         return kernel
-
-
-def _transformer(given: Any) -> Any:
-    if isinstance(given, str):
-        return FEATURES[given](standardize=None, invalid="nan")
-    return clone(given)
 
 
 def _best_weight(network: tuple[np.ndarray, np.ndarray], ridge: tuple[np.ndarray, np.ndarray]) -> float:

@@ -1,4 +1,4 @@
-"""Tables of numbers for molecules, as transformers: descriptors, Morgan counts, and a frozen foundation model."""
+"""Tables of numbers for molecules, as transformers: their base, descriptors, and a frozen foundation model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._version import __version__
 from ..utils._cache import ROWS_WITH_REASONS, digest_of_pickle, once
-from ..utils._sklearn import Hidden, Interval, StrOptions, accept_molecules, with_index
+from ..utils._sklearn import Hidden, StrOptions, accept_molecules, with_index
 from ._parse import (
     InvalidMolecule,
     as_text,
@@ -173,7 +173,7 @@ class MoleculeTable(TransformerMixin, BaseEstimator):
         return True
 
 
-def _each(molecules: Sequence[Any], numbers: Callable[[Any], Any]) -> list[Any]:
+def each(molecules: Sequence[Any], numbers: Callable[[Any], Any]) -> list[Any]:
     """Return ``numbers(molecule)``, or the exception that it raised, for each."""
     found: list[Any] = []
     for mol in molecules:
@@ -219,7 +219,7 @@ class MoleculeDescriptors(MoleculeTable):
         return [name for name, _ in _descriptors()]
 
     def _numbers(self, molecules: list[Chem.Mol]) -> list[Any]:
-        return _each(molecules, lambda mol: _described(Chem.MolToSmiles(mol)))
+        return each(molecules, lambda mol: _described(Chem.MolToSmiles(mol)))
 
 
 @cache
@@ -243,65 +243,6 @@ def _described(smiles: str) -> np.ndarray:
         except (ValueError, ZeroDivisionError, RuntimeError):
             continue  # RDKit has no answer, as for charges of unusual elements
     return np.where(np.isfinite(values), values, np.nan)
-
-
-class MorganCounts(MoleculeTable):
-    """Counts of circular substructures, hashed: Morgan or ECFP counts (Rogers and Hahn, J. Chem. Inf. Model. 50, 742).
-
-    Parameters
-    ----------
-    radius : int, default=2
-        Bonds around an atom. 2 is ECFP4.
-    fp_size : int, default=2048
-        Number of columns.
-    log : bool, default=True
-        Whether to return log(1 + count).
-    standardize, invalid, n_jobs, memory
-        As in :class:`MoleculeDescriptors`.
-
-    Attributes
-    ----------
-    n_features_out_ : int
-
-    Examples
-    --------
-    >>> from mocop_sklearn.molecules import MorganCounts
-    >>> float(MorganCounts(log=False).fit(["CCO"]).transform(["CCO"]).sum())
-    6.0
-    """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **MoleculeTable._parameter_constraints,
-        "radius": [Interval(Integral, 0, None, closed="left")],
-        "fp_size": [Interval(Integral, 1, None, closed="left")],
-        "log": ["boolean"],
-    }
-
-    def __init__(
-        self,
-        *,
-        radius: int = 2,
-        fp_size: int = 2048,
-        log: bool = True,
-        standardize: Any = "parent",
-        invalid: str = "raise",
-        n_jobs: int | None = None,
-        memory: Any = None,
-    ):
-        self.radius = radius
-        self.fp_size = fp_size
-        self.log = log
-        super().__init__(standardize=standardize, invalid=invalid, n_jobs=n_jobs, memory=memory)
-
-    def _names(self) -> list[str]:
-        return [f"morgan{i}" for i in range(self.fp_size)]
-
-    def _numbers(self, molecules: list[Chem.Mol]) -> list[Any]:
-        from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
-
-        generator = GetMorganGenerator(radius=int(self.radius), fpSize=int(self.fp_size))
-        counts = _each(molecules, generator.GetCountFingerprintAsNumPy)
-        return [np.log1p(c) if self.log and not isinstance(c, Exception) else c for c in counts]
 
 
 class MiniMol(MoleculeTable):
@@ -351,7 +292,7 @@ class MiniMol(MoleculeTable):
         try:
             return list(model(texts)) if texts else []
         except Exception:  # one of them; which, the single calls tell
-            return _each(texts, lambda text: model([text])[0])
+            return each(texts, lambda text: model([text])[0])
 
 
 @cache

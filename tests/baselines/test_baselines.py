@@ -15,10 +15,24 @@ from mocop_sklearn.baselines import ProfileKernelRidge, ProfileNeighbors, tanimo
 from mocop_sklearn.datasets import load_comas
 from mocop_sklearn.metrics import retrieval_score
 from mocop_sklearn.model_selection import molecule_groups
-from mocop_sklearn.molecules import BlockScaler, MoleculeDescriptors, MorganCounts, canonical_smiles
+from mocop_sklearn.molecules import (
+    AtomPairCounts,
+    BlockScaler,
+    MoleculeDescriptors,
+    MorganCounts,
+    TorsionCounts,
+    canonical_smiles,
+)
 from mocop_sklearn.profiles import ProfileScaler
 
 AS_THEY_ARE = FunctionTransformer()
+FIVE = [
+    MoleculeDescriptors(),
+    MorganCounts(),
+    MorganCounts(pharmacophore=True, fp_size=512),
+    AtomPairCounts(fp_size=512),
+    TorsionCounts(fp_size=512),
+]
 BASELINES = [
     ProfileKernelRidge(alpha=1.0),
     ProfileKernelRidge("tanimoto", alpha=[0.3, 3.0]),
@@ -58,7 +72,7 @@ def test_tanimoto_ridge_is_that_of_scikit_learn(smiles, profiles):
 @pytest.mark.parametrize("kernel", ["rbf", "tanimoto+rbf"])
 def test_rbf_ridge_is_that_of_scikit_learn_on_balanced_blocks(smiles, profiles, kernel):
     train, test = smiles[:30], smiles[30:]
-    tables = [MoleculeDescriptors(), MorganCounts()][: 2 if kernel == "rbf" else 1]
+    tables = FIVE if kernel == "rbf" else FIVE[:1]
     a, b = blocks(train, test, *tables)
     gram, cross = (rbf_kernel(x, a, gamma=1 / len(tables)) for x in (a, b))
     if kernel != "rbf":
@@ -192,6 +206,12 @@ class Sizes(TransformerMixin, BaseEstimator):
         return np.array([[np.nan if s in self.unknown else len(s), len(s) ** 2] for s in X], dtype=float)
 
 
+def test_names_and_transformers_of_the_same_tables_predict_the_same(smiles, profiles):
+    named = ProfileKernelRidge(features=["descriptors", "fcfp"], alpha=1.0).fit(smiles, profiles)
+    given = clone(named).set_params(features=[FIVE[0], FIVE[2]]).fit(smiles, profiles)
+    np.testing.assert_array_equal(named.predict(smiles), given.predict(smiles))
+
+
 def test_any_transformer_of_molecules_makes_a_block(smiles, profiles):
     ridge = ProfileKernelRidge(features=[Sizes(), MorganCounts()], alpha=1.0).fit(smiles, profiles)
     assert np.isfinite(ridge.predict(["CCCCO"])).all()
@@ -242,6 +262,7 @@ def test_a_profile_without_values_raises_or_is_left_out(smiles, profiles):
         (ProfileKernelRidge("tanimoto", alpha=0), 9, "'alpha' parameter"),
         (ProfileKernelRidge("linear"), 9, "'kernel' parameter"),
         (ProfileKernelRidge(features=[]), 9, "features is empty"),
+        (ProfileKernelRidge(features=["maccs"]), 9, r"features holds 'maccs', but it takes \['atom_pairs', "),
     ],
 )
 def test_parameters_that_cannot_be_used_are_named(baseline, n, message, smiles, profiles):

@@ -5,12 +5,24 @@ from math import comb
 import numpy as np
 import pytest
 from rdkit import Chem
-from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from rdkit.Chem.rdFingerprintGenerator import (
+    GetAtomPairGenerator,
+    GetMorganFeatureAtomInvGen,
+    GetMorganGenerator,
+    GetTopologicalTorsionGenerator,
+)
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from mocop_sklearn.molecules import BlockScaler, MiniMol, MoleculeDescriptors, MorganCounts
+from mocop_sklearn.molecules import (
+    AtomPairCounts,
+    BlockScaler,
+    MiniMol,
+    MoleculeDescriptors,
+    MorganCounts,
+    TorsionCounts,
+)
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O", "OCC(O)CO", "Clc1ccccc1Cl"]
 
@@ -54,12 +66,34 @@ def test_descriptors_of_large_molecules_are_right_or_missing():
     assert rows["HeavyAtomCount"].tolist() == sizes
 
 
-def test_morgan_counts_are_those_of_rdkit():
-    expected = GetMorganGenerator(radius=3, fpSize=512).GetCountFingerprintAsNumPy(Chem.MolFromSmiles(SMILES[2]))
-    counts = MorganCounts(radius=3, fp_size=512, log=False).fit(SMILES).transform(SMILES)
-    np.testing.assert_array_equal(counts[2], expected)
-    logged = MorganCounts(radius=3, fp_size=512).fit(SMILES).transform(SMILES)
+@pytest.mark.parametrize(
+    ("table", "generator"),
+    [
+        (MorganCounts(radius=3, fp_size=512, log=False), GetMorganGenerator(radius=3, fpSize=512)),
+        (
+            MorganCounts(pharmacophore=True, fp_size=512, log=False),
+            GetMorganGenerator(radius=2, fpSize=512, atomInvariantsGenerator=GetMorganFeatureAtomInvGen()),
+        ),
+        (AtomPairCounts(fp_size=512, log=False), GetAtomPairGenerator(fpSize=512)),
+        (TorsionCounts(fp_size=512, log=False), GetTopologicalTorsionGenerator(fpSize=512)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_counts_of_substructures_are_those_of_rdkit(table, generator):
+    expected = [generator.GetCountFingerprintAsNumPy(Chem.MolFromSmiles(s)) for s in SMILES]
+    counts = table.fit(SMILES).transform(SMILES)
+    np.testing.assert_array_equal(counts, expected)
+    logged = clone(table).set_params(log=True).fit(SMILES).transform(SMILES)
     np.testing.assert_allclose(logged, np.log1p(counts), rtol=1e-6)
+    assert len(set(table.get_feature_names_out())) == 512
+
+
+def test_pharmacophores_do_not_tell_chlorine_from_bromine():
+    chlorine, bromine = ["Clc1ccccc1", "Brc1ccccc1"]
+    by_role = MorganCounts(pharmacophore=True).fit([chlorine])
+    by_element = MorganCounts().fit([chlorine])
+    np.testing.assert_array_equal(by_role.transform([chlorine]), by_role.transform([bromine]))
+    assert (by_element.transform([chlorine]) != by_element.transform([bromine])).any()
 
 
 def test_numpy_integers_are_numbers():
@@ -69,7 +103,7 @@ def test_numpy_integers_are_numbers():
     )
 
 
-@pytest.mark.parametrize("table", [MoleculeDescriptors, MorganCounts])
+@pytest.mark.parametrize("table", [MoleculeDescriptors, MorganCounts, AtomPairCounts, TorsionCounts])
 def test_rows_belong_to_the_parent_and_bad_rows_are_missing(table):
     values = ["CC(=O)[O-].[Na+]", "not a molecule", "CC(=O)O", None, Chem.MolFromSmiles("CC(=O)O")]
     with pytest.warns(UserWarning, match="2 of 5 rows"):

@@ -13,7 +13,7 @@ from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.datasets import make_paired_profiles
 from mocop_sklearn.metrics import retrieval_score
 from mocop_sklearn.model_file import SideTower
-from mocop_sklearn.molecules import BlockScaler, MoleculeDescriptors, MorganCounts
+from mocop_sklearn.molecules import AtomPairCounts, BlockScaler, MoleculeDescriptors, MorganCounts, TorsionCounts
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,22 @@ def test_side_features_help_where_structure_decides(tiny):
     assert both.score(X[~train], profiles=P[~train]) > plain.score(X[~train], profiles=P[~train]) + 0.2
 
 
+def test_the_names_mean_tables_of_molecules(smiles, profiles):
+    tables = [
+        MoleculeDescriptors(invalid="nan"),
+        MorganCounts(),
+        MorganCounts(pharmacophore=True, fp_size=512),
+        AtomPairCounts(fp_size=512),
+        TorsionCounts(fp_size=512),
+    ]
+    named = SideTower(MoCoPEmbedder().side_features).fit(smiles, profiles)
+    given = SideTower(tables).fit(smiles, profiles)
+    assert named.landmarks_.shape == (40, len(MoleculeDescriptors().get_feature_names_out()) + 2048 + 3 * 512)
+    np.testing.assert_array_equal(named.project_molecules(smiles), given.project_molecules(smiles))
+
+
 def test_files_and_processes_change_nothing(smiles, profiles, tiny, tmp_path):
-    features = ["descriptors", make_pipeline(MorganCounts(fp_size=128), StandardScaler())]
+    features = ["descriptors", "atom_pairs", make_pipeline(TorsionCounts(fp_size=128), StandardScaler())]
     embedder = MoCoPEmbedder(**tiny, side_features=features, n_jobs=2, output="projection")
     vectors = embedder.fit(smiles, profiles=profiles).transform(smiles)
     embedder.save(tmp_path / "model.safetensors")
@@ -144,7 +158,8 @@ def test_rows_that_are_not_molecules_stay_missing(smiles, profiles, tiny):
 
 
 def test_unknown_features_are_named(smiles, profiles, tiny):
-    with pytest.raises(ValueError, match=r"side_features holds 'maccs', but it takes \['descriptors', 'ecfp'\]"):
+    known = r"\['atom_pairs', 'descriptors', 'ecfp', 'fcfp', 'torsions'\]"
+    with pytest.raises(ValueError, match=f"side_features holds 'maccs', but it takes {known}"):
         MoCoPEmbedder(**tiny, side_features=["maccs"]).fit(smiles, profiles=profiles)
 
 
