@@ -398,7 +398,7 @@ def scaling_laws(figures: dict[str, Any]) -> list[str]:
         f"{figures['pairs_seen']:,} pairs, of at most {MOST_EPOCHS} epochs. A tenth of the molecules of the largest "
         "part is held out of all, and the active ones are retrieved: all of them, and within plates. Planted biology: "
         "R² of a support vector machine on the frozen representation of half of the held-out molecules (at most "
-        f"{N_LABELLED}), on the others."
+        f"{N_LABELLED}), on the others. Beside the network of the default stand descriptors and ECFP."
     )
     return one_table(
         "Retrieval and transfer against the size of the corpus, simulated",
