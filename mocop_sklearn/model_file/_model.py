@@ -16,12 +16,23 @@ from ..molecules._fields import Featurizer
 from ..nn._models import Architecture, TwoTower, TwoTowers
 from ..utils._names import describe_callable, plain_repr
 from ._codec import Encoder, decode
-from ._compact import KEYS, hashed_key, networks_of, pack_keys, packed, rounded, unpack_keys, unpacked
+from ._compact import (
+    KEYS,
+    hashed_key,
+    keys_of_numbers,
+    networks_of,
+    pack_keys,
+    packed,
+    rounded,
+    unpack_keys,
+    unpacked,
+)
 from ._format import FINE_TUNED, MODEL, content_digest, library_versions, read_file, write_or_save_elsewhere
 from ._schema import (
     Section,
     check_architecture,
     check_header,
+    check_seen,
     check_side,
     check_transformer,
     check_vocabulary,
@@ -319,7 +330,8 @@ def encoder_alone(architecture: Architecture, standardize: Any, fitted: Mapping[
     architecture : Architecture
     standardize : {"parent", None} or callable
     fitted : mapping
-        Attributes of the estimator: ``weights_``, ``molecule_keys_``, ``history_``, ``n_iter_`` and ``best_score_``.
+        Attributes of the estimator: ``weights_``, ``molecule_keys_``, ``history_``, ``n_iter_`` and ``best_score_``,
+        and ``_structure_hashes``, which files did not always have.
     """
     prefix = "molecule_encoder."
     return PretrainedModel(
@@ -333,6 +345,7 @@ def encoder_alone(architecture: Architecture, standardize: Any, fitted: Mapping[
         history=[{name: v for name, v in row.items() if name != "estimator"} for row in fitted["history_"]],
         n_iter=fitted["n_iter_"],
         best_score=fitted["best_score_"],
+        structure_keys=keys_of_numbers(fitted.get("_structure_hashes", np.empty(0, dtype=np.uint64))),
     )
 
 
@@ -351,7 +364,7 @@ def _encoder_of(
     fitted.items("history_", dict)
     fitted.number("n_iter_", 0, 2**31)
     fitted.entry("best_score_", int, float)
-    fitted.entry("molecule_keys_", np.ndarray)
+    check_seen(fitted)
     standardize = restore_callable(path, "standardize", header["standardize"], standardize)
     model = encoder_alone(architecture, standardize, fitted.data)
     check_weights(path, model.architecture, [model.weights])

@@ -120,6 +120,15 @@ def check_record(record: Section) -> None:
     record.section("provenance")
 
 
+def check_seen(fitted: Section) -> None:
+    """Raise ``ValueError`` unless a fine-tuned estimator's keys of molecules have the right form."""
+    fitted.entry("molecule_keys_", np.ndarray)
+    if "_structure_hashes" in fitted.data:
+        hashes = fitted.entry("_structure_hashes", np.ndarray)
+        if hashes.dtype != np.uint64 or hashes.ndim != 1:
+            raise fitted.error(f"the keys of structures are {hashes.dtype} of shape {hashes.shape}")
+
+
 def check_vocabulary(path: Any, architecture: Architecture, vocabulary: Any, versions: Mapping[str, str]) -> None:
     """Raise ``ValueError`` unless this version featurises as the one that wrote the file at ``path``."""
     if architecture.resolved_featurizer.vocabulary() != vocabulary:
