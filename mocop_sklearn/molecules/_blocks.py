@@ -35,7 +35,7 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     mean_, scale_ : ndarray of float64, shape (n_features,)
-        A constant column has the scale 1 and becomes 0.
+        A constant column, or one without a number, has the scale 1 and becomes 0.
     n_features_in_ : int
 
     Examples
@@ -76,14 +76,15 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.mean_ = np.zeros(X.shape[1])
         self.scale_ = np.ones(X.shape[1])
         known = ~np.isnan(X).all(axis=0)
-        low, high = np.nanquantile(X[:, known], [self.winsorize, 1 - self.winsorize], axis=0)
-        usual = np.clip(X[:, known], low, high)
-        self.mean_[known] = np.nanmean(usual, axis=0)
-        spread = np.nanstd(usual, axis=0)
-        varies = spread > _SMALLEST * np.abs(usual).max(axis=0, initial=0.0, where=~np.isnan(usual))
-        self.scale_[known] = np.where(varies, spread, 1.0)
         self._constant = ~known
-        self._constant[known] = ~varies
+        if known.any():
+            low, high = np.nanquantile(X[:, known], [self.winsorize, 1 - self.winsorize], axis=0)
+            usual = np.clip(X[:, known], low, high)
+            self.mean_[known] = np.nanmean(usual, axis=0)
+            spread = np.nanstd(usual, axis=0)
+            varies = spread > _SMALLEST * np.abs(usual).max(axis=0, initial=0.0, where=~np.isnan(usual))
+            self.scale_[known] = np.where(varies, spread, 1.0)
+            self._constant[known] = ~varies
         return self
 
     def transform(self, X: Any) -> np.ndarray:
