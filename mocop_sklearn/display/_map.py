@@ -38,7 +38,7 @@ class EmbeddingMapDisplay:
         self, coordinates: Any, color: Any = None, *, color_name: str = "", axis_names: tuple[str, str] = ("", "")
     ):
         self.coordinates = np.asarray(coordinates, dtype=float)
-        self.color = None if color is None else _values_to_show(color)
+        self.color = None if color is None else values_to_show(color)
         self.color_name = color_name
         self.axis_names = axis_names
         if self.color is not None and self.color.shape != (len(self.coordinates),):
@@ -139,9 +139,9 @@ class EmbeddingMapDisplay:
             handle.set_alpha(1)
 
 
-def _values_to_show(color: Any) -> np.ndarray:
+def values_to_show(column: Any) -> np.ndarray:
     """Return numbers as such, whatever holds them, and other values as texts, empty where they are missing."""
-    values = as_array(color)
+    values = as_array(column)
     if values.dtype != object:
         return values
     listed = values.ravel().tolist()

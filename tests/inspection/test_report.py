@@ -164,10 +164,20 @@ class TestFigures:
         assert "1 of 4 rows are repeated or not molecules" in found.html
 
     def test_texts_that_are_numbers_are_counts(self, fitted, smiles, profiles):
-        columns = {"Cell_Count": np.arange(40.0).astype(str), "few": ["1", "2"] * 20}
-        found = report(fitted, PairedProfiles(smiles, profiles), columns=columns, color="few", within="few")
+        # a nullable column of numbers is one of numbers, and a missing text belongs to no group
+        columns = {
+            "Cell_Count": np.arange(40.0).astype(str),
+            "few": ["1", "2"] * 20,
+            "gaps": pd.Series(["a", "b", pd.NA, "b"] * 10, dtype="string"),
+            "nullable": pd.Series([*range(39), pd.NA], dtype="Int64"),
+        }
+        pairs = PairedProfiles(smiles, profiles)
+        found = report(fitted, pairs, columns=columns, color=["few", "gaps"], within=["few", "gaps"])
         assert "cell count alone" in found.figures["confounders"]["alone"]
-        assert found.figures["confounders"]["within"]["few"]["this model"]["n_groups"] == 2
+        for name in ("few", "gaps"):
+            assert found.figures["confounders"]["within"][name]["this model"]["n_groups"] == 2
+        other = report(fitted, pairs, columns=columns, cell_count="nullable", color="nullable")
+        assert "cell count alone" in other.figures["confounders"]["alone"]
 
 
 class TestPage:
