@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, PairedProfiles, build_pairs
 from mocop_sklearn.baselines import ProfileKernelRidge, ProfileNeighbors
@@ -176,8 +177,10 @@ class TestFigures:
         assert "cell count alone" in found.figures["confounders"]["alone"]
         for name in ("few", "gaps"):
             assert found.figures["confounders"]["within"][name]["this model"]["n_groups"] == 2
-        other = report(fitted, pairs, columns=columns, cell_count="nullable", color="nullable")
+        with config_context(transform_output="pandas"):  # whatever transformers return in general
+            other = report(fitted, pairs, columns=columns, cell_count="nullable", color="nullable")
         assert "cell count alone" in other.figures["confounders"]["alone"]
+        assert other.figures["retrieval"]["difference"] == found.figures["retrieval"]["difference"]
 
 
 class TestPage:
