@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..molecules._canonical import canonical_smiles
 from ..molecules._parse import as_text, check_molecules
+from ..utils._arrays import floats_of
 from ..utils._sklearn import is_pandas_na, is_scalar_nan
 from ._axes import literal, pyplot
 
@@ -113,7 +114,7 @@ class HitSheetDisplay:
 
 def sheets_of(similarity: Any, molecules: Any, n_hits: int, names: Any = None, own: Any = None) -> list[Sheet]:
     """Return the ``n_hits`` nearest molecules of each row of similarities."""
-    similarity = np.asarray(similarity, dtype=float)
+    similarity = floats_of(similarity)
     texts = [str(as_text(value)) for value in check_molecules(molecules)]
     if similarity.ndim != 2 or similarity.shape[1] != len(texts):
         raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.decomposition import PCA
 
-from ..utils._arrays import as_array
+from ..utils._arrays import as_array, floats_of
 from ..utils._sklearn import StrOptions, is_pandas_na, is_scalar_nan, make_constraint
 from ._axes import COLOR_MAP, COLORS, GREY, MARKERS, literal, new_axes, tidy
 
@@ -37,7 +37,7 @@ class EmbeddingMapDisplay:
     def __init__(
         self, coordinates: Any, color: Any = None, *, color_name: str = "", axis_names: tuple[str, str] = ("", "")
     ):
-        self.coordinates = np.asarray(coordinates, dtype=float)
+        self.coordinates = floats_of(coordinates)
         self.color = None if color is None else values_to_show(color)
         self.color_name = color_name
         self.axis_names = axis_names
@@ -87,7 +87,7 @@ class EmbeddingMapDisplay:
             Seed of UMAP.
         ax : matplotlib Axes, default=None
         """
-        vectors = np.asarray(vectors, dtype=float)
+        vectors = floats_of(vectors)
         known = np.isfinite(vectors).all(axis=1)
         coordinates, names = reduced(vectors[known], method, random_state)
         color = None if color is None else as_array(color)[known]

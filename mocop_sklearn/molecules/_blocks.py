@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..utils._arrays import without_mask
 from ..utils._sklearn import Interval
 
 _MOST_ROWS = 20_000  # evenly spaced ones, which are enough for quantiles
@@ -71,7 +72,7 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         BlockScaler
         """
         self._validate_params()
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        X = validate_data(self, without_mask(X), dtype=[np.float64, np.float32], ensure_all_finite=False)
         X = _finite(X[:: -(-len(X) // _MOST_ROWS)]).astype(np.float64)
         self.mean_ = np.zeros(X.shape[1])
         self.scale_ = np.ones(X.shape[1])
@@ -99,7 +100,7 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ndarray of float32, shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        X = _finite(validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False))
+        X = _finite(validate_data(self, without_mask(X), dtype=np.float64, ensure_all_finite=False, reset=False))
         absent = np.isnan(X).all(axis=1)
         scaled = np.clip((X - self.mean_) / self.scale_, -self.clip, self.clip)
         scaled[np.isnan(scaled)] = 0.0

@@ -48,6 +48,19 @@ def without_mask(values: Any) -> Any:
     return plain
 
 
+def floats_of(values: Any, dtype: Any = np.float64) -> np.ndarray:
+    """Return numbers of any container as an array of floats; what is masked, or pandas' NA, is NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a value is not a number.
+    """
+    shapes: dict[str, Any] = {"ensure_2d": False, "allow_nd": True, "ensure_min_samples": 0, "ensure_min_features": 0}
+    array: np.ndarray = check_array(without_mask(values), dtype=dtype, ensure_all_finite=False, **shapes)
+    return array
+
+
 def numbers_of(table: Any, n_rows: int, what: str) -> np.ndarray:
     """Return what a transformer made of molecules as a dense matrix of floats.
 
@@ -64,10 +77,8 @@ def numbers_of(table: Any, n_rows: int, what: str) -> np.ndarray:
     ValueError
         When it is not one row of numbers for each molecule.
     """
-    given = table.toarray() if sparse.issparse(table) else table
-    loose: dict[str, Any] = {"ensure_2d": False, "allow_nd": True, "ensure_all_finite": False, "ensure_min_samples": 0}
     try:
-        matrix: np.ndarray = check_array(given, dtype=[np.float64, np.float32], **loose)
+        matrix = floats_of(table.toarray() if sparse.issparse(table) else table, [np.float64, np.float32])
     except (TypeError, ValueError) as error:
         raise ValueError(f"{what} must return numbers for molecules: {error}") from error
     if matrix.ndim != 2 or len(matrix) != n_rows:

@@ -132,6 +132,14 @@ def test_plate_of_pairs_shows_the_strength_of_profiles():
         PlateDisplay.from_pairs(PairedProfiles(["C"], [[1.0]]), "P1")
 
 
+def test_what_is_masked_is_not_drawn():
+    values = np.ma.masked_array([1.0, 3.0, 5.0], mask=[False, True, False])
+    np.testing.assert_array_equal(PlateDisplay(["A01", "A02", "A03"], values).matrix_[0], [1, np.nan, 5])
+    assert DomainDisplay(values, 4.0).inside_ == 0.5
+    similarity = np.ma.masked_array([[0.9, 0.8]], mask=[[True, False]])
+    assert HitSheetDisplay.from_predictions(similarity, ["C", "CC"]).sheets[0].hits == [("CC", 0.8)]
+
+
 def test_fates_leave_out_what_did_not_happen():
     display = WellFatesDisplay({"stored": 1200, "without_structure": 0, "negative_controls": 64}).plot()
     assert [bar.get_width() for bar in display.bars_] == [1200, 64]
