@@ -225,9 +225,10 @@ class PretrainedModel:
             )
 
     def compact(self) -> PretrainedModel:
-        """Return the model with weights rounded to half precision and hashed keys, whose file is a third as large.
+        """Return the model with weights rounded to half precision and hashed keys: both take half the space in its file.
 
-        Its embeddings are close to those of this model, but it is another model with a digest of its own.
+        Its embeddings are close to those of this model, but it is another model with a digest of its own. What stands
+        beside the network stays as it is.
 
         Raises
         ------

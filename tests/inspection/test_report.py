@@ -225,6 +225,13 @@ class TestPage:
                   "No molecules were asked about", "the fate of other wells is unknown")  # fmt: skip
         assert [text for text in absent if text not in found.html] == []
 
+    def test_molecules_that_the_model_has_not_seen_are_not_called_training(self, found, smiles, profiles):
+        other = report("distilled", (smiles, profiles), ["CCO"])
+        for text, own in (("nearest of training", found.html), ("nearest of the pairs", other.html)):
+            assert [text in html for html in (found.html, other.html)] == [
+                html is own for html in (found.html, other.html)
+            ]
+
     def test_too_few_molecules(self, fitted, smiles, profiles):
         found = report(fitted, (smiles[:5], profiles[:5]))
         assert "too few to judge a model on" in found.html
