@@ -225,7 +225,7 @@ class PretrainedModel:
             )
 
     def compact(self) -> PretrainedModel:
-        """Return the model with weights rounded to half precision and hashed keys: both take half the space in its file.
+        """Return the model with weights rounded to half precision and hashed keys, so that both take half the space.
 
         Its embeddings are close to those of this model, but it is another model with a digest of its own. What stands
         beside the network stays as it is.

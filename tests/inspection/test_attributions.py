@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor, SkipInvalid
 from mocop_sklearn.datasets import load_biogen_adme
@@ -297,6 +298,10 @@ def test_what_is_refused(embedder, classifier, smiles, profiles, labels):
         attribute(pipeline, method="gradient")
     with pytest.raises(ValueError, match=r"task must be one of the 3 class names \[0, 1, 2\]\."):
         attribute(pipeline)
+    one_by_one = make_pipeline(FrozenEstimator(embedder), SVC(decision_function_shape="ovo"))
+    for n_classes, n_pairs in ((3, 3), (4, 6)):
+        with pytest.raises(ValueError, match=rf"{n_pairs} columns, which are not the {n_classes} classes but pairs"):
+            attribute(one_by_one.fit(smiles, np.arange(40) % n_classes), task=1)
     with pytest.raises(TypeError, match="A LogisticRegression cannot be explained by atoms"):
         attribute(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
     with pytest.warns(UserWarning, match="fewer than two classes"):
