@@ -300,7 +300,9 @@ class PretrainedModel:
         weights = {name.removeprefix("weights."): a for name, a in arrays.items() if name.startswith("weights.")}
         check_weights(path, architecture, networks_of(weights))
         transformer = decode(model["profile_transformer"], arrays)
-        check_transformer(path, transformer, model["n_profile_columns"], architecture.n_profile_features)
+        statistics = restore_statistics(path, arrays, model["n_profile_columns"])
+        center = statistics.get("center", np.zeros(model["n_profile_columns"]))
+        check_transformer(path, transformer, center, architecture.n_profile_features)
         side = decode(model["side"], arrays)
         check_side(path, side, architecture.n_profile_features)
         return cls(
@@ -319,7 +321,7 @@ class PretrainedModel:
             best_score=record["best_score"],
             parameters=record["parameters"],
             provenance=record["provenance"],
-            profile_statistics=restore_statistics(path, arrays, model["n_profile_columns"]),
+            profile_statistics=statistics,
         )
 
 
