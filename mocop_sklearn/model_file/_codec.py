@@ -42,6 +42,8 @@ _PACKAGES = {
     ),
     "mocop_sklearn.profiles": ("ProfileFilter", "ProfileScaler"),
 }
+# Parameters of transformers that say where something is computed, and change no number.
+_OF_THE_MACHINE = ("memory", "n_jobs")
 _PLAIN = (bool, int, float, str, type(None))
 # A file can name only these classes, and only their modules are imported.
 ALLOWED = frozenset(f"{package}.{name}" for package, names in _PACKAGES.items() for name in names)
@@ -138,7 +140,9 @@ def _(value: Any, to: Encoder, name: str) -> Any:
     path = public_path(type(value))
     if path not in ALLOWED and to.strict:
         return _encode.dispatch(object)(value, to, name)
-    state = {key: to.encode(item, f"{name}.{key}") for key, item in vars(value).items()}
+    state = {
+        key: to.encode(None if key in _OF_THE_MACHINE else item, f"{name}.{key}") for key, item in vars(value).items()
+    }
     return {"estimator": path, "state": state}
 
 
