@@ -46,7 +46,7 @@ def _walk(what: Any) -> Iterator[Any]:
     elif isinstance(what, (list, tuple)):
         for part in what:
             yield from _walk(part)
-    elif hasattr(what, "predict_proba") and not hasattr(what, "fit"):  # one fold of CalibratedClassifierCV
+    elif hasattr(what, "estimator") and not hasattr(what, "fit"):  # one fold of CalibratedClassifierCV
         yield from _walk(what.estimator)
     elif hasattr(what, "fit"):
         held = [name for name in _FITTED if hasattr(what, name)] or [n for n in _GIVEN if hasattr(what, n)]
