@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .utils._arrays import floats_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +41,7 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        When the shapes differ, there is no row, or a value is missing or infinite.
+        When the shapes differ, there is no row, or a value is missing, masked or infinite.
 
     Examples
     --------
@@ -47,7 +50,7 @@ def retrieval_ranks(queries: Any, candidates: Any) -> np.ndarray:
     >>> retrieval_ranks(np.eye(3), np.eye(3)[[0, 2, 1]])
     array([0. , 1.5, 1.5])
     """
-    queries, candidates = np.asarray(queries, dtype=np.float64), np.asarray(candidates, dtype=np.float64)
+    queries, candidates = floats_of(queries), floats_of(candidates)
     if queries.shape != candidates.shape or queries.ndim != 2 or not len(queries):
         raise ValueError(
             "queries and candidates must be two matrices of one shape with at least one row, "
@@ -164,13 +167,14 @@ def mean_average_precision(
     ImportError
         Without copairs.
     ValueError
-        When lengths differ, a value is missing or infinite, a row has no plate, no label has two rows, or a row has no
-        negatives.
+        When lengths differ, a value is missing, masked or infinite, a row has no plate, no label has two rows, or a row
+        has no negatives.
 
     Notes
     -----
     All pairs of rows are held in memory, 16 bytes each and more: some ten thousand rows are the limit, without
-    controls.
+    controls. Of rows that are equally similar, copairs lists those with the same label first. So equal rows, as of an
+    embedding that has collapsed, would have the best precision; a warning counts them.
 
     References
     ----------
@@ -219,7 +223,7 @@ def _labelled_rows(profiles: Any, labels: Any, controls: Any, plates: Any) -> tu
     """Check what was given; return the profiles that take part, what is known of each, and the labels by number."""
     import pandas as pd
 
-    profiles = np.asarray(profiles, dtype=np.float64)
+    profiles = floats_of(profiles)
     codes, names = pd.factorize(np.asarray(labels, dtype=object), sort=True)
     is_control = np.zeros(len(codes), dtype=bool) if controls is None else np.asarray(controls)
     plate = np.zeros(len(codes)) if plates is None else np.asarray(plates)
@@ -241,7 +245,26 @@ def _labelled_rows(profiles: Any, labels: Any, controls: Any, plates: Any) -> tu
     reference = np.where(is_control, np.arange(len(codes)), -1)
     rows = pd.DataFrame({"label": codes, "is_control": is_control, "reference": reference, "plate": plate})
     _check_pairs(rows[taken], None if controls is None else "controls", plates is not None)
+    _warn_of_equal_rows(profiles[taken], rows[taken], "label" if controls is None else "is_control")
     return profiles[taken], rows[taken].reset_index(drop=True), names
+
+
+def _warn_of_equal_rows(profiles: np.ndarray, rows: pd.DataFrame, differing: str) -> None:
+    """Warn of rows in one direction with a negative, which differs in a column: copairs lists it last."""
+    import pandas as pd
+
+    unit = profiles / np.linalg.norm(profiles, axis=1, keepdims=True)
+    keys = np.column_stack([pd.factorize(rows["plate"])[0], unit.round(6)])
+    group = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    has_negative = rows[differing].groupby(group).transform("nunique") > 1
+    n_equal = int((has_negative & ~rows["is_control"]).sum())
+    if n_equal:
+        warnings.warn(
+            f"{n_equal} of {len(rows)} rows equal one of their negatives, up to their length. copairs lists the same "
+            "label first then, so that their precision is too good: leave them out.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _check_pairs(rows: pd.DataFrame, negatives: str | None, of_plates: bool) -> None:

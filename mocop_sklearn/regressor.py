@@ -95,7 +95,9 @@ class MoCoPRegressor(RegressorMixin, FineTuned):
         The encoder of the first network, for ``pretrained=``.
     molecule_keys_ : ndarray of str
         Sorted connectivity keys (InChIKey, first block) of all molecules seen here and in pretraining, for
-        :func:`~mocop_sklearn.model_selection.overlap`.
+        :func:`~mocop_sklearn.model_selection.overlap`. Those of a shipped model are hashed.
+    structure_keys_ : ndarray of str
+        The same, hashed, of molecules that pretraining has seen as structures only.
 
     See Also
     --------

@@ -135,3 +135,30 @@ def test_errors(wells, monkeypatch):
     monkeypatch.setitem(sys.modules, "copairs", None)
     with pytest.raises(ImportError, match=r"pip install 'mocop-sklearn\[copairs\]'"):
         mean_average_precision(profiles, labels)
+
+
+def test_equal_rows_of_several_labels_are_warned_of(wells):
+    profiles, labels, controls = wells
+    equal = profiles.copy()
+    equal[6] = 2 * equal[0]  # of "b" and "a"
+    with pytest.warns(UserWarning, match="2 of 24 rows equal one of their negatives"):
+        mean_average_precision(equal, labels, null_size=100)
+    with pytest.warns(UserWarning, match="24 of 36 rows equal"):  # a collapsed embedding
+        mean_average_precision(np.ones((36, 4)), labels, controls=controls, null_size=100)
+    mean_average_precision(equal, labels, controls=controls, null_size=100)  # only controls are negatives
+    plates = np.tile(["p1", "p2"], 18)
+    equal[6], equal[7] = profiles[6], equal[0]  # on another plate, whose rows are no negatives
+    mean_average_precision(equal, labels, plates=plates, null_size=100)
+
+
+def test_masked_and_nullable_values_are_missing(wells):
+    profiles, labels, _ = wells
+    masked = np.ma.masked_array(profiles, mask=np.zeros(profiles.shape, dtype=bool))
+    masked[3, 0] = np.ma.masked
+    nullable = pd.DataFrame(profiles).astype("Float64")
+    nullable.iloc[3, 0] = pd.NA
+    for given in (masked, nullable):
+        with pytest.raises(ValueError, match=r"Rows \[3\] of profiles hold missing"):
+            mean_average_precision(given, labels, null_size=100)
+        with pytest.raises(ValueError, match="must be finite"):
+            retrieval_ranks(given, profiles)

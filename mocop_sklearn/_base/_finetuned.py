@@ -17,8 +17,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._version import __version__
+from ..model_file._compact import distinct_keys, hashed_key, keys_beyond, numbers_of
 from ..model_file._format import plain_value
-from ..model_file._model import PretrainedModel, as_tensors, encoder_alone
+from ..model_file._model import PretrainedModel, as_tensors
 from ..model_selection import scaffold_groups
 from ..molecules._parse import as_text, check_molecules, report_invalid
 from ..nn._models import HEADS, Architecture, PredictionNetwork, SideBySide, head_of
@@ -185,6 +186,7 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
         "n_iter_",
         "best_score_",
         "molecule_keys_",
+        "_structure_hashes",
         "_shift",
         "_scale",
         "_tasks_shape",
@@ -274,12 +276,14 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
         recipe = self._recipe(objective, start)
         content = [[*map(as_text, validation[0]), *given.content()]] if validation and given else []
         key = self._fit_key(values, start, *merged.content(), described(objective.loss), *content)
-        keys = [merged.keys, given.keys if given else [], start.molecule_keys if start else []]
+        keys = distinct_keys(merged.keys, given.keys if given else [], start.molecule_keys if start else [])
+        structures = keys_beyond(map(hashed_key, start.structure_keys), keys) if start else []
         attributes = attributes | {
             "_architecture": architecture,
             "_standardize": standardize,
             "start_": start.source if start else "",
-            "molecule_keys_": np.unique(np.concatenate([np.asarray(part, dtype=str) for part in keys])),
+            "molecule_keys_": np.array(keys, dtype=str),
+            "_structure_hashes": numbers_of(sorted(structures)),
         }
         networks = Networks(attributes)
         seed, states = self._unfinished(key)
@@ -417,13 +421,6 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
         # a state with another seed belongs to an earlier run, which a later one has partly replaced
         return seed, {member: state for member, (own_seed, state) in found.items() if own_seed == seed}
 
-    @property
-    def model_(self) -> PretrainedModel:
-        """The encoder of the first network, for ``pretrained=`` of an embedder or of another fine-tuning."""
-        check_is_fitted(self)
-        fitted = {name: getattr(self, name) for name in self._FITTED if hasattr(self, name)}
-        return encoder_alone(self._architecture, self._standardize, fitted)
-
     # -- predicting ---------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -471,10 +468,12 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
 
     def _summary(self) -> dict[str, str]:
         n_networks = len(self.weights_)
+        n_structures = len(self._structure_hashes)
         return {
             "tasks": f"{len(self.task_names_):,}: {some_columns(self.task_names_)}",
             "classes": some_columns(self.classes_) if hasattr(self, "classes_") else "",
-            "molecules": f"{len(self.molecule_keys_):,} seen, pretraining included",
+            "molecules": f"{len(self.molecule_keys_):,} seen, pretraining included"
+            + (f", and {n_structures:,} as structures only" if n_structures else ""),
             "networks": f"{n_networks:,}" if n_networks > 1 else "",
             "start": getattr(self, "start_", ""),
             "epochs": epochs_in_words(self.n_iter_, self.best_score_),

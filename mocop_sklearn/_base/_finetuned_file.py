@@ -11,9 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..model_file._codec import Encoder, decode
+from ..model_file._compact import keys_of_numbers, numbers_of
 from ..model_file._format import FINE_TUNED, library_versions, plain_value, read_file, write_or_save_elsewhere
-from ..model_file._model import restore_architecture, restore_callable
-from ..model_file._schema import Section, check_architecture, check_arrays, check_vocabulary
+from ..model_file._model import PretrainedModel, encoder_alone, restore_architecture, restore_callable
+from ..model_file._schema import Section, check_architecture, check_arrays, check_seen, check_vocabulary
 from ..model_file._shipped import path_of
 from ..nn._models import Architecture, PredictionNetwork, head_of
 from ..utils._names import describe_callable
@@ -25,11 +26,25 @@ _NOT_IN_FILES = ("pretrained", "n_jobs", "checkpoint_dir", "resume", "verbose", 
 
 
 class FineTunedFile(BaseEstimator):
-    """Load and save."""
+    """Load and save, and be the start of another training."""
 
     _FITTED: ClassVar[tuple[str, ...]]  # attributes that are written
     _architecture: Architecture
     _standardize: Any
+    _structure_hashes: np.ndarray
+
+    @property
+    def structure_keys_(self) -> np.ndarray:
+        """Sorted, hashed connectivity keys of the molecules that the start saw as structures only."""
+        check_is_fitted(self)
+        return np.array(keys_of_numbers(self._structure_hashes), dtype=str)
+
+    @property
+    def model_(self) -> PretrainedModel:
+        """The encoder of the first network, for ``pretrained=`` of an embedder or of another fine-tuning."""
+        check_is_fitted(self)
+        fitted = {name: getattr(self, name) for name in self._FITTED if hasattr(self, name)}
+        return encoder_alone(self._architecture, self._standardize, fitted)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a safetensors file, without pickle.
@@ -117,7 +132,7 @@ class FineTunedFile(BaseEstimator):
         fitted.items("history_", dict)
         fitted.number("n_iter_", 0, 2**31)
         fitted.entry("best_score_", int, float)
-        fitted.entry("molecule_keys_", np.ndarray)
+        check_seen(fitted)
         shape = fitted.items("_tasks_shape", int)
         self._check_fitted(fitted, n_outputs)
         if len(fitted.items("task_names_", str)) != math.prod(shape):
@@ -126,6 +141,7 @@ class FineTunedFile(BaseEstimator):
             fitted.entry("start_", str)
         if "domain_" in fitted.data:
             check_domain(fitted, fitted.data["domain_"])
+        self._structure_hashes = numbers_of([])  # files did not always have them
         for name in self._FITTED:
             if name in fitted.data:
                 setattr(self, name, fitted.data[name])

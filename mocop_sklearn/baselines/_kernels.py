@@ -9,6 +9,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from ..molecules._blocks import BlockScaler
 from ..molecules._fingerprints import MorganCounts
+from ..utils._arrays import numbers_of
 from ._tanimoto import tanimoto_kernel
 
 
@@ -36,17 +37,20 @@ class BlockKernel:
 
     def fit(self, smiles: list[str]) -> np.ndarray:
         """Scale the blocks on the training molecules, keep these, and return the kernel between them."""
-        blocks = [table.fit(smiles).transform(smiles) for table in self._tables]
+        blocks = self._blocks([table.fit(smiles) for table in self._tables], smiles)
         self._scalers = [BlockScaler().fit(block) for block in blocks]
         self._training = self._scale(blocks)
         return self._between(self._training)
 
     def compare(self, smiles: list[str]) -> np.ndarray:
         """Return the kernel between molecules and those of training, shape (n_molecules, n_training)."""
-        return self._between(self._scale([table.transform(smiles) for table in self._tables]))
+        return self._between(self._scale(self._blocks(self._tables, smiles)))
 
-    def _scale(self, blocks: list[Any]) -> np.ndarray:
-        scaled = [scaler.transform(block) for scaler, block in zip(self._scalers, blocks, strict=True)]
+    def _blocks(self, tables: list[Any], smiles: list[str]) -> list[np.ndarray]:
+        return [numbers_of(table.transform(smiles), len(smiles), f"features={table!r}") for table in tables]
+
+    def _scale(self, blocks: list[np.ndarray]) -> np.ndarray:
+        scaled = [np.asarray(scaler.transform(block)) for scaler, block in zip(self._scalers, blocks, strict=True)]
         return np.nan_to_num(np.hstack(scaled).astype(np.float64), nan=0.0)
 
     def _between(self, columns: np.ndarray) -> np.ndarray:

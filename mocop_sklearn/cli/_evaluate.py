@@ -118,11 +118,11 @@ def _print(summary: dict[str, Any]) -> None:
         (arm, {name: _text(value, "+") for name, value in own.items()}) for arm, own in summary["differences"].items()
     ]
     names = list(rows[0][1])
-    width = max(len(arm) for arm, _ in rows) + 2
+    grid = [["", *names]] + [[arm, *(texts.get(name, "") for name in names)] for arm, texts in rows]
+    widths = [max(map(len, column)) + 2 for column in zip(*grid, strict=True)]
     print()
-    print(" " * width + "".join(f"{name:<26}" for name in names).rstrip())
-    for arm, texts in rows:
-        print(f"{arm:<{width}}" + "".join(f"{texts.get(name, ''):<26}" for name in names).rstrip())
+    for cells in grid:
+        print("".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 def _text(value: Mapping[str, Any], sign: str = "") -> str:

@@ -169,9 +169,10 @@ def _explained(
 
 
 def _task(estimator: Any, name: str | None) -> Any:
-    """Return a class as the estimator has it: on the command line it is a text."""
-    classes = [] if name is None else getattr(estimator, "classes_", [])
-    return next((label for label in list(classes) if str(label) == name), name)
+    """Return a class as the estimator has it, because on the command line it is a text; of several targets, a name."""
+    has_classes = len(getattr(estimator, "task_names_", ())) == 1 and len(getattr(estimator, "classes_", ())) > 2
+    classes = estimator.classes_.tolist() if has_classes else []
+    return next((label for label in classes if str(label) == name), name)
 
 
 def _scale(entries: Sequence[dict[str, Any]]) -> float:
@@ -212,9 +213,7 @@ def _page(args: argparse.Namespace, target: str, entries: Sequence[dict[str, Any
         image = element("img", src=source, alt=f"attributions of {entry[columns[0]]}", width="300")
         rows.append([*texts, f"{entry['score']:.4g}", image])
     table = grid_table(["row", *columns, "score", f"attributions, full colour at {scale:.3g}"], rows)
-    asked = (
-        f"the retrieval of row {args.profile_row} of {args.profiles}" if args.profiles else args.task or "the target"
-    )
+    asked = f"the retrieval of row {args.profile_row} of {args.profiles}" if args.profiles else target or "the target"
     words = "An orange circle raises the score, a blue one lowers it. All drawings have one scale."
     return page(
         "What predictions rest on", f"{args.model}: {asked}, by {args.by}", [paragraph(words)],

@@ -72,7 +72,8 @@ def _print_fine_tuned(summary: dict[str, Any]) -> None:
         targets=", ".join(summary["targets"]),
         **({} if is_regressor else {"classes": ", ".join(map(str, summary["classes"]))}),
         encoder=f"{summary['digest']} (digest of its first network)",
-        molecules=f"{summary['n_molecules']:,} seen with a measurement, or a profile in pretraining",
+        molecules=f"{summary['n_molecules']:,} seen with a measurement, or a profile in pretraining, "
+        f"{summary['n_structures']:,} as structures only",
         domain=summary["domain"],
         epochs=fine_tuning_text(summary["n_iter"], summary["best_score"], is_regressor),
         standardize=str(summary["standardize"]),
@@ -109,6 +110,7 @@ def _fine_tuned_summary(path: str, header: dict[str, Any]) -> dict[str, Any]:
         "domain": domain_text(estimator),
         "n_networks": len(estimator.weights_),
         "n_molecules": len(estimator.molecule_keys_),
+        "n_structures": len(estimator.structure_keys_),
         "n_iter": estimator.n_iter_,
         "best_score": estimator.best_score_,
         "standardize": header["standardize"],

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..utils._arrays import floats_of
 from ._axes import COLORS, literal, new_axes, tidy
 
 
@@ -80,5 +81,5 @@ class DomainDisplay:
 
 
 def _finite(scores: Any) -> np.ndarray:
-    values = np.asarray(scores, dtype=float)
+    values = floats_of(scores)
     return values[np.isfinite(values)]

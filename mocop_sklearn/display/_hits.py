@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from rdkit import rdBase
 from sklearn.utils.validation import check_is_fitted
 
+from ..molecules._canonical import canonical_smiles
 from ..molecules._parse import as_text, check_molecules
+from ..utils._arrays import floats_of
+from ..utils._sklearn import is_pandas_na, is_scalar_nan
 from ._axes import literal, pyplot
 
 
@@ -67,7 +71,8 @@ class HitSheetDisplay:
             The library.
         n_hits : int, default=5
         names, own : sequence of str, shape (n_profiles,), default=None
-            Names of the profiles, and the molecules that they belong to.
+            Names of the profiles, and the molecules that they belong to; a missing value where none is known. A hit is
+            marked as a profile's own molecule whichever way its structure is written.
         """
         check_is_fitted(estimator)
         values = check_molecules(molecules)
@@ -109,19 +114,40 @@ class HitSheetDisplay:
 
 def sheets_of(similarity: Any, molecules: Any, n_hits: int, names: Any = None, own: Any = None) -> list[Sheet]:
     """Return the ``n_hits`` nearest molecules of each row of similarities."""
-    similarity = np.asarray(similarity, dtype=float)
+    similarity = floats_of(similarity)
     texts = [str(as_text(value)) for value in check_molecules(molecules)]
     if similarity.ndim != 2 or similarity.shape[1] != len(texts):
         raise ValueError(
             f"similarity has shape {similarity.shape} but there are {len(texts)} molecules: give one column for each."
         )
+    if n_hits < 1:
+        raise ValueError(f"n_hits={n_hits} must be at least 1.")
+    titles, owners = (_one_each(*given, len(similarity)) for given in (("names", names), ("own", own)))
     sheets = []
-    for row, values in enumerate(similarity):
+    for row, (values, title, owner) in enumerate(zip(similarity, titles, owners, strict=True)):
         nearest = [i for i in np.argsort(-values, kind="stable").tolist() if np.isfinite(values[i])][:n_hits]
-        name = f"profile {row}" if names is None else str(names[row])
         hits = [(texts[i], float(values[i])) for i in nearest]
-        sheets.append(Sheet(name, None if own is None else str(as_text(own[row])), hits))
+        sheets.append(Sheet(title or f"profile {row}", owner and _as_among_hits(owner, hits), hits))
     return sheets
+
+
+def _one_each(name: str, values: Any, n_profiles: int) -> list[str | None]:
+    """Return a text for each profile, by position; None where there is none."""
+    listed = [None] * n_profiles if values is None else list(values)
+    if len(listed) != n_profiles:
+        raise ValueError(f"{name} has {len(listed)} values but there are {n_profiles} profiles: give one for each.")
+    missing = [value is None or is_scalar_nan(value) or is_pandas_na(value) for value in listed]
+    return [None if absent else str(as_text(value)) for value, absent in zip(listed, missing, strict=True)]
+
+
+def _as_among_hits(own: str, hits: list[tuple[str, float]]) -> str:
+    """Return a structure as it is written among the hits, if it is one of them."""
+    texts = [text for text, _ in hits]
+    if own in texts:
+        return own
+    with rdBase.BlockLogs():
+        wanted, *found = canonical_smiles([own, *texts])
+    return own if wanted is None or wanted not in found else texts[found.index(wanted)]
 
 
 def structure_svg(smiles: str, width: int = 200, height: int = 150) -> str:

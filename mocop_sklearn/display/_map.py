@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from numbers import Number
 from typing import Any, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
 
-from ..utils._sklearn import StrOptions, make_constraint
+from ..utils._arrays import as_array, floats_of
+from ..utils._sklearn import StrOptions, is_pandas_na, is_scalar_nan, make_constraint
 from ._axes import COLOR_MAP, COLORS, GREY, MARKERS, literal, new_axes, tidy
 
 _METHOD = StrOptions({"auto", "pca", "umap"})
@@ -21,8 +23,8 @@ class EmbeddingMapDisplay:
     ----------
     coordinates : array-like of float, shape (n_points, 2)
     color : array-like, shape (n_points,), default=None
-        Numbers have a scale of colours. Texts and truth values have a colour and a marker for each of the seven most
-        frequent; others are grey.
+        Numbers have a scale of colours, and are grey where they are missing. Texts and truth values have a colour and
+        a marker for each of the seven most frequent; others are grey.
     color_name : str, default=""
     axis_names : tuple of str
 
@@ -35,8 +37,8 @@ class EmbeddingMapDisplay:
     def __init__(
         self, coordinates: Any, color: Any = None, *, color_name: str = "", axis_names: tuple[str, str] = ("", "")
     ):
-        self.coordinates = np.asarray(coordinates, dtype=float)
-        self.color = None if color is None else np.asarray(color)
+        self.coordinates = floats_of(coordinates)
+        self.color = None if color is None else values_to_show(color)
         self.color_name = color_name
         self.axis_names = axis_names
         if self.color is not None and self.color.shape != (len(self.coordinates),):
@@ -85,10 +87,10 @@ class EmbeddingMapDisplay:
             Seed of UMAP.
         ax : matplotlib Axes, default=None
         """
-        vectors = np.asarray(vectors, dtype=float)
+        vectors = floats_of(vectors)
         known = np.isfinite(vectors).all(axis=1)
         coordinates, names = reduced(vectors[known], method, random_state)
-        color = None if color is None else np.asarray(color)[known]
+        color = None if color is None else as_array(color)[known]
         return cls(coordinates, color, color_name=color_name, axis_names=names).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
@@ -135,6 +137,20 @@ class EmbeddingMapDisplay:
                                  bbox_to_anchor=(1.0, 0.5), frameon=False)  # fmt: skip
         for handle in legend.legend_handles:
             handle.set_alpha(1)
+
+
+def values_to_show(column: Any) -> np.ndarray:
+    """Return numbers as such, whatever holds them, and other values as texts, empty where they are missing."""
+    values = as_array(column)
+    if values.dtype != object:
+        return values
+    listed = values.ravel().tolist()
+    known = [not (value is None or is_scalar_nan(value) or is_pandas_na(value)) for value in listed]
+    if all(isinstance(v, Number) and not isinstance(v, bool) for v, k in zip(listed, known, strict=True) if k):
+        shown = np.array([float(v) if k else np.nan for v, k in zip(listed, known, strict=True)])
+    else:
+        shown = np.array([str(v) if k else "" for v, k in zip(listed, known, strict=True)])
+    return shown.reshape(values.shape)
 
 
 def reduced(vectors: np.ndarray, method: str = "auto", random_state: int = 0) -> tuple[np.ndarray, tuple[str, str]]:

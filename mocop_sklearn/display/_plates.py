@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..utils._arrays import floats_of
 from ._axes import COLOR_MAP, COLORS, GREY, literal, new_axes, tidy
 
 _SIZES = ((2, 3), (4, 6), (8, 12), (16, 24), (32, 48))
@@ -49,7 +50,7 @@ class PlateDisplay:
 
     def __init__(self, wells: Any, values: Any, *, name: str = "value", title: str = ""):
         self.wells = [str(well) for well in wells]
-        self.values = np.asarray(values, dtype=float)
+        self.values = floats_of(values)
         self.name = name
         self.title = title
         if self.values.shape != (len(self.wells),):
@@ -99,7 +100,7 @@ class PlateDisplay:
         if values is None:
             shown = strength(pairs.read(rows))
         elif np.shape(values) == (len(pairs),):
-            shown = np.asarray(values, dtype=float)[rows]
+            shown = floats_of(values)[rows]
         else:
             raise ValueError(
                 f"values has shape {np.shape(values)}, but pairs have {len(pairs)} rows: give one per row."

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..metrics import normalized_rank, retrieval_ranks
+from ..utils._arrays import floats_of
 from ._axes import COLORS, GREY, MARKERS, literal, new_axes, tidy
 
 _RESAMPLES = 1000
@@ -107,7 +108,7 @@ class RetrievalComparisonDisplay:
     """
 
     def __init__(self, ranks: Mapping[str, Any]):
-        self.ranks = {name: np.asarray(values, dtype=float) for name, values in ranks.items()}
+        self.ranks = {name: floats_of(values) for name, values in ranks.items()}
         self.scores_ = {name: float(1 - 2 * values.mean()) for name, values in self.ranks.items()}
         self.intervals_ = {name: _interval(values) for name, values in self.ranks.items()}
 

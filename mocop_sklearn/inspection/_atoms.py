@@ -40,10 +40,11 @@ def places_in_standard(given: Chem.Mol, standard: Chem.Mol) -> np.ndarray | None
     ndarray of int, shape (n_atoms of given,), or None
         Index in ``standard``, -1 for an atom that it lacks. None when ``standard`` is not a part of ``given``.
     """
-    if _outline(given) == _outline(standard):
-        return np.arange(given.GetNumAtoms())
+    n_atoms, in_order = given.GetNumAtoms(), _outline(given) == _outline(standard)
+    if in_order and _as_written(given) == _as_written(standard):
+        return np.arange(n_atoms)
     match = given.GetSubstructMatch(standard, useChirality=True) or given.GetSubstructMatch(standard)
-    match = match or _match_by_elements(given, standard)
+    match = match or _match_by_elements(given, standard, [tuple(range(n_atoms))] if in_order else [])
     if not match:
         return None
     places = np.full(given.GetNumAtoms(), -1)
@@ -56,8 +57,13 @@ def _outline(mol: Chem.Mol) -> tuple[list[int], list[list[int]]]:
     return [atom.GetAtomicNum() for atom in mol.GetAtoms()], bonds
 
 
-def _match_by_elements(given: Chem.Mol, standard: Chem.Mol) -> tuple[int, ...]:
-    """Match where bond orders differ, as in another tautomer: as many bonds alike as can be."""
+def _as_written(mol: Chem.Mol) -> str:
+    """SMILES in the order of the atoms, which tells OC=O from O=CO: they have one outline."""
+    return str(Chem.MolToSmiles(mol, canonical=False))
+
+
+def _match_by_elements(given: Chem.Mol, standard: Chem.Mol, first: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """Match where bond orders differ, as in another tautomer: as many bonds alike as can be, of equals the first."""
     adjustments: Any = Chem.AdjustQueryParameters.NoAdjustments()
     adjustments.makeBondsGeneric = True
     query = Chem.AdjustQueryProperties(standard, adjustments)
@@ -68,4 +74,4 @@ def _match_by_elements(given: Chem.Mol, standard: Chem.Mol) -> tuple[int, ...]:
                  for b in standard.GetBonds())  # fmt: skip
         return sum(own.GetBondType() == other.GetBondType() for own, other in pairs)
 
-    return max(matches, key=n_alike, default=())
+    return max([*first, *matches], key=n_alike, default=())

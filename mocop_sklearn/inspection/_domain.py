@@ -185,7 +185,7 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
         known = np.isfinite(embedding).any(axis=1)
         report_invalid(smiles.tolist(), dict.fromkeys(np.flatnonzero(~known).tolist(), _NO_NUMBER), self.invalid)
         self.scaler_ = BlockScaler().fit(embedding[known])
-        self._reference = (self.scaler_.transform(embedding[known]),)
+        self._reference = (np.asarray(self.scaler_.transform(embedding[known])),)
         return smiles[known]
 
     # -- answers ------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ class ApplicabilityDomain(OutlierMixin, BaseEstimator):
             closeness = tanimoto_kernel(self._counts(smiles), self._training_counts()).astype(np.float64)
             places = _highest(self._without_own(closeness, smiles), n)
             return np.take_along_axis(closeness, places, axis=1), places
-        rows = self.scaler_.transform(self._embedding(smiles)).astype(np.float64)
+        rows = np.asarray(self.scaler_.transform(self._embedding(smiles)), dtype=np.float64)
         absent = np.isnan(rows).any(axis=1)
         rows[absent] = 0.0
         training = self._reference[0].astype(np.float64)

@@ -55,7 +55,7 @@ def draw_attributions(
     Raises
     ------
     ValueError
-        When the molecule is invalid, or has another number of atoms.
+        When the molecule is invalid, or has another number of atoms, or the scale is negative.
 
     Examples
     --------
@@ -74,6 +74,8 @@ def draw_attributions(
             f"attributions must have one number for each of the {mol.GetNumAtoms()} atoms, got the shape "
             f"{values.shape}."
         )
+    if scale is not None and not 0 <= scale < np.inf:
+        raise ValueError(f"scale={scale!r} must be a number from 0 up, or None.")
     known = np.flatnonzero(np.isfinite(values)).tolist()
     largest = scale if scale is not None else np.abs(values[known]).max(initial=0.0)
     share = np.clip(values / (largest or 1.0), -1, 1)

@@ -168,6 +168,12 @@ def _predicted(rest: Pipeline, z: np.ndarray, task: Any) -> np.ndarray:
     classes = np.asarray(rest.classes_).tolist()
     columns = np.reshape(answer, (len(z), -1))
     if len(classes) > 2:
+        pairs = "ovo" in (v for n, v in rest.get_params().items() if n.endswith("decision_function_shape"))
+        if pairs or columns.shape[1] != len(classes):
+            raise ValueError(
+                f"The decision function has {columns.shape[1]} columns, which are not the {len(classes)} classes but "
+                'pairs of them: set decision_function_shape="ovr", and fit again.'
+            )
         return columns[:, _column(task, classes, "class")]
     return columns[:, -1 + _column(task, [0], "task")]
 

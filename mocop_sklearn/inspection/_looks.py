@@ -160,7 +160,7 @@ def hits_section(material: Material, n_hits: int) -> Section:
 def domain_section(material: Material) -> tuple[Section, Figures]:
     """Which of the molecules that are asked about lie near those of training."""
     title = "Domain"
-    training, asked, who = _domain_of(material)
+    training, known, asked, who = _domain_of(material)
     if not asked:
         text = "No molecules were asked about. Give some, to see which of them lie near the molecules of training."
         return Section("domain", title, [paragraph(text)]), {}
@@ -170,13 +170,13 @@ def domain_section(material: Material) -> tuple[Section, Figures]:
     domain = ApplicabilityDomain(standardize=None, n_jobs=material.n_jobs).fit(training)
     scores = domain.score_samples(asked)
     sample = training[:: max(1, len(training) // _REFERENCE)]
-    display = DomainDisplay(scores, domain.offset_, domain.score_samples(sample), "molecules of training")
+    display = DomainDisplay(scores, domain.offset_, domain.score_samples(sample), f"molecules {known}")
     inside = float(np.mean(domain.predict(asked) == 1))
     draw = picture(
         display.plot,
         f"{inside:.0%} of {len(asked):,} molecules lie inside of the domain",
-        "Mean Tanimoto similarity to the five nearest molecules of training. A training molecule is not its own "
-        "neighbour; 5 percent of them lie outside.",
+        f"Mean Tanimoto similarity to the five nearest molecules {known}. None of these is its own neighbour; 5 "
+        "percent of them lie outside.",
     )
     far = np.argsort(scores, kind="stable")[:_FAR]
     near, nearest = domain.nearest([asked[i] for i in far.tolist()])
@@ -184,10 +184,10 @@ def domain_section(material: Material) -> tuple[Section, Figures]:
         [structure(asked[i]), element("code", asked[i]), f"{scores[i]:.3f}", structure(other), f"{value:.3f}"]
         for i, value, other in zip(far.tolist(), near.tolist(), nearest.tolist(), strict=True)
     ]
-    header = ["molecule", "SMILES", "mean of five", "nearest in training", "similarity"]
+    header = ["molecule", "SMILES", "mean of five", f"nearest {known}", "similarity"]
     parts = [
-        paragraph(f"{inside:.0%} of {len(asked):,} {who} lie inside of the domain of {len(training):,} molecules. "
-                  "Predictions for the others should not be trusted as much."),
+        paragraph(f"{inside:.0%} of {len(asked):,} {who} lie inside of the domain of {len(training):,} molecules "
+                  f"{known}. Predictions for the others should not be trusted as much."),
         draw, element("h3", "The farthest"), element("div", grid_table(header, rows), class_="scroll"),
     ]  # fmt: skip
     n_invalid = material.n_molecules and material.n_molecules - len(asked)
@@ -197,14 +197,16 @@ def domain_section(material: Material) -> tuple[Section, Figures]:
     return Section("domain", title, parts), figures
 
 
-def _domain_of(material: Material) -> tuple[list[str], list[str], str]:
-    """Molecules of training, those that are compared with them, and who these are."""
+def _domain_of(material: Material) -> tuple[list[str], str, list[str], str]:
+    """Molecules of a domain and where they are from, those that are compared with them, and who these are."""
     if material.pairs is None:
-        return [], material.molecules, ""
+        return [], "", material.molecules, ""
     corpus, split = material.corpus, material.split
-    training = corpus.smiles[corpus.seen] if corpus.seen.any() else corpus.smiles
+    training, known = corpus.smiles[corpus.seen], "of training"
+    if not len(training):
+        training, known = corpus.smiles, "of the pairs"
     if material.molecules:
-        return training.tolist(), material.molecules, "molecules that were asked about"
+        return training.tolist(), known, material.molecules, "molecules that were asked about"
     if split is None or split.kind != "unseen":
-        return [], [], ""
-    return training.tolist(), corpus.smiles[split.test].tolist(), "molecules that the model is judged on"
+        return [], known, [], ""
+    return training.tolist(), known, corpus.smiles[split.test].tolist(), "molecules that the model is judged on"

@@ -13,6 +13,7 @@ from rdkit import rdBase
 from sklearn.utils.validation import check_is_fitted
 
 from ..classifier import MoCoPClassifier
+from ..display._map import values_to_show
 from ..display._plates import strength
 from ..embedder import MoCoPEmbedder
 from ..model_file._format import FINE_TUNED, MODEL, read_file
@@ -22,7 +23,6 @@ from ..molecules._parse import check_molecules
 from ..pairs._pairs import PairedProfiles
 from ..profiles._scaler import default_scaler
 from ..regressor import MoCoPRegressor
-from ..utils._arrays import as_array
 from ._evidence import CELL_COUNT, Way, cell_count_alone, retrieval_figures, ways_to_compare
 from ._holdout import Corpus, HoldOut, Part, hold_out, read_corpus, read_part
 
@@ -206,7 +206,7 @@ def _pairs_of_path(path: Any) -> PairedProfiles:
 
 
 def _columns(pairs: PairedProfiles | None, columns: Any) -> dict[str, np.ndarray]:
-    given = {} if columns is None else {str(name): as_array(columns[name]) for name in columns}
+    given = {} if columns is None else {str(name): values_to_show(columns[name]) for name in columns}
     if pairs is None:
         if given:
             raise ValueError("columns describe the rows of pairs: give pairs, too.")
@@ -227,7 +227,7 @@ def _numbers_of_text(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "OUS" or len(np.unique(values.astype(str))) <= _MOST_GROUPS:
         return values
     try:
-        return np.array([np.nan if value is None or value == "" else float(value) for value in values.tolist()])
+        return np.array([np.nan if value == "" else float(value) for value in values.tolist()])
     except (TypeError, ValueError):
         return values
 
@@ -241,6 +241,8 @@ def _count_of_cells(pairs: PairedProfiles | None, columns: Mapping[str, Any], wa
         raise ValueError(f"cell_count={wanted!r} is neither a column nor a feature; columns are {list(columns)}.")
     texts = [name for name, values in columns.items() if values.dtype.kind not in "iufb"]
     if wanted in texts:
-        raise ValueError(f"cell_count={wanted!r} does not hold numbers: its first value is {columns[wanted][0]!r}.")
+        raise ValueError(
+            f"cell_count={wanted!r} does not hold numbers: its first value is {columns[wanted].tolist()[0]!r}."
+        )
     numbers = [name for name in names if name not in texts]
     return wanted or next((name for count in _COUNTS for name in numbers if name.lower().endswith(count)), None)

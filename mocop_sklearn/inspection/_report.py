@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sklearn import config_context
+
 from .._version import __version__
 from ..display._axes import pyplot
 from ..pairs._provenance import today
@@ -117,17 +119,19 @@ def report(
     pyplot()
     if max_molecules < 20 or n_hits < 1:
         raise ValueError(f"max_molecules={max_molecules} must be at least 20, and n_hits={n_hits} at least 1.")
-    material = gather(model, pairs, molecules, columns, cell_count, max_molecules=max_molecules,
-                      random_state=random_state, n_jobs=n_jobs)  # fmt: skip
-    colors = _colors(material, color)
-    groups = _within(material, within)
-    sections: list[Section] = [model_section(material), history_section(material)]
+    sections: list[Section] = []
     figures: dict[str, Any] = {}
-    if material.pairs is not None:
-        _judge(material, groups, n_hits, sections, figures)
-    sections.append(map_section(material, colors))
-    domain, figures["domain"] = domain_section(material)
-    sections.append(domain)
+    with config_context(transform_output="default"):
+        material = gather(model, pairs, molecules, columns, cell_count, max_molecules=max_molecules,
+                          random_state=random_state, n_jobs=n_jobs)  # fmt: skip
+        colors = _colors(material, color)
+        groups = _within(material, within)
+        sections += [model_section(material), history_section(material)]
+        if material.pairs is not None:
+            _judge(material, groups, n_hits, sections, figures)
+        sections.append(map_section(material, colors))
+        domain, figures["domain"] = domain_section(material)
+        sections.append(domain)
     subtitle = f"mocop-sklearn {__version__}, {today()}"
     html = page(title or f"Report on {material.name}", subtitle, headline(material, figures), sections)
     if path is not None:

@@ -166,8 +166,8 @@ def _who_is_judged(material: Material) -> Markup:
         )
     if material.split.kind == "unseen":
         return paragraph(
-            f"The model is judged on {n:,} molecules of the pairs that it has not seen in training. The baselines "
-            f"learned from {m:,} molecules of the pairs that it has seen."
+            f"The model is judged on {n:,} molecules of the pairs whose profiles it has not seen in training. The "
+            f"baselines learned from {m:,} molecules of the pairs that it has seen."
         )
     return paragraph(
         f"The model has not seen these pairs. It is judged on {n:,} of their molecules, drawn at random; the baselines "

@@ -40,8 +40,11 @@ _PACKAGES = {
         "MorganCounts",
         "TorsionCounts",
     ),
-    "mocop_sklearn.profiles": ("ProfileFilter", "ProfileNormalizer", "ProfileScaler"),
+    "mocop_sklearn.profiles": ("ProfileFilter", "ProfileScaler"),
 }
+# Parameters of transformers that say where something is computed, and change no number.
+_OF_THE_MACHINE = ("memory", "n_jobs")
+_PLAIN = (bool, int, float, str, type(None))
 # A file can name only these classes, and only their modules are imported.
 ALLOWED = frozenset(f"{package}.{name}" for package, names in _PACKAGES.items() for name in names)
 
@@ -107,7 +110,16 @@ def _(value: Any, to: Encoder, name: str) -> Any:
         return {"array": to.store(value, name)} | layout
     if all(isinstance(item, str) for item in value.ravel()):
         return {"strings": value.ravel().tolist(), "shape": list(value.shape), "object": value.dtype == object}
+    if all(isinstance(item, _PLAIN) for item in value.ravel().tolist()):
+        return {"objects": value.ravel().tolist(), "shape": list(value.shape)}
     return _encode.dispatch(object)(value, to, name)
+
+
+@_encode.register(slice)
+def _(value: Any, to: Encoder, name: str) -> Any:
+    if not all(isinstance(part, (int, type(None))) for part in (value.start, value.stop, value.step)):
+        return _encode.dispatch(object)(value, to, name)
+    return {"slice": [value.start, value.stop, value.step]}
 
 
 @_encode.register(list)
@@ -128,7 +140,9 @@ def _(value: Any, to: Encoder, name: str) -> Any:
     path = public_path(type(value))
     if path not in ALLOWED and to.strict:
         return _encode.dispatch(object)(value, to, name)
-    state = {key: to.encode(item, f"{name}.{key}") for key, item in vars(value).items()}
+    state = {
+        key: to.encode(None if key in _OF_THE_MACHINE else item, f"{name}.{key}") for key, item in vars(value).items()
+    }
     return {"estimator": path, "state": state}
 
 
@@ -172,6 +186,21 @@ def _strings(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     return np.array(data["strings"], dtype=object if data["object"] else str).reshape(data["shape"])
 
 
+def _objects(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    if not all(isinstance(item, _PLAIN) for item in data["objects"]):
+        raise DamagedValue("The model file holds an array of objects with other values than plain ones in it.")
+    array = np.empty(len(data["objects"]), dtype=object)
+    array[:] = data["objects"]
+    return array.reshape(data["shape"])
+
+
+def _slice(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> slice:
+    start, stop, step = data["slice"]
+    if not all(isinstance(part, (int, type(None))) for part in (start, stop, step)):
+        raise DamagedValue("The model file holds a slice that is not made of integers.")
+    return slice(start, stop, step)
+
+
 def _estimator(data: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     path = data["estimator"]
     if path not in ALLOWED:
@@ -208,6 +237,8 @@ _DECODERS: dict[str, Callable[[dict[str, Any], Mapping[str, np.ndarray]], Any]] 
     "array": _array,
     "dtype": lambda data, arrays: np.dtype(data["dtype"]),
     "strings": _strings,
+    "objects": _objects,
+    "slice": _slice,
     "list": lambda data, arrays: [decode(item, arrays) for item in data["list"]],
     "tuple": lambda data, arrays: tuple(decode(item, arrays) for item in data["tuple"]),
     "dict": lambda data, arrays: {key: decode(item, arrays) for key, item in data["dict"].items()},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,13 +69,39 @@ def hashed_key(key: str) -> str:
     return key if key.startswith("#") else "#" + hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
+def distinct_keys(*parts: Iterable[str]) -> list[str]:
+    """Return the keys of all molecules, sorted; a key takes the place of its hashed form."""
+    keys = set(itertools.chain.from_iterable(parts))
+    plain = {key for key in keys if not key.startswith("#")}
+    return sorted(keys if len(plain) == len(keys) else keys - set(map(hashed_key, plain)))
+
+
+def keys_beyond(keys: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the keys of the molecules that have none among the known ones, hashed or not."""
+    keys, known = list(keys), set(known)
+    if not any(key.startswith("#") for key in (*keys, *known)):
+        return [key for key in keys if key not in known]
+    hashes = set(map(hashed_key, known))
+    return [key for key in keys if hashed_key(key) not in hashes]
+
+
+def numbers_of(keys: Iterable[str]) -> np.ndarray:
+    """Return hashed keys as integers, 8 bytes each."""
+    return np.array([int(key[1:], 16) for key in keys], dtype=np.uint64)
+
+
+def keys_of_numbers(numbers: np.ndarray) -> list[str]:
+    """Undo ``numbers_of``."""
+    return [f"#{number:016x}" for number in numbers.tolist()]
+
+
 def pack_keys(record: dict[str, Any]) -> dict[str, np.ndarray]:
     """Move the hashed keys of a record to arrays, which are returned."""
     arrays = {}
     for name in KEYS:
         keys = record[name]
         if keys and all(key.startswith("#") for key in keys):
-            arrays[_PREFIX + name] = np.array([int(key[1:], 16) for key in keys], dtype=np.uint64)
+            arrays[_PREFIX + name] = numbers_of(keys)
             record[name] = []
     return arrays
 
@@ -92,4 +119,4 @@ def unpack_keys(name: str, record: Mapping[str, Any], arrays: Mapping[str, np.nd
         return list(record[name])
     if stored.dtype != np.uint64 or stored.ndim != 1:
         raise ValueError(f"{name} are not hashed keys but {stored.dtype} of shape {stored.shape}.")
-    return [f"#{number:016x}" for number in stored.tolist()]
+    return keys_of_numbers(stored)

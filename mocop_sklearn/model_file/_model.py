@@ -16,12 +16,23 @@ from ..molecules._fields import Featurizer
 from ..nn._models import Architecture, TwoTower, TwoTowers
 from ..utils._names import describe_callable, plain_repr
 from ._codec import Encoder, decode
-from ._compact import KEYS, hashed_key, networks_of, pack_keys, packed, rounded, unpack_keys, unpacked
+from ._compact import (
+    KEYS,
+    hashed_key,
+    keys_of_numbers,
+    networks_of,
+    pack_keys,
+    packed,
+    rounded,
+    unpack_keys,
+    unpacked,
+)
 from ._format import FINE_TUNED, MODEL, content_digest, library_versions, read_file, write_or_save_elsewhere
 from ._schema import (
     Section,
     check_architecture,
     check_header,
+    check_seen,
     check_side,
     check_transformer,
     check_vocabulary,
@@ -214,9 +225,10 @@ class PretrainedModel:
             )
 
     def compact(self) -> PretrainedModel:
-        """Return the model with weights rounded to half precision and hashed keys, whose file is a third as large.
+        """Return the model with weights rounded to half precision and hashed keys, so that both take half the space.
 
-        Its embeddings are close to those of this model, but it is another model with a digest of its own.
+        Its embeddings are close to those of this model, but it is another model with a digest of its own. What stands
+        beside the network stays as it is.
 
         Raises
         ------
@@ -288,7 +300,9 @@ class PretrainedModel:
         weights = {name.removeprefix("weights."): a for name, a in arrays.items() if name.startswith("weights.")}
         check_weights(path, architecture, networks_of(weights))
         transformer = decode(model["profile_transformer"], arrays)
-        check_transformer(path, transformer, model["n_profile_columns"], architecture.n_profile_features)
+        statistics = restore_statistics(path, arrays, model["n_profile_columns"])
+        center = statistics.get("center", np.zeros(model["n_profile_columns"]))
+        check_transformer(path, transformer, center, architecture.n_profile_features)
         side = decode(model["side"], arrays)
         check_side(path, side, architecture.n_profile_features)
         return cls(
@@ -307,7 +321,7 @@ class PretrainedModel:
             best_score=record["best_score"],
             parameters=record["parameters"],
             provenance=record["provenance"],
-            profile_statistics=restore_statistics(path, arrays, model["n_profile_columns"]),
+            profile_statistics=statistics,
         )
 
 
@@ -319,7 +333,8 @@ def encoder_alone(architecture: Architecture, standardize: Any, fitted: Mapping[
     architecture : Architecture
     standardize : {"parent", None} or callable
     fitted : mapping
-        Attributes of the estimator: ``weights_``, ``molecule_keys_``, ``history_``, ``n_iter_`` and ``best_score_``.
+        Attributes of the estimator: ``weights_``, ``molecule_keys_``, ``history_``, ``n_iter_`` and ``best_score_``,
+        and ``_structure_hashes``, which files did not always have.
     """
     prefix = "molecule_encoder."
     return PretrainedModel(
@@ -333,6 +348,7 @@ def encoder_alone(architecture: Architecture, standardize: Any, fitted: Mapping[
         history=[{name: v for name, v in row.items() if name != "estimator"} for row in fitted["history_"]],
         n_iter=fitted["n_iter_"],
         best_score=fitted["best_score_"],
+        structure_keys=keys_of_numbers(fitted.get("_structure_hashes", np.empty(0, dtype=np.uint64))),
     )
 
 
@@ -351,7 +367,7 @@ def _encoder_of(
     fitted.items("history_", dict)
     fitted.number("n_iter_", 0, 2**31)
     fitted.entry("best_score_", int, float)
-    fitted.entry("molecule_keys_", np.ndarray)
+    check_seen(fitted)
     standardize = restore_callable(path, "standardize", header["standardize"], standardize)
     model = encoder_alone(architecture, standardize, fitted.data)
     check_weights(path, model.architecture, [model.weights])

@@ -120,6 +120,15 @@ def check_record(record: Section) -> None:
     record.section("provenance")
 
 
+def check_seen(fitted: Section) -> None:
+    """Raise ``ValueError`` unless a fine-tuned estimator's keys of molecules have the right form."""
+    fitted.entry("molecule_keys_", np.ndarray)
+    if "_structure_hashes" in fitted.data:
+        hashes = fitted.entry("_structure_hashes", np.ndarray)
+        if hashes.dtype != np.uint64 or hashes.ndim != 1:
+            raise fitted.error(f"the keys of structures are {hashes.dtype} of shape {hashes.shape}")
+
+
 def check_vocabulary(path: Any, architecture: Architecture, vocabulary: Any, versions: Mapping[str, str]) -> None:
     """Raise ``ValueError`` unless this version featurises as the one that wrote the file at ``path``."""
     if architecture.resolved_featurizer.vocabulary() != vocabulary:
@@ -162,17 +171,21 @@ def _kind(a: Any) -> str:
     return f"{str(a.dtype).removeprefix('torch.')} {tuple(a.shape)}" if hasattr(a, "dtype") else type(a).__name__
 
 
-def check_transformer(path: Any, transformer: Any, n_columns: int, n_features: int) -> None:
-    """Raise ``ValueError`` unless the transformer maps a profile to as many finite numbers as the network takes."""
+def check_transformer(path: Any, transformer: Any, center: np.ndarray, n_features: int) -> None:
+    """Raise ``ValueError`` unless the transformer maps a profile to as many finite numbers as the network takes.
+
+    The profile that is tried is the median of training, because not every transformer takes any number.
+    """
     if not n_features:
         return
     try:
-        scaled = np.asarray(transformer.transform(np.zeros((1, n_columns), dtype=np.float32)))
+        profile = np.where(np.isfinite(center), center, 0).astype(np.float32)
+        scaled = np.asarray(transformer.transform(np.stack([profile, profile])))  # SparsePCA makes a vector of one row
     except Exception as error:
         raise ValueError(f"{str(path)!r} holds a profile transformer that cannot be used: {error}") from error
-    if scaled.shape != (1, n_features) or not np.isfinite(scaled.astype(float)).all():
+    if scaled.shape != (2, n_features) or not np.isfinite(scaled.astype(float)).all():
         raise ValueError(
-            f"{str(path)!r} holds a profile transformer that returns the shape {scaled.shape} for one profile, or "
+            f"{str(path)!r} holds a profile transformer that returns the shape {scaled.shape} for two profiles, or "
             f"numbers that are not finite; the network takes {n_features} features."
         )
 

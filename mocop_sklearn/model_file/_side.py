@@ -17,7 +17,7 @@ from ..molecules._blocks import BlockScaler
 from ..molecules._fingerprints import FingerprintCounts, MorganCounts, table_of
 from ..profiles._moments import blocks
 from ..profiles._ridge import cross_validate, solve
-from ..utils._arrays import unit_rows
+from ..utils._arrays import numbers_of, unit_rows
 
 N_LANDMARKS = 4096
 # What cross-validation and validation choose from, the first where there are too few molecules to choose by.
@@ -99,7 +99,7 @@ class SideTower(BaseEstimator):
             make_pipeline(table_of(feature, standardize=None, invalid="nan"), BlockScaler())
             for feature in self.features
         ]
-        columns = self._columns(smiles, n_jobs, Pipeline.fit_transform)
+        columns = self._columns(smiles, n_jobs, _fit_and_scale)
         chosen = np.sort(np.random.default_rng(seed).permutation(len(columns))[:N_LANDMARKS])
         self.landmarks_ = columns[chosen]
         self.mean_ = profiles.mean(axis=0).astype(np.float32)
@@ -168,7 +168,7 @@ class SideTower(BaseEstimator):
 
     def project_molecules(self, smiles: Sequence[str], n_jobs: int | None = None) -> np.ndarray:
         """Return unit vectors of molecules, float32 of shape (n_molecules, n_profile_features)."""
-        columns = self._columns(smiles, n_jobs, Pipeline.transform)
+        columns = self._columns(smiles, n_jobs, _scale)
         n = len(columns)
         columns = np.pad(columns, ((0, -n % _ROWS), (0, 0)))
         parts = [self._kernel(columns[i : i + _ROWS]) @ self.coef_ for i in range(0, len(columns), _ROWS)]
@@ -183,11 +183,11 @@ class SideTower(BaseEstimator):
         return _side_by_side(network, own, self._of_file("network_weight_"))
 
     def _columns(
-        self, smiles: Sequence[str], n_jobs: int | None, compute: Callable[[Pipeline, list[str]], Any]
+        self, smiles: Sequence[str], n_jobs: int | None, compute: Callable[[Pipeline, list[str]], np.ndarray]
     ) -> np.ndarray:
-        """Return what ``compute``, a method of Pipeline, makes of the molecules, all blocks side by side."""
+        """Return what ``compute`` makes of the molecules with each pipeline, all blocks side by side."""
         with config_context(transform_output="default"):
-            parts = [np.asarray(compute(pipeline, list(smiles))) for pipeline in self._with_jobs(n_jobs)]
+            parts = [compute(pipeline, list(smiles)) for pipeline in self._with_jobs(n_jobs)]
         self._with_jobs(None)  # the number of processes does not belong to a model
         return np.nan_to_num(np.hstack(parts).astype(np.float32))
 
@@ -207,6 +207,23 @@ class SideTower(BaseEstimator):
         gamma = self._of_file("gamma_") / len(self.features)
         kernel: np.ndarray = rbf_kernel(columns, self.landmarks_, gamma=gamma).astype(np.float64)
         return kernel
+
+
+def _fit_and_scale(pipeline: Pipeline, smiles: list[str]) -> np.ndarray:
+    """Fit a transformer of molecules and its scaler, and return the scaled columns."""
+    transformer, at_once = pipeline[0], hasattr(pipeline[0], "fit_transform")
+    table = transformer.fit_transform(smiles) if at_once else transformer.fit(smiles).transform(smiles)
+    return np.asarray(pipeline[-1].fit_transform(_numbers(transformer, table, smiles)))
+
+
+def _scale(pipeline: Pipeline, smiles: list[str]) -> np.ndarray:
+    """Return the scaled columns of molecules."""
+    table = pipeline[0].transform(smiles)
+    return np.asarray(pipeline[-1].transform(_numbers(pipeline[0], table, smiles)))
+
+
+def _numbers(transformer: Any, table: Any, smiles: list[str]) -> np.ndarray:
+    return numbers_of(table, len(smiles), f"side_features={transformer!r}")
 
 
 def _best_weight(network: tuple[np.ndarray, np.ndarray], ridge: tuple[np.ndarray, np.ndarray]) -> float:

@@ -40,8 +40,8 @@ def overlap(
         ``"exact"`` compares canonical SMILES, for which the pretraining molecules are needed.
     seen : {"profile", "structure"}, default="profile"
         With a model: whether the molecule was seen with a profile, or at all, which includes the molecules of
-        ``unlabeled``. Their structures, and what was regressed from them, took part in pretraining. A fine-tuned model
-        knows the molecules with labels, and those that its start saw with a profile; ask the start for the others.
+        ``unlabeled``. Their structures, and what was regressed from them, took part in pretraining. Molecules with
+        labels count as those with a profile. A model that starts from another knows what that has seen.
     standardize : {"parent", None} or callable, default="parent"
         As in :func:`molecule_groups`. With a model, the model's own takes its place. A file whose model was trained
         with a function needs that again.

@@ -14,7 +14,10 @@ from ..tables._molecules import MoleculeFile
 
 _ROWS = 2**16
 # Fitted attributes that hold estimators, then parameters that do
-_FITTED = ("best_estimator_", "estimator_", "estimators_", "transformers_", "final_estimator_", "embedder_")
+_FITTED = (
+    "best_estimator_", "estimator_", "estimators_", "regressor_", "calibrated_classifiers_", "transformers_",
+    "final_estimator_", "embedder_",
+)  # fmt: skip
 _GIVEN = ("steps", "transformer_list")
 
 
@@ -43,6 +46,8 @@ def _walk(what: Any) -> Iterator[Any]:
     elif isinstance(what, (list, tuple)):
         for part in what:
             yield from _walk(part)
+    elif hasattr(what, "estimator") and not hasattr(what, "fit"):  # one fold of CalibratedClassifierCV
+        yield from _walk(what.estimator)
     elif hasattr(what, "fit"):
         held = [name for name in _FITTED if hasattr(what, name)] or [n for n in _GIVEN if hasattr(what, n)]
         for name in held:

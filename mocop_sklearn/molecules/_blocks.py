@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..utils._arrays import without_mask
 from ..utils._sklearn import Interval
 
 _MOST_ROWS = 20_000  # evenly spaced ones, which are enough for quantiles
@@ -35,7 +36,7 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     mean_, scale_ : ndarray of float64, shape (n_features,)
-        A constant column has the scale 1 and becomes 0.
+        A constant column, or one without a number, has the scale 1 and becomes 0.
     n_features_in_ : int
 
     Examples
@@ -71,19 +72,20 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         BlockScaler
         """
         self._validate_params()
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        X = validate_data(self, without_mask(X), dtype=[np.float64, np.float32], ensure_all_finite=False)
         X = _finite(X[:: -(-len(X) // _MOST_ROWS)]).astype(np.float64)
         self.mean_ = np.zeros(X.shape[1])
         self.scale_ = np.ones(X.shape[1])
         known = ~np.isnan(X).all(axis=0)
-        low, high = np.nanquantile(X[:, known], [self.winsorize, 1 - self.winsorize], axis=0)
-        usual = np.clip(X[:, known], low, high)
-        self.mean_[known] = np.nanmean(usual, axis=0)
-        spread = np.nanstd(usual, axis=0)
-        varies = spread > _SMALLEST * np.abs(usual).max(axis=0, initial=0.0, where=~np.isnan(usual))
-        self.scale_[known] = np.where(varies, spread, 1.0)
         self._constant = ~known
-        self._constant[known] = ~varies
+        if known.any():
+            low, high = np.nanquantile(X[:, known], [self.winsorize, 1 - self.winsorize], axis=0)
+            usual = np.clip(X[:, known], low, high)
+            self.mean_[known] = np.nanmean(usual, axis=0)
+            spread = np.nanstd(usual, axis=0)
+            varies = spread > _SMALLEST * np.abs(usual).max(axis=0, initial=0.0, where=~np.isnan(usual))
+            self.scale_[known] = np.where(varies, spread, 1.0)
+            self._constant[known] = ~varies
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -98,7 +100,7 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ndarray of float32, shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        X = _finite(validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False))
+        X = _finite(validate_data(self, without_mask(X), dtype=np.float64, ensure_all_finite=False, reset=False))
         absent = np.isnan(X).all(axis=1)
         scaled = np.clip((X - self.mean_) / self.scale_, -self.clip, self.clip)
         scaled[np.isnan(scaled)] = 0.0

@@ -383,7 +383,7 @@ def _flags(controls: Any, n_rows: int, label: Any) -> np.ndarray:
         labels = {label} if isinstance(label, str) else set(label)
         return np.array([value in labels for value in values])
     for row, value in enumerate(values):
-        if not isinstance(value, bool):
+        if not isinstance(value, (bool, np.bool_)):
             raise ValueError(
                 f"controls must be boolean, but row {row} holds {value!r}: use == to make it so, or name the values "
                 "that mark a control well with control_label=."

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..model_file._compact import numbered
+from ..model_file._compact import distinct_keys, keys_beyond, numbered
 from ..model_file._model import PretrainedModel
 from ..model_file._side import SideTower
 from ..model_file._structure import StructureTargets
@@ -120,8 +120,8 @@ def _model(
     structure: StructureMolecules | None,
 ) -> PretrainedModel:
     start, source = job.start, job.source
-    keys = {*(profiled.keys if profiled else ()), *(start.molecule_keys if start else ())}
-    bare = {*(structure.keys if structure else ()), *(start.structure_keys if start else ())}
+    keys = distinct_keys(profiled.keys if profiled else (), start.molecule_keys if start else ())
+    bare = distinct_keys(structure.keys if structure else (), start.structure_keys if start else ())
     provenance = source.provenance if source and not job.start_with_profiles else start.provenance if start else {}
     # without a contrastive loss, there is no shared space: what embeds profiles was not trained
     of_profiles = profiled if job.recipe.loss is not None else None
@@ -134,8 +134,8 @@ def _model(
         profile_transformer=of_profiles.transformer if of_profiles else None,
         profile_features=source.feature_names if source and of_profiles else None,
         n_profile_columns=source.n_features if source and of_profiles else 0,
-        molecule_keys=sorted(keys),
-        structure_keys=sorted(bare - keys),
+        molecule_keys=keys,
+        structure_keys=keys_beyond(bare, keys),
         history=_history(states),
         n_iter=max(state.epoch for state in states),
         best_score=float(np.mean([state.best_score for state in states])),

@@ -196,6 +196,8 @@ def apply_transformer(transformer: Any, profiles: np.ndarray) -> np.ndarray:
     """Transform profiles and check that the result can be trained on."""
     scaled = transformer.transform(profiles)
     scaled = np.require(scaled.toarray() if hasattr(scaled, "toarray") else scaled, np.float32, ["C", "W"])
+    if len(profiles) == 1:
+        scaled = scaled.reshape(1, -1)  # SparsePCA makes a vector of one row
     if scaled.ndim != 2 or len(scaled) != len(profiles) or not np.isfinite(scaled).all():
         raise ValueError(
             f"profile_transformer={transformer!r} returned missing or infinite values, or another number of rows "

@@ -18,6 +18,7 @@ from ..molecules._blocks import BlockScaler
 from ..molecules._graphs import GraphBatch, MoleculeGraphs
 from ..molecules._tables import MoleculeDescriptors
 from ..nn._models import SideBySide, TwoTower
+from ..utils._arrays import numbers_of
 from ..utils._device import autocast
 from ..utils._distributed import process_group
 from ._batches import MOLECULES_PER_PASS
@@ -42,22 +43,23 @@ def structure_table(
     Raises
     ------
     ValueError
-        When the transformer returns another number of rows, or nothing finite.
+        When the transformer returns another number of rows, something else than numbers, or nothing finite.
     """
     named = isinstance(targets, str)
     transformer = MoleculeDescriptors(standardize=None, n_jobs=n_jobs, memory=memory) if named else clone(targets)
     table = transformer.fit_transform(list(smiles))
-    table = np.asarray(table.toarray() if hasattr(table, "toarray") else table, dtype=np.float64)
-    if table.ndim != 2 or len(table) != len(smiles):
-        raise ValueError(
-            f"structure_targets={targets!r} must return one row for each of {len(smiles)} molecules, but it returned "
-            f"an array of shape {table.shape}."
-        )
+    table = numbers_of(table, len(smiles), f"structure_targets={targets!r}").astype(np.float64, copy=False)
     if not np.isfinite(table).any():
         raise ValueError(f"structure_targets={targets!r} returned no finite number.")
-    names = getattr(transformer, "get_feature_names_out", None)
-    columns = [f"x{i}" for i in range(table.shape[1])] if names is None else [str(name) for name in names()]
-    return table, "descriptors" if named else repr(targets), columns
+    return table, "descriptors" if named else repr(targets), _names(transformer, table.shape[1])
+
+
+def _names(transformer: Any, n_columns: int) -> list[str]:
+    """Names of the columns of a transformer; ``x0``, ``x1``, … where it, or a step of it, does not know them."""
+    try:
+        return [str(name) for name in transformer.get_feature_names_out()]
+    except (AttributeError, NotImplementedError):
+        return [f"x{i}" for i in range(n_columns)]
 
 
 def fit_targets(table: np.ndarray, transformer: str, names: list[str]) -> StructureTargets:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -44,6 +46,47 @@ def without_mask(values: Any) -> Any:
     plain = np.ma.getdata(values).astype(object)
     plain[np.ma.getmaskarray(values)] = None
     return plain
+
+
+def floats_of(values: Any, dtype: Any = np.float64) -> np.ndarray:
+    """Return numbers of any container as an array of floats; what is masked, or pandas' NA, is NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a value is not a number.
+    """
+    shapes: dict[str, Any] = {"ensure_2d": False, "allow_nd": True, "ensure_min_samples": 0, "ensure_min_features": 0}
+    array: np.ndarray = check_array(without_mask(values), dtype=dtype, ensure_all_finite=False, **shapes)
+    return array
+
+
+def numbers_of(table: Any, n_rows: int, what: str) -> np.ndarray:
+    """Return what a transformer made of molecules as a dense matrix of floats.
+
+    Parameters
+    ----------
+    table : array-like, DataFrame or sparse matrix
+    n_rows : int
+        Number of the molecules.
+    what : str
+        The transformer, in messages.
+
+    Raises
+    ------
+    ValueError
+        When it is not one row of numbers for each molecule.
+    """
+    try:
+        matrix = floats_of(table.toarray() if sparse.issparse(table) else table, [np.float64, np.float32])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must return numbers for molecules: {error}") from error
+    if matrix.ndim != 2 or len(matrix) != n_rows:
+        raise ValueError(
+            f"{what} must return one row for each of {n_rows} molecules, but it returned an array of shape "
+            f"{matrix.shape}."
+        )
+    return matrix
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import rbf_kernel
@@ -218,6 +220,21 @@ def test_any_transformer_of_molecules_makes_a_block(smiles, profiles):
     unknown = clone(ridge).set_params(features=[Sizes(("CCCCO",)), MorganCounts()]).fit(smiles, profiles)
     assert np.isfinite(unknown.predict(["CCCCO"])).all()
     np.testing.assert_array_equal(unknown.predict(["CCO"]), ridge.predict(["CCO"]))
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_the_form_of_a_table_does_not_matter(smiles, profiles, container):
+    pytest.importorskip(container)
+    ridge = ProfileKernelRidge(features=[MorganCounts(fp_size=64)], alpha=1.0).fit(smiles, profiles)
+    thin = FunctionTransformer(lambda texts: csr_array(MorganCounts(fp_size=64).transform(texts)))
+    with config_context(transform_output=container):
+        other = clone(ridge).fit(smiles, profiles)
+        for fitted in (ridge, other):
+            np.testing.assert_allclose(fitted.predict(["CCCCO"]), ridge.predict(["CCCCO"]), rtol=1e-6)
+    sparse = clone(ridge).set_params(features=[thin]).fit(smiles, profiles)
+    np.testing.assert_allclose(sparse.predict(["CCCCO"]), ridge.predict(["CCCCO"]), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"features=FunctionTransformer.* one row for each of \d+ molecules"):
+        clone(ridge).set_params(features=[FunctionTransformer(lambda texts: np.ones(3))]).fit(smiles, profiles)
 
 
 # -- bad input -----------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """The shell scripts of the documentation run: from raw plates to predictions, and an array of jobs."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +12,23 @@ import pandas as pd
 import pytest
 
 from mocop_sklearn import MoCoPEmbedder
+from mocop_sklearn.cli import build_parser
 from mocop_sklearn.datasets import load_biogen_adme
 
 ROOT = Path(__file__).parents[2]
 PLATES = ROOT.parent / "shared" / "data" / "bbbc021_raw_wells.parquet"
+
+
+def test_the_commands_of_the_pages_are_parsed():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    commands = [
+        line.partition(" # ")[0].replace("$I", "1")
+        for page in pages
+        for line in re.findall(r"^mocop (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(commands) > 15
+    for words in map(shlex.split, commands):
+        build_parser(words).parse_args(words)
 
 
 @pytest.mark.slow

@@ -49,6 +49,18 @@ def test_json_holds_what_the_library_returns(folder, capsys):
     np.testing.assert_allclose([first["score"], salt["reference"]], [scores[0], references[1]], atol=1e-6)
 
 
+def test_targets_whose_names_are_numbers_are_not_taken_for_classes(folder, smiles):
+    labels = pd.DataFrame({"1": np.arange(40) % 2, "0": np.arange(40) // 20, "2": np.arange(40) // 2 % 2})
+    tuned = MoCoPClassifier(hidden_dim=8, embedding_dim=8, n_layers=1, max_epochs=1, random_state=0)
+    tuned.fit(smiles, labels).save(folder / "targets.safetensors")
+    odds = np.log(tuned.predict_proba(MOLECULES[:1]) / (1 - tuned.predict_proba(MOLECULES[:1])))[0]
+    for name, expected in zip(labels, odds, strict=True):
+        assert run(folder, "target.json", "--task", name, "-q", model="targets") == 0
+        assert json.loads((folder / "target.json").read_text())[0]["score"] == pytest.approx(expected, abs=1e-5)
+    assert run(folder, "target.html", "--task", "1", "-q", model="targets") == 0
+    assert "targets.safetensors: 1, by masking" in (folder / "target.html").read_text()
+
+
 def test_a_page_holds_all_drawings_and_escapes(folder):
     assert run(folder, "found.html", "--task", "0", "--by", "gradient", "-q") == 0
     text = (folder / "found.html").read_text()

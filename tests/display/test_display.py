@@ -1,5 +1,7 @@
 """Displays draw the figures that the metrics give."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -130,6 +132,14 @@ def test_plate_of_pairs_shows_the_strength_of_profiles():
         PlateDisplay.from_pairs(PairedProfiles(["C"], [[1.0]]), "P1")
 
 
+def test_what_is_masked_is_not_drawn():
+    values = np.ma.masked_array([1.0, 3.0, 5.0], mask=[False, True, False])
+    np.testing.assert_array_equal(PlateDisplay(["A01", "A02", "A03"], values).matrix_[0], [1, np.nan, 5])
+    assert DomainDisplay(values, 4.0).inside_ == 0.5
+    similarity = np.ma.masked_array([[0.9, 0.8]], mask=[[True, False]])
+    assert HitSheetDisplay.from_predictions(similarity, ["C", "CC"]).sheets[0].hits == [("CC", 0.8)]
+
+
 def test_fates_leave_out_what_did_not_happen():
     display = WellFatesDisplay({"stored": 1200, "without_structure": 0, "negative_controls": 64}).plot()
     assert [bar.get_width() for bar in display.bars_] == [1200, 64]
@@ -171,6 +181,33 @@ def test_hit_sheets_have_the_nearest_molecules(fitted, smiles, profiles):
     assert display.ax_.shape == (2, 4)
     assert len(display.ax_[0, 1].images) == 1
     drawn(display)
+
+
+def test_numbers_in_any_container_have_a_scale_and_missing_texts_are_unknown():
+    vectors = np.random.default_rng(0).normal(size=(6, 3))
+    numbers = [Decimal("1.5"), None, *map(Decimal, range(4))]
+    for color in (numbers, pd.Series([1, pd.NA, 2, 3, 4, 5], dtype="Int64", index=range(6, 0, -1))):
+        display = EmbeddingMapDisplay.from_predictions(vectors, color=color, method="pca")
+        assert display.ax_.get_legend() is None
+        assert len(display.figure_.axes) == 2  # the scale of colours
+    for color in ([True, None] * 3, pd.Series(["a", pd.NA] * 3, dtype="string")):
+        display = EmbeddingMapDisplay.from_predictions(vectors, color=color, method="pca")
+        assert "(unknown) (3)" in drawn(display)
+
+
+def test_hit_sheets_take_names_by_position_and_know_a_molecule_in_other_words():
+    similarity, library = np.array([[0.9, 0.1], [0.2, 0.3]]), ["OCC", "C"]
+    names, own = pd.Series(["first", "second"], index=[1, 0]), pd.Series(["CCO", None], index=[8, 9])
+    display = HitSheetDisplay.from_predictions(similarity, library, names=names, own=own)
+    assert [(sheet.name, sheet.own) for sheet in display.sheets] == [("first", "OCC"), ("second", None)]
+    assert "0.900 (its own)" in drawn(display)
+    for options, message in (
+        ({"names": ["one"]}, "names has 1 values but there are 2 profiles"),
+        ({"own": ["C", "C", "C"]}, "own has 3 values"),
+        ({"n_hits": -1}, "n_hits=-1 must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            HitSheetDisplay.from_predictions(similarity, library, **options)
 
 
 def test_domain_counts_the_molecules_inside():

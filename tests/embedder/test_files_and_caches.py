@@ -9,10 +9,10 @@ import pytest
 import torch
 from rdkit import Chem
 from sklearn.base import clone
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, SparsePCA
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import QuantileTransformer, RobustScaler
+from sklearn.preprocessing import PowerTransformer, QuantileTransformer, RobustScaler
 
 import mocop_sklearn
 from mocop_sklearn import MoCoPEmbedder
@@ -26,6 +26,16 @@ TRANSFORMERS = {
     "robust": make_pipeline(SimpleImputer(), RobustScaler(quantile_range=(10.0, 90.0)), PCA(5, random_state=0)),
     "quantile": make_pipeline(SimpleImputer(strategy="median", add_indicator=True), QuantileTransformer(n_quantiles=9)),
 }
+
+
+@pytest.mark.parametrize("transformer", [PowerTransformer("box-cox"), SparsePCA(2, max_iter=5)], ids=str)
+def test_files_hold_transformers_that_do_not_take_any_profile(smiles, profiles, tiny, tmp_path, transformer):
+    positive = np.exp(profiles)
+    embedder = MoCoPEmbedder(**tiny | {"max_epochs": 0}, structure_weight=0, profile_transformer=transformer)
+    embedder.fit(smiles, positive).save(tmp_path / "model.safetensors")
+    loaded = MoCoPEmbedder.load(tmp_path / "model.safetensors")
+    for P in (positive, positive[:1]):  # SparsePCA gives a vector for one row
+        np.testing.assert_array_equal(loaded.transform_profiles(P), embedder.transform_profiles(P))
 
 
 @pytest.mark.parametrize("transformer", TRANSFORMERS)

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor, SkipInvalid
 from mocop_sklearn.datasets import load_biogen_adme
@@ -213,6 +214,26 @@ def test_atoms_are_those_that_were_given(classifier, value, parent, places):
     np.testing.assert_allclose(found, np.append(expected, np.nan)[places], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("text", "standardize"),
+    [
+        ("OC(=O)c1ccccc1", "parent"),
+        ("NC=N", "parent"),
+        ("[13CH3]CC", None),
+        ("[NH3+]CCN", None),
+        ("C[C@H](F)[C@H](F)[2H]", None),
+    ],
+)
+def test_atoms_that_only_their_bonds_or_charges_tell_apart_keep_their_places(text, standardize):
+    # the canonical SMILES, which a Mol passes through, has the same elements and bonds in another order
+    classifier = MoCoPClassifier(standardize=standardize, max_epochs=0, random_state=0).fit(["CCO", "CCN"], [0, 1])
+    mol = Chem.MolFromSmiles(text)
+    forwards, backwards = mol, Chem.RenumberAtoms(mol, list(range(mol.GetNumAtoms()))[::-1])
+    one, other = atom_attributions(classifier, [forwards, backwards])
+    np.testing.assert_allclose(one, other[::-1], atol=1e-6)
+    assert abs(one[0] - one[2]) > 1e-4
+
+
 def test_a_standardiser_may_move_bonds_but_not_atoms():
     def enol(mol):
         return Chem.MolFromSmiles(Chem.MolToSmiles(mol).replace("CC(C)=O", "C=C(C)O"))
@@ -277,6 +298,10 @@ def test_what_is_refused(embedder, classifier, smiles, profiles, labels):
         attribute(pipeline, method="gradient")
     with pytest.raises(ValueError, match=r"task must be one of the 3 class names \[0, 1, 2\]\."):
         attribute(pipeline)
+    one_by_one = make_pipeline(FrozenEstimator(embedder), SVC(decision_function_shape="ovo"))
+    for n_classes, n_pairs in ((3, 3), (4, 6)):
+        with pytest.raises(ValueError, match=rf"{n_pairs} columns, which are not the {n_classes} classes but pairs"):
+            attribute(one_by_one.fit(smiles, np.arange(40) % n_classes), task=1)
     with pytest.raises(TypeError, match="A LogisticRegression cannot be explained by atoms"):
         attribute(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
     with pytest.warns(UserWarning, match="fewer than two classes"):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rdkit import Chem, DataStructs
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -150,6 +151,16 @@ def test_distances_in_an_embedding_are_those_of_scikit_learn(kind, embedder, tmp
     distances = neighbors.kneighbors(scaler.transform(z[30:]))[0]
     np.testing.assert_allclose(domain.score_samples(smiles[30:]), -distances.mean(axis=1), rtol=1e-5)
     assert domain.embedder_ is not given
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_the_output_of_transformers_in_general_does_not_matter(embedder, training, smiles, container):
+    pytest.importorskip(container)
+    domain = ApplicabilityDomain("embedding", embedder=embedder).fit(training)
+    with config_context(transform_output=container):
+        other = ApplicabilityDomain("embedding", embedder=embedder).fit(training)
+        for fitted in (domain, other):
+            np.testing.assert_array_equal(fitted.score_samples(smiles), domain.score_samples(smiles))
 
 
 def test_a_fine_tuned_estimator_embeds_by_its_encoder(smiles, labels):

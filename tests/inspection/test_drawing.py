@@ -64,5 +64,7 @@ def test_a_legend_is_text():
 def test_what_is_refused():
     with pytest.raises(ValueError, match=r"each of the 3 atoms, got the shape \(2,\)"):
         draw_attributions("CCO", [0.0, 1.0])
+    with pytest.raises(ValueError, match="scale=-1 must be a number from 0 up"):
+        draw_attributions("CCO", [0, 0, 1], scale=-1)
     with pytest.raises(ValueError, match=r"molecule '\?' cannot be drawn: not a valid SMILES"):
         draw_attributions("?", [0.0])

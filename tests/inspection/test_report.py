@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, PairedProfiles, build_pairs
 from mocop_sklearn.baselines import ProfileKernelRidge, ProfileNeighbors
@@ -164,10 +165,22 @@ class TestFigures:
         assert "1 of 4 rows are repeated or not molecules" in found.html
 
     def test_texts_that_are_numbers_are_counts(self, fitted, smiles, profiles):
-        columns = {"Cell_Count": np.arange(40.0).astype(str), "few": ["1", "2"] * 20}
-        found = report(fitted, PairedProfiles(smiles, profiles), columns=columns, color="few", within="few")
+        # a nullable column of numbers is one of numbers, and a missing text belongs to no group
+        columns = {
+            "Cell_Count": np.arange(40.0).astype(str),
+            "few": ["1", "2"] * 20,
+            "gaps": pd.Series(["a", "b", pd.NA, "b"] * 10, dtype="string"),
+            "nullable": pd.Series([*range(39), pd.NA], dtype="Int64"),
+        }
+        pairs = PairedProfiles(smiles, profiles)
+        found = report(fitted, pairs, columns=columns, color=["few", "gaps"], within=["few", "gaps"])
         assert "cell count alone" in found.figures["confounders"]["alone"]
-        assert found.figures["confounders"]["within"]["few"]["this model"]["n_groups"] == 2
+        for name in ("few", "gaps"):
+            assert found.figures["confounders"]["within"][name]["this model"]["n_groups"] == 2
+        with config_context(transform_output="pandas"):  # whatever transformers return in general
+            other = report(fitted, pairs, columns=columns, cell_count="nullable", color="nullable")
+        assert "cell count alone" in other.figures["confounders"]["alone"]
+        assert other.figures["retrieval"]["difference"] == found.figures["retrieval"]["difference"]
 
 
 class TestPage:
@@ -211,6 +224,13 @@ class TestPage:
         absent = ("Plates and wells are not named", "No plate, source or batch", "No usable column that counts cells",
                   "No molecules were asked about", "the fate of other wells is unknown")  # fmt: skip
         assert [text for text in absent if text not in found.html] == []
+
+    def test_molecules_that_the_model_has_not_seen_are_not_called_training(self, found, smiles, profiles):
+        other = report("distilled", (smiles, profiles), ["CCO"])
+        for text, own in (("nearest of training", found.html), ("nearest of the pairs", other.html)):
+            assert [text in html for html in (found.html, other.html)] == [
+                html is own for html in (found.html, other.html)
+            ]
 
     def test_too_few_molecules(self, fitted, smiles, profiles):
         found = report(fitted, (smiles[:5], profiles[:5]))

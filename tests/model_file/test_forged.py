@@ -118,7 +118,8 @@ def test_a_forged_file_is_an_error_or_gives_numbers(files, kind, seed, smiles, p
         else:
             predicted = model.predict(smiles[:2])
             assert len(predicted) == 2
-            no_task = getattr(model, "unscorable_tasks_", [])  # the file may say that nothing was measured
+            # the file may say that nothing was measured
+            no_task = getattr(model, "unscorable_tasks_", []) or np.isnan(model._shift).any()
             texts = all(isinstance(value, str) for value in predicted.ravel())  # classes may be objects
             assert texts or no_task or np.isfinite(predicted.astype(float)).all()
 

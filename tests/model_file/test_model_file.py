@@ -8,19 +8,22 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA, FactorAnalysis, FastICA, SparsePCA, TruncatedSVD
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
+    Normalizer,
     PowerTransformer,
     QuantileTransformer,
     RobustScaler,
     StandardScaler,
 )
+from sklearn.random_projection import GaussianRandomProjection
 
 from mocop_sklearn.model_file import _format
 from mocop_sklearn.model_file._codec import Encoder, decode
@@ -83,9 +86,17 @@ TRANSFORMERS = [
     MaxAbsScaler(),
     SimpleImputer(strategy="median"),
     SimpleImputer(strategy="mean", add_indicator=True),
+    SimpleImputer(strategy="constant", fill_value=0),
     PCA(3),
     PCA(0.9, whiten=True),
     TruncatedSVD(2, random_state=0),
+    FastICA(2, random_state=0),
+    FactorAnalysis(2),
+    SparsePCA(2, max_iter=5, random_state=0),
+    GaussianRandomProjection(2, random_state=0),
+    Normalizer(),
+    ColumnTransformer([("a", StandardScaler(), [0, 1]), ("b", PCA(1), slice(2, 4))], remainder="passthrough"),
+    make_union(PCA(2), StandardScaler()),
     QuantileTransformer(n_quantiles=10, output_distribution="normal"),
     PowerTransformer(),
     VarianceThreshold(0.1),
@@ -148,6 +159,8 @@ def test_transformers_survive_a_file(transformer, names, matrix, tmp_path):
         np.array([True, False]),
         np.array(["a", "ü"]),
         np.array([["a", "b"]], dtype=object),
+        np.array([0.5, None, "a"], dtype=object),
+        slice(1, None, 2),
         np.asfortranarray(np.arange(6.0).reshape(2, 3)),
         np.arange(10.0)[::3],
     ],
@@ -164,7 +177,7 @@ def test_plain_values_survive_a_file(value, tmp_path):
         assert back == value
 
 
-@pytest.mark.parametrize("value", [np.log1p, FunctionTransformer(np.log1p), {1: 2}, {"a", "b"}, slice(3), b"bytes"])
+@pytest.mark.parametrize("value", [np.log1p, FunctionTransformer(np.log1p), {1: 2}, {"a", "b"}, slice("a"), b"bytes"])
 def test_what_cannot_be_written(value):
     with pytest.raises(TypeError, match=r"transformer.* is a .*, which cannot be written .* without pickle"):
         Encoder(strict=True).encode(value, "transformer")

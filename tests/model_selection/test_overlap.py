@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
-from sklearn.compose import ColumnTransformer
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
 
-from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, PairedProfiles, SkipInvalid
+from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor, PairedProfiles, SkipInvalid
 from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.molecules import MorganCounts
 
@@ -119,6 +120,48 @@ def test_overlap_with_what_starts_from_a_model_with_hashed_keys(embedder, tmp_pa
             assert overlap(model, X, seen=seen).tolist() == expected
     with pytest.warns(UserWarning, match="1 of 4 rows of X are not valid molecules"):
         assert overlap(again, [*X, "?"], invalid="nan").tolist() == [*expected, False]
+
+
+def test_overlap_knows_bare_structures_through_a_chain_of_starts(embedder, tmp_path):
+    _, smiles = embedder
+    tiny = {"side_features": None, "max_epochs": 0, "random_state": 0}
+    shape = {"encoder": "ggnn", "n_layers": 1, "hidden_dim": 8, "embedding_dim": 8}
+    first = MoCoPEmbedder(unlabeled=["CCCCCN", "CCCN", "CCN"], **shape, **tiny).fit(smiles, np.eye(6, 16))
+    tuned = MoCoPClassifier(pretrained=first, max_epochs=0, random_state=0).fit(["CCCN", "CCN"], [0, 1])
+    tuned.save(tmp_path / "tuned.safetensors")
+    loaded = MoCoPClassifier.load(tmp_path / "tuned.safetensors")
+    again = MoCoPRegressor(pretrained=loaded, max_epochs=0, random_state=0).fit(["CCS", "CCCCS"], [0.0, 1.0])
+    last = MoCoPEmbedder(pretrained=tmp_path / "tuned.safetensors", **tiny, structure_weight=0)
+    last.fit(["CCCCCN", "CCCCS"], np.eye(2, 16))
+    X = ["CCCCCN", "CCN", smiles[3], "O=C=O"]
+    for model in (tuned, loaded, tmp_path / "tuned.safetensors", again):
+        assert overlap(model, X).tolist() == [False, True, True, False]
+        assert overlap(model, X, seen="structure").tolist() == [True, True, True, False]
+    assert len(tuned.structure_keys_) == len(loaded.structure_keys_) == len(again.structure_keys_) == 1
+    assert overlap(last, X).tolist() == [True, True, True, False]
+    assert len(last.structure_keys_) == 0  # now it was seen with a profile
+
+
+def test_a_molecule_with_a_key_and_a_hashed_one_counts_once(embedder):
+    fitted, smiles = embedder
+    start = fitted.model_.compact()
+    tiny = {"side_features": None, "max_epochs": 0, "random_state": 0, "structure_weight": 0}
+    again = MoCoPEmbedder(pretrained=start, **tiny).fit([*smiles, "CCCN"], np.eye(7, 16))
+    tuned = MoCoPClassifier(pretrained=start, max_epochs=0, random_state=0).fit([*smiles[:3], "CCCN"], [0, 1, 0, 1])
+    assert len(again.molecule_keys_) == len(tuned.molecule_keys_) == 7
+    assert overlap(again, [*smiles, "CCCN"]).all()
+    assert overlap(tuned, [*smiles, "CCCN"]).all()
+
+
+def test_overlap_looks_into_transformed_targets_and_calibration(embedder):
+    fitted, smiles = embedder
+    y = np.arange(len(smiles))
+    regression = TransformedTargetRegressor(
+        make_pipeline(FrozenEstimator(fitted), Ridge()), func=np.sqrt, inverse_func=np.square
+    )
+    pipeline = make_pipeline(FrozenEstimator(fitted), LogisticRegression())
+    for holder in (regression.fit(smiles, y), CalibratedClassifierCV(pipeline, cv=2).fit(smiles, y % 2)):
+        assert overlap(holder, [smiles[0], "O=C=O"]).tolist() == [True, False]
 
 
 def test_overlap_of_files_of_molecules(embedder, tmp_path):

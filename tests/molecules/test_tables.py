@@ -153,6 +153,18 @@ def test_block_scaler_clips_and_fills_and_leaves_missing_rows_missing():
     assert np.isnan(out[2]).all()
 
 
+def test_a_block_without_a_number_is_constant():
+    scaler = BlockScaler().fit(np.full((3, 2), np.nan))
+    np.testing.assert_array_equal(scaler.transform([[1.0, np.nan], [2.0, 3.0]]), np.zeros((2, 2)))
+
+
+def test_masked_values_of_a_block_are_missing():
+    values = np.random.default_rng(0).normal(size=(9, 2))
+    absent = values > 1
+    masked, missing = np.ma.masked_array(values, mask=absent), np.where(absent, np.nan, values)
+    np.testing.assert_array_equal(BlockScaler().fit_transform(masked), BlockScaler().fit_transform(missing))
+
+
 def test_block_scaler_is_not_moved_by_one_wild_value():
     X = np.random.default_rng(0).normal(size=(4000, 1))
     wild = np.vstack([X, [[1e8]]])

@@ -1,5 +1,7 @@
 """Features of molecules beside the network: the kernel ridge, and what it adds to the shared space."""
 
+import shutil
+
 import numpy as np
 import pytest
 from sklearn.compose import TransformedTargetRegressor
@@ -144,6 +146,20 @@ def test_files_and_processes_change_nothing(smiles, profiles, tiny, tmp_path):
     assert loaded.digest_ == embedder.digest_
     np.testing.assert_array_equal(loaded.transform(smiles), vectors)
     np.testing.assert_array_equal(loaded.transform(smiles[5:6])[0], vectors[5])
+
+
+def test_a_file_does_not_hold_what_belongs_to_the_machine(smiles, profiles, tiny, tmp_path):
+    cached = MorganCounts(fp_size=64, memory=tmp_path / "cache", n_jobs=1)
+    settings = tiny | {"max_epochs": 0, "structure_weight": 0}
+    embedders = [
+        MoCoPEmbedder(**settings, side_features=[table]).fit(smiles, profiles=profiles)
+        for table in (cached, MorganCounts(fp_size=64))
+    ]
+    assert embedders[0].digest_ == embedders[1].digest_
+    embedders[0].save(tmp_path / "model.safetensors")
+    shutil.rmtree(tmp_path / "cache")
+    MoCoPEmbedder.load(tmp_path / "model.safetensors", output="projection").transform(smiles)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_rows_that_are_not_molecules_stay_missing(smiles, profiles, tiny):

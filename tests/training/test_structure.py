@@ -1,9 +1,12 @@
 """The structure objective: what is regressed from bare molecules, alone and beside profiles."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from sklearn.preprocessing import FunctionTransformer
+from scipy.sparse import csr_array
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, PairedProfiles
 from mocop_sklearn.model_selection import overlap
@@ -197,6 +200,40 @@ def test_bad_rows_are_named_or_left_out(smiles, small):
     targets = FunctionTransformer(lambda texts: np.ones((3, 2)))
     with pytest.raises(ValueError, match="must return one row for each of 40 molecules"):
         MoCoPEmbedder(unlabeled=smiles, structure_targets=targets, **small).fit(smiles)
+
+
+def _sizes(smiles):
+    return np.array([[len(text), text.count("C")] for text in smiles])
+
+
+def _nullable(smiles):
+    table = pd.DataFrame(_sizes(smiles), columns=["length", "carbons"]).astype("Float64")
+    table.iloc[0, 0] = pd.NA
+    return table
+
+
+@pytest.mark.parametrize("function", [_sizes, _nullable, lambda smiles: csr_array(_sizes(smiles))])
+def test_targets_and_features_come_in_any_table_of_numbers(smiles, profiles, small, function):
+    transformer = make_pipeline(FunctionTransformer(function), StandardScaler(with_mean=False))
+    settings = small | {"structure_targets": transformer, "side_features": [transformer], "max_epochs": 0}
+    embedder = MoCoPEmbedder(**settings).fit(smiles, profiles=profiles)
+    assert embedder.model_.structure_targets.names == ["x0", "x1"]
+    assert np.isfinite(embedder.set_params(output="projection").transform(smiles)).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda smiles: np.ones(len(smiles)), r"one row for each of \d+ molecules, but it returned .* \(\d+,\)"),
+        (lambda smiles: np.ones((3, 2)), r"one row for each of \d+ molecules, but it returned .* \(3, 2\)"),
+        (lambda smiles: [["a"] for _ in smiles], "must return numbers for molecules"),
+    ],
+)
+def test_a_transformer_that_gives_no_table_of_numbers_is_named(smiles, profiles, small, function, message):
+    transformer = FunctionTransformer(function)
+    for name, value in (("structure_targets", transformer), ("side_features", [transformer])):
+        with pytest.raises(ValueError, match=f"{name}=FunctionTransformer.*{message}"):
+            MoCoPEmbedder(**small | {"max_epochs": 0, name: value}).fit(smiles, profiles=profiles)
 
 
 def test_missing_targets_are_left_out_of_the_loss():

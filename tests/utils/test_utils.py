@@ -12,6 +12,7 @@ import pytest
 import torch
 from joblib.parallel import ThreadingBackend, get_active_backend
 
+from mocop_sklearn.model_file import load_pretrained
 from mocop_sklearn.utils._cache import Entry, once
 from mocop_sklearn.utils._device import autocast, resolve_device
 from mocop_sklearn.utils._files import atomic_write
@@ -102,6 +103,23 @@ def test_torch_seed_restores_the_state_even_after_an_error():
 # ---------------------------------------------------------------------------------------------
 # Files
 # ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes, links and devices of POSIX")
+def test_a_file_is_as_readable_as_any_and_neither_links_nor_devices_are_replaced(tmp_path):
+    (tmp_path / "plain").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "target")
+    load_pretrained("distilled").save(tmp_path / "model")
+    with atomic_write(tmp_path / "link") as temporary:
+        temporary.write_text("content")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "folder" / "target").read_text() == "content"
+    os.mkfifo(tmp_path / "pipe")
+    for name, what in (("pipe", "not a regular file"), ("folder", "a folder")):
+        with pytest.raises(OSError, match=f"{name}' is {what}"), atomic_write(tmp_path / name):
+            pass
+    mode = (tmp_path / "plain").stat().st_mode
+    assert {(tmp_path / name).stat().st_mode for name in ("model", "folder/target")} == {mode}
 
 
 def test_atomic_write(tmp_path):
