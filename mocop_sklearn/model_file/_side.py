@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils import gen_batches
 
 from ..metrics import retrieval_score
 from ..molecules._blocks import BlockScaler
@@ -28,6 +29,7 @@ _FIXED_BEFORE = {"gamma_": 1.0, "network_weight_": 0.5}  # in files that do not 
 _N_FOLDS = 3
 _FEWEST = 20  # molecules that a choice is made by
 _LARGEST_RADIUS = 20
+_MOLECULES = 4096  # whose columns are in memory at once
 _ROWS = 64  # of each product, always, so that the last bit of a vector does not depend on the other rows
 
 
@@ -38,8 +40,9 @@ class SideTower(BaseEstimator):
     regression with an RBF kernel maps them to transformed profiles. The vector of a molecule is the direction of its
     prediction, that of a profile its own direction, both less the mean of training. Cross-validation on the training
     molecules chooses the width of the kernel and the strength of the regularisation by the retrieval score. With more
-    than 4,096 training molecules, the kernel is computed to that many of them only, drawn at random (subset of
-    regressors; Rasmussen and Williams, *Gaussian Processes for Machine Learning*, section 8.3.1).
+    than 4,096 training molecules, that many of them, drawn at random, set the scales, and the kernel is computed to
+    these only (subset of regressors; Rasmussen and Williams, *Gaussian Processes for Machine Learning*, section
+    8.3.1).
 
     How much a network counts beside the ridge is chosen by molecules that the network was not trained on: of several
     weights, the one whose sum of both cosines retrieves best.
@@ -99,20 +102,20 @@ class SideTower(BaseEstimator):
             make_pipeline(table_of(feature, standardize=None, invalid="nan"), BlockScaler())
             for feature in self.features
         ]
-        columns = self._columns(smiles, n_jobs, _fit_and_scale)
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(columns))[:N_LANDMARKS])
-        self.landmarks_ = columns[chosen]
+        smiles, n = list(smiles), len(smiles)
+        chosen = np.sort(np.random.default_rng(seed).permutation(n)[:N_LANDMARKS])
+        self.landmarks_ = self._fit_columns(smiles, chosen, n_jobs)
         self.mean_ = profiles.mean(axis=0).astype(np.float32)
         centered = profiles.astype(np.float64) - self.mean_
-        names = np.arange(len(columns)) if groups is None else np.asarray(groups)
+        names = np.arange(n) if groups is None else np.asarray(groups)
         self.gamma_, self.alpha_ = self._cross_validated(centered[chosen], names[chosen])
         self.network_weight_ = _NETWORK_WEIGHTS[0]
-        n_training = len(columns) - (0 if held_out is None else len(held_out[0]))
-        stops = sorted({n_training, len(columns)})
-        for stop, coef in zip(stops, self._ridges(columns, centered, stops), strict=True):
+        n_training = n - (0 if held_out is None else len(held_out[0]))
+        stops = sorted({n_training, n})
+        for stop, coef in zip(stops, self._ridges(smiles, centered, stops, n_jobs), strict=True):
             self.coef_ = coef
-            if held_out is not None and stop == n_training and min(n_training, len(columns) - n_training) >= _FEWEST:
-                predicted = self._kernel(columns[n_training:]) @ coef
+            if held_out is not None and stop == n_training and min(n_training, n - n_training) >= _FEWEST:
+                predicted = self._predict(smiles[n_training:], n_jobs)
                 self.network_weight_ = _best_weight(held_out, (predicted, centered[n_training:]))
         return self
 
@@ -128,21 +131,24 @@ class SideTower(BaseEstimator):
             scores |= {(gamma, alpha): score for alpha, score in found.items()}
         return max(scores, key=lambda choice: scores[choice])
 
-    def _ridges(self, columns: np.ndarray, targets: np.ndarray, stops: Sequence[int]) -> Iterator[np.ndarray]:
+    def _ridges(
+        self, smiles: list[str], targets: np.ndarray, stops: Sequence[int], n_jobs: int | None
+    ) -> Iterator[np.ndarray]:
         """Yield the coefficients of the ridge on the first molecules, for each of the numbers of these."""
         between = self._kernel(self.landmarks_)
-        if len(between) == len(columns):
+        if len(between) == len(smiles):
             for stop in stops:
-                coef = np.zeros((len(columns), targets.shape[1]))
+                coef = np.zeros(targets.shape)
                 coef[:stop] = solve(between[:stop, :stop], targets[:stop], self.alpha_)
                 yield coef
             return
         gram, right = self.alpha_ * between, np.zeros((len(between), targets.shape[1]))
         for start, stop in pairwise([0, *stops]):
-            for part in blocks(stop - start, len(between)):
-                kernel = self._kernel(columns[start:stop][part])
-                gram += kernel.T @ kernel
-                right += kernel.T @ targets[start:stop][part]
+            for rows, columns in self._columns(smiles[start:stop], n_jobs):
+                for part in blocks(len(columns), len(between)):
+                    kernel = self._kernel(columns[part])
+                    gram += kernel.T @ kernel
+                    right += kernel.T @ targets[start:stop][rows][part]
             yield solve(gram, right, 1e-6 * np.trace(gram) / len(gram))
 
     def check(self) -> None:
@@ -168,11 +174,7 @@ class SideTower(BaseEstimator):
 
     def project_molecules(self, smiles: Sequence[str], n_jobs: int | None = None) -> np.ndarray:
         """Return unit vectors of molecules, float32 of shape (n_molecules, n_profile_features)."""
-        columns = self._columns(smiles, n_jobs, _scale)
-        n = len(columns)
-        columns = np.pad(columns, ((0, -n % _ROWS), (0, 0)))
-        parts = [self._kernel(columns[i : i + _ROWS]) @ self.coef_ for i in range(0, len(columns), _ROWS)]
-        return unit_rows(np.concatenate(parts)[:n]).astype(np.float32)
+        return unit_rows(self._predict(list(smiles), n_jobs)).astype(np.float32)
 
     def project_profiles(self, profiles: np.ndarray) -> np.ndarray:
         """Return unit vectors of transformed profiles, float32 of shape (n_profiles, n_profile_features)."""
@@ -182,14 +184,41 @@ class SideTower(BaseEstimator):
         """Put unit vectors of the network and of this tower side by side; a cosine is the weighted mean of theirs."""
         return _side_by_side(network, own, self._of_file("network_weight_"))
 
-    def _columns(
-        self, smiles: Sequence[str], n_jobs: int | None, compute: Callable[[Pipeline, list[str]], np.ndarray]
-    ) -> np.ndarray:
-        """Return what ``compute`` makes of the molecules with each pipeline, all blocks side by side."""
+    def _predict(self, smiles: list[str], n_jobs: int | None) -> np.ndarray:
+        """Return the transformed profiles that are predicted, less their mean."""
+        predicted = np.empty((len(smiles), self.coef_.shape[1]))
+        for rows, columns in self._columns(smiles, n_jobs):
+            padded = np.pad(columns, ((0, -len(columns) % _ROWS), (0, 0)))
+            parts = [self._kernel(padded[i : i + _ROWS]) @ self.coef_ for i in range(0, len(padded), _ROWS)]
+            predicted[rows] = np.concatenate(parts)[: len(columns)]
+        return predicted
+
+    def _fit_columns(self, smiles: list[str], chosen: np.ndarray, n_jobs: int | None) -> np.ndarray:
+        """Fit the transformers to all molecules and the scalers to the chosen ones; return the columns of these."""
+        parts = []
         with config_context(transform_output="default"):
-            parts = [compute(pipeline, list(smiles)) for pipeline in self._with_jobs(n_jobs)]
+            for pipeline in self._with_jobs(n_jobs):
+                transformer, scaler = pipeline[0], pipeline[-1]
+                if len(chosen) == len(smiles) and hasattr(transformer, "fit_transform"):
+                    given, table = smiles, transformer.fit_transform(smiles)
+                else:
+                    given = [smiles[i] for i in chosen]
+                    table = transformer.fit(smiles).transform(given)
+                parts.append(scaler.fit_transform(_numbers(transformer, table, given)))
         self._with_jobs(None)  # the number of processes does not belong to a model
-        return np.nan_to_num(np.hstack(parts).astype(np.float32))
+        return _joined(parts)
+
+    def _columns(self, smiles: list[str], n_jobs: int | None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield some of the molecules, and their scaled columns, all blocks side by side."""
+        for rows in gen_batches(len(smiles), _MOLECULES):
+            part = smiles[rows]
+            with config_context(transform_output="default"):
+                parts = [
+                    pipeline[-1].transform(_numbers(pipeline[0], pipeline[0].transform(part), part))
+                    for pipeline in self._with_jobs(n_jobs)
+                ]
+            self._with_jobs(None)
+            yield rows, _joined(parts)
 
     def _with_jobs(self, n_jobs: int | None) -> list[Pipeline]:
         """Set the number of processes of the transformers that have such a parameter."""
@@ -209,21 +238,12 @@ class SideTower(BaseEstimator):
         return kernel
 
 
-def _fit_and_scale(pipeline: Pipeline, smiles: list[str]) -> np.ndarray:
-    """Fit a transformer of molecules and its scaler, and return the scaled columns."""
-    transformer, at_once = pipeline[0], hasattr(pipeline[0], "fit_transform")
-    table = transformer.fit_transform(smiles) if at_once else transformer.fit(smiles).transform(smiles)
-    return np.asarray(pipeline[-1].fit_transform(_numbers(transformer, table, smiles)))
-
-
-def _scale(pipeline: Pipeline, smiles: list[str]) -> np.ndarray:
-    """Return the scaled columns of molecules."""
-    table = pipeline[0].transform(smiles)
-    return np.asarray(pipeline[-1].transform(_numbers(pipeline[0], table, smiles)))
-
-
 def _numbers(transformer: Any, table: Any, smiles: list[str]) -> np.ndarray:
     return numbers_of(table, len(smiles), f"side_features={transformer!r}")
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.nan_to_num(np.hstack(parts).astype(np.float32))
 
 
 def _best_weight(network: tuple[np.ndarray, np.ndarray], ridge: tuple[np.ndarray, np.ndarray]) -> float:

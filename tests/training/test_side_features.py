@@ -123,6 +123,18 @@ def test_side_features_help_where_structure_decides(tiny):
     assert both.score(X[~train], profiles=P[~train]) > plain.score(X[~train], profiles=P[~train]) + 0.2
 
 
+def test_columns_of_some_molecules_at_a_time_change_nothing(smiles, profiles, monkeypatch):
+    monkeypatch.setattr(side_module, "N_LANDMARKS", 25)
+    features = ["ecfp", "torsions"]
+    at_once = SideTower(features).fit(smiles, profiles, groups=np.arange(40) // 2)
+    monkeypatch.setattr(side_module, "_MOLECULES", 7)
+    in_parts = SideTower(features).fit(smiles, profiles, groups=np.arange(40) // 2)
+    assert in_parts.landmarks_.shape == (25, 2048 + 512)
+    np.testing.assert_allclose(in_parts.coef_, at_once.coef_, rtol=1e-6, atol=1e-9)
+    in_parts.coef_ = at_once.coef_
+    np.testing.assert_array_equal(in_parts.project_molecules(smiles), at_once.project_molecules(smiles))
+
+
 def test_the_names_mean_tables_of_molecules(smiles, profiles):
     tables = [
         MoleculeDescriptors(invalid="nan"),
