@@ -29,13 +29,7 @@ from ..training._labels import Entries, measured_entries
 from ..training._loop import TrainingState, after_epochs, read_state, state_saver
 from ..training._merging import MergedRows, Targets, read_and_merge
 from ..training._objectives import Objective
-from ..training._supervised import (
-    SupervisedRecipe,
-    SupervisedResult,
-    check_freeze,
-    result_of,
-    train_supervised,
-)
+from ..training._supervised import SupervisedRecipe, SupervisedResult, check_freeze, result_of, train_supervised
 from ..utils._cache import digest_of_pickle
 from ..utils._device import resolve_device
 from ..utils._names import described
@@ -278,13 +272,16 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
         key = self._fit_key(values, start, *merged.content(), described(objective.loss), *content)
         keys = distinct_keys(merged.keys, given.keys if given else [], start.molecule_keys if start else [])
         structures = keys_beyond(map(hashed_key, start.structure_keys), keys) if start else []
-        attributes = attributes | {
-            "_architecture": architecture,
-            "_standardize": standardize,
-            "start_": start.source if start else "",
-            "molecule_keys_": np.array(keys, dtype=str),
-            "_structure_hashes": numbers_of(sorted(structures)),
-        }
+        attributes = (
+            attributes
+            | {
+                "_architecture": architecture,
+                "_standardize": standardize,
+                "start_": start.source if start else "",
+                "molecule_keys_": np.array(keys, dtype=str),
+            }
+            | ({"_structure_hashes": numbers_of(sorted(structures))} if structures else {})
+        )
         networks = Networks(attributes)
         seed, states = self._unfinished(key)
         plan = FitPlan(recipe, start, merged, given, self._groups(merged).tolist(), seed)
@@ -359,7 +356,8 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
 
     def _adopt(self, networks: Networks) -> None:
         """Set all attributes of a fit."""
-        self.__dict__.pop("domain_", None)  # it was that of another fit
+        for name in ("domain_", "_structure_hashes"):  # they were those of another fit
+            self.__dict__.pop(name, None)
         self.__dict__.update(networks.attributes)
         self._shift, self._scale = (np.array(part) for part in zip(*networks.moments, strict=True))
         self.weights_ = [result.weights for result in networks.results]
@@ -468,7 +466,7 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
 
     def _summary(self) -> dict[str, str]:
         n_networks = len(self.weights_)
-        n_structures = len(self._structure_hashes)
+        n_structures = len(self.structure_keys_)
         return {
             "tasks": f"{len(self.task_names_):,}: {some_columns(self.task_names_)}",
             "classes": some_columns(self.classes_) if hasattr(self, "classes_") else "",

@@ -106,12 +106,12 @@ def _differences(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _print(summary: dict[str, Any]) -> None:
     left_out = f"; {summary['n_invalid']:,} rows are not molecules" if summary["n_invalid"] else ""
-    seen = f"; the start has seen {summary['n_test_seen_in_pretraining']:,} of the tested molecules in training"
+    n_seen = summary["n_test_seen_in_pretraining"]
+    seen = f"; the start has seen {n_seen:,} of the tested molecules with a profile or label" if n_seen else ""
     print_table(
         targets=f"{', '.join(summary['targets'])} ({summary['task']})",
         split=summary["split"],
-        rows=f"{summary['n_train']:,} to train on, {summary['n_test']:,} to test{left_out}"
-        + seen * bool(summary["n_test_seen_in_pretraining"]),
+        rows=f"{summary['n_train']:,} to train on, {summary['n_test']:,} to test{left_out}{seen}",
     )
     rows = [(arm, {name: _text(value) for name, value in own.items()}) for arm, own in summary["models"].items()]
     rows += [

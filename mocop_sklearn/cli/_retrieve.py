@@ -42,17 +42,20 @@ def retrieve(args: argparse.Namespace) -> None:
     import numpy as np
     from sklearn.neighbors import NearestNeighbors
 
+    from ..tables._molecules import MoleculeFile
     from ..tables._read import write_table
 
     refuse_to_replace(args.out, args.molecules, args.model, args.profiles)
-    names = ["query", "rank", "row", "smiles", "similarity", *args.keep, *args.id]
+    molecules = MoleculeFile(args.molecules, args.smiles, args.keep)
+    own = [name for name in molecules.columns[1:] if name not in args.keep]  # of .smi and .sdf files
+    names = ["query", "rank", "row", "smiles", "similarity", *own, *args.keep, *args.id]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"The output would have two columns called {twice[0]!r}: leave it out of --keep or --id.")
     embedder = load_embedder(args, "projection")
     embedder.model_.require_profile_network()
     profiles, p = _profiles(args, embedder)
-    library, z = _library(args, embedder)
+    library, z = _library(args, embedder, molecules)
     (queries, u), (hits, v) = ((library, z), (profiles, p))[:: -1 if args.query == "profiles" else 1]
     k = min(args.k, len(hits))
     neighbors = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=args.n_jobs).fit(v)
@@ -62,8 +65,7 @@ def retrieve(args: argparse.Namespace) -> None:
     table = asked[["row"]].rename(columns={"row": "query"})
     table["rank"] = np.tile(np.arange(1, k + 1), len(queries))
     table["row"] = found["row"]
-    molecules, named = (found, asked) if args.query == "profiles" else (asked, found)
-    for part in (molecules, named):
+    for part in (found, asked) if args.query == "profiles" else (asked, found):  # molecules first
         table = table.join(part.drop(columns="row"))
     table["similarity"] = 1 - distance.ravel() ** 2 / 2  # of unit vectors
     write_table(table, args.out)
@@ -130,14 +132,11 @@ def _stored_profiles(args: argparse.Namespace) -> tuple[Any, list[str], Any]:
     return known, pairs.feature_names or [], pairs.profiles
 
 
-def _library(args: argparse.Namespace, embedder: Any) -> tuple[Any, Any]:
+def _library(args: argparse.Namespace, embedder: Any, molecules: Any) -> tuple[Any, Any]:
     """Row, structure and name of each distinct valid molecule, and their unit vectors."""
     import numpy as np
     import pandas as pd
 
-    from ..tables._molecules import MoleculeFile
-
-    molecules = MoleculeFile(args.molecules, args.smiles, args.keep)
     batches, vectors = zip(*embedded(args, embedder, molecules, range(molecules.n_rows)), strict=True)
     z = np.concatenate(vectors)
     names = ["smiles", *molecules.columns[1:]]

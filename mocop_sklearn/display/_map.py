@@ -176,7 +176,8 @@ def reduced(vectors: np.ndarray, method: str = "auto", random_state: int = 0) ->
         neighbors = min(15, len(vectors) - 1)
         found = UMAP(n_neighbors=neighbors, random_state=random_state, n_jobs=1).fit_transform(vectors)
         return np.asarray(found), ("UMAP 1", "UMAP 2")
-    pca = PCA(n_components=min(2, vectors.shape[1]), svd_solver="full").fit(vectors)
+    with np.errstate(invalid="ignore"):  # of vectors that are all the same
+        pca = PCA(n_components=min(2, vectors.shape[1]), svd_solver="full").fit(vectors)
     coordinates = np.zeros((len(vectors), 2))
     coordinates[:, : pca.n_components_] = pca.transform(vectors)
     shares = [*np.nan_to_num(pca.explained_variance_ratio_).tolist(), 0.0]

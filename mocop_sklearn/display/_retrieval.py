@@ -105,10 +105,18 @@ class RetrievalComparisonDisplay:
         95 percent of the scores of 1,000 samples of the queries, drawn with replacement from a fixed seed.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Raises
+    ------
+    ValueError
+        When a way has no ranks, or a rank is missing.
     """
 
     def __init__(self, ranks: Mapping[str, Any]):
         self.ranks = {name: floats_of(values) for name, values in ranks.items()}
+        wrong = [name for name, values in self.ranks.items() if not len(values) or not np.isfinite(values).all()]
+        if wrong:
+            raise ValueError(f"The ranks of {wrong[0]!r} must be finite numbers, of one query or more.")
         self.scores_ = {name: float(1 - 2 * values.mean()) for name, values in self.ranks.items()}
         self.intervals_ = {name: _interval(values) for name, values in self.ranks.items()}
 

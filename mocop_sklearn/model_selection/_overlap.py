@@ -30,9 +30,9 @@ def overlap(
     Parameters
     ----------
     pretraining : estimator, str, Path, PairedProfiles or collection of str or Mol
-        A fitted estimator of this package, or a fitted Pipeline, union or search that holds some; the name or the file
-        of a model; or the molecules themselves, as a collection, as pairs, in a file or in a stored corpus. Of several
-        models, what any of them has seen counts.
+        A fitted estimator of this package, baselines included, or a fitted Pipeline, union or search that holds models;
+        the name or the file of a model; or the molecules themselves, as a collection, as pairs, in a file or in a
+        stored corpus. Of several models, what any of them has seen counts.
     X : list, tuple, ndarray, Series, one-column DataFrame, (n_samples, 1) array, or the path of a file
         SMILES strings or RDKit molecules.
     level : {"connectivity", "exact"}, default="connectivity"

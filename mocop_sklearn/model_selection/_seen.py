@@ -25,6 +25,8 @@ def opened(what: Any, standardize: Standardize) -> Any:
     """Return the model or the molecules that a path or a name stands for; other values as they are."""
     if isinstance(what, PairedProfiles):
         return what.molecules
+    if hasattr(what, "fit") and hasattr(what, "molecules_"):  # a baseline or an applicability domain
+        return list(what.molecules_)
     if not isinstance(what, (str, os.PathLike)):
         return what
     is_model = os.path.isdir(what) and not is_store(what)

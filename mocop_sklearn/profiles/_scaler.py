@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
         X : array-like of float, shape (n_samples, n_features)
         y : ignored
         """
+        self._check_types()
         if not self.clip > 0:
             raise ValueError(f"clip must be greater than 0, got {self.clip!r}.")
         if self.n_components is not None and not self.n_components >= 1:
@@ -98,6 +100,15 @@ class ProfileScaler(TransformerMixin, BaseEstimator):
             sample = np.random.default_rng(0).permutation(len(X))[:_PCA_ROWS]
             self._fit_whitening(self._scale(X[np.sort(sample)]))
         return self
+
+    def _check_types(self) -> None:
+        """Raise ``TypeError`` unless each parameter is a number of its kind."""
+        kinds = {"clip": Real, "n_components": Integral, "whitening": Real}
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (name == "n_components" and value is None):
+                what = "an integer or None" if name == "n_components" else "a number"
+                raise TypeError(f"{name} must be {what}, got {value!r}.")
 
     def _fit_whitening(self, scaled: np.ndarray) -> None:
         pca = PCA(min(self.n_components, *scaled.shape), random_state=0).fit(scaled)

@@ -281,7 +281,7 @@ class TestEvaluate:
         words = ["evaluate", table, "--target", "active", "toxic", "--test", "molecule", "0.5", "--max-epochs", "1"]
         assert main([*words, "-m", tuned["tasks"]]) == 0
         output = capsys.readouterr()
-        assert "the start has seen 6 of the tested molecules in training" in output.out
+        assert "the start has seen 6 of the tested molecules with a profile or label" in output.out
         assert "AUROC" in output.out
         assert "descriptors + forest" in output.out
 

@@ -64,6 +64,12 @@ class TestRetrieve:
         assert main([*words, "--keep", "Metadata_Name", "--id", "Metadata_Name"]) == 1
         assert "two columns called 'Metadata_Name': leave it out of --keep or --id" in capsys.readouterr().err
 
+    def test_the_names_of_molecules_and_a_column_of_that_name(self, wells, model, tmp_path, capsys):
+        wells.iloc[:3].assign(name="a").to_parquet(tmp_path / "named.parquet")
+        path, out = write_molecules(tmp_path, ".smi"), str(tmp_path / "hits.csv")
+        assert main(["retrieve", path, str(tmp_path / "named.parquet"), "-m", model, "-o", out, "--id", "name"]) == 1
+        assert "two columns called 'name': leave it out of --keep or --id" in capsys.readouterr().err
+
     def test_empty_profiles_and_small_library(self, wells, model, tmp_path, capsys):
         path, out = write_molecules(tmp_path, ".smi"), tmp_path / "hits.parquet"
         profiles = wells.iloc[:3].copy()

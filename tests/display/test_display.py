@@ -140,6 +140,14 @@ def test_what_is_masked_is_not_drawn():
     assert HitSheetDisplay.from_predictions(similarity, ["C", "CC"]).sheets[0].hits == [("CC", 0.8)]
 
 
+def test_ranks_that_are_missing_are_refused_and_equal_vectors_are_mapped():
+    for ranks in ([], [0.5, np.nan]):
+        with pytest.raises(ValueError, match="ranks of 'mine' must be finite numbers, of one query or more"):
+            RetrievalComparisonDisplay({"mine": ranks})
+    display = EmbeddingMapDisplay.from_predictions(np.ones((4, 3)), method="pca")
+    np.testing.assert_array_equal(display.coordinates, np.zeros((4, 2)))
+
+
 def test_fates_leave_out_what_did_not_happen():
     display = WellFatesDisplay({"stored": 1200, "without_structure": 0, "negative_controls": 64}).plot()
     assert [bar.get_width() for bar in display.bars_] == [1200, 64]

@@ -16,6 +16,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
 
 from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor, PairedProfiles, SkipInvalid
+from mocop_sklearn.baselines import ProfileNeighbors
+from mocop_sklearn.inspection import ApplicabilityDomain
 from mocop_sklearn.model_selection import overlap
 from mocop_sklearn.molecules import MorganCounts
 
@@ -162,6 +164,15 @@ def test_overlap_looks_into_transformed_targets_and_calibration(embedder):
     pipeline = make_pipeline(FrozenEstimator(fitted), LogisticRegression())
     for holder in (regression.fit(smiles, y), CalibratedClassifierCV(pipeline, cv=2).fit(smiles, y % 2)):
         assert overlap(holder, [smiles[0], "O=C=O"]).tolist() == [True, False]
+
+
+def test_overlap_with_a_baseline_and_a_domain(embedder):
+    fitted, smiles = embedder
+    neighbors = ProfileNeighbors(n_neighbors=1).fit(smiles[:4], np.eye(4, 6))
+    domain = ApplicabilityDomain("embedding", embedder=fitted, n_neighbors=1).fit(smiles[:4])
+    for holder in (neighbors, domain):
+        for level in ("connectivity", "exact"):
+            assert overlap(holder, smiles, level=level).tolist() == [True] * 4 + [False] * 2
 
 
 def test_overlap_of_files_of_molecules(embedder, tmp_path):

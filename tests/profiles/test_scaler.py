@@ -175,6 +175,13 @@ def test_bad_input():
         ProfileScaler(clip=0).fit(np.eye(3))
     with pytest.raises(ValueError, match="clip must be greater than 0, got nan"):
         ProfileScaler(clip=float("nan")).fit(np.eye(3))
+    for parameters, message in (
+        ({"clip": None}, "clip must be a number, got None"),
+        ({"n_components": 2.0}, "n_components must be an integer or None, got 2.0"),
+        ({"whitening": "half"}, "whitening must be a number, got 'half'"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            ProfileScaler(**parameters).fit(np.eye(3))
     with pytest.raises(ValueError, match="n_components must be None or at least 1, got 0"):
         ProfileScaler(n_components=0).fit(np.eye(3))
     with pytest.raises(ValueError, match="All 2 profile columns are constant or without finite values"):
