@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._version import __version__
-from ..model_file._compact import distinct_keys, hashed_key, keys_beyond, numbers_of
+from ..model_file._compact import distinct_keys, hashed_key, integers_of, keys_beyond
 from ..model_file._format import plain_value
 from ..model_file._model import PretrainedModel, as_tensors
 from ..model_selection import scaffold_groups
@@ -272,16 +272,14 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
         key = self._fit_key(values, start, *merged.content(), described(objective.loss), *content)
         keys = distinct_keys(merged.keys, given.keys if given else [], start.molecule_keys if start else [])
         structures = keys_beyond(map(hashed_key, start.structure_keys), keys) if start else []
-        attributes = (
-            attributes
-            | {
-                "_architecture": architecture,
-                "_standardize": standardize,
-                "start_": start.source if start else "",
-                "molecule_keys_": np.array(keys, dtype=str),
-            }
-            | ({"_structure_hashes": numbers_of(sorted(structures))} if structures else {})
-        )
+        attributes = attributes | {
+            "_architecture": architecture,
+            "_standardize": standardize,
+            "start_": start.source if start else "",
+            "molecule_keys_": np.array(keys, dtype=str),
+        }
+        if structures:
+            attributes["_structure_hashes"] = integers_of(sorted(structures))
         networks = Networks(attributes)
         seed, states = self._unfinished(key)
         plan = FitPlan(recipe, start, merged, given, self._groups(merged).tolist(), seed)

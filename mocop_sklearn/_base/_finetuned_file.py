@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..model_file._codec import Encoder, decode
-from ..model_file._compact import keys_of_numbers
+from ..model_file._compact import keys_of_integers
 from ..model_file._format import FINE_TUNED, library_versions, plain_value, read_file, write_or_save_elsewhere
 from ..model_file._model import PretrainedModel, encoder_alone, restore_architecture, restore_callable
 from ..model_file._schema import Section, check_architecture, check_arrays, check_seen, check_vocabulary
@@ -36,7 +36,7 @@ class FineTunedFile(BaseEstimator):
     def structure_keys_(self) -> np.ndarray:
         """Sorted, hashed connectivity keys of the molecules that the start saw as structures only."""
         check_is_fitted(self)
-        return np.array(keys_of_numbers(getattr(self, "_structure_hashes", np.empty(0))), dtype=str)
+        return np.array(keys_of_integers(getattr(self, "_structure_hashes", np.empty(0))), dtype=str)
 
     @property
     def model_(self) -> PretrainedModel:

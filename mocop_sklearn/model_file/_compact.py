@@ -85,14 +85,14 @@ def keys_beyond(keys: Iterable[str], known: Iterable[str]) -> list[str]:
     return [key for key in keys if hashed_key(key) not in hashes]
 
 
-def numbers_of(keys: Iterable[str]) -> np.ndarray:
+def integers_of(keys: Iterable[str]) -> np.ndarray:
     """Return hashed keys as integers, 8 bytes each."""
     return np.array([int(key[1:], 16) for key in keys], dtype=np.uint64)
 
 
-def keys_of_numbers(numbers: np.ndarray) -> list[str]:
-    """Undo ``numbers_of``."""
-    return [f"#{number:016x}" for number in numbers.tolist()]
+def keys_of_integers(integers: np.ndarray) -> list[str]:
+    """Undo ``integers_of``."""
+    return [f"#{integer:016x}" for integer in integers.tolist()]
 
 
 def pack_keys(record: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -101,7 +101,7 @@ def pack_keys(record: dict[str, Any]) -> dict[str, np.ndarray]:
     for name in KEYS:
         keys = record[name]
         if keys and all(key.startswith("#") for key in keys):
-            arrays[_PREFIX + name] = numbers_of(keys)
+            arrays[_PREFIX + name] = integers_of(keys)
             record[name] = []
     return arrays
 
@@ -119,4 +119,4 @@ def unpack_keys(name: str, record: Mapping[str, Any], arrays: Mapping[str, np.nd
         return list(record[name])
     if stored.dtype != np.uint64 or stored.ndim != 1:
         raise ValueError(f"{name} are not hashed keys but {stored.dtype} of shape {stored.shape}.")
-    return keys_of_numbers(stored)
+    return keys_of_integers(stored)

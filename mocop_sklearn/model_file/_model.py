@@ -19,7 +19,7 @@ from ._codec import Encoder, decode
 from ._compact import (
     KEYS,
     hashed_key,
-    keys_of_numbers,
+    keys_of_integers,
     networks_of,
     pack_keys,
     packed,
@@ -348,7 +348,7 @@ def encoder_alone(architecture: Architecture, standardize: Any, fitted: Mapping[
         history=[{name: v for name, v in row.items() if name != "estimator"} for row in fitted["history_"]],
         n_iter=fitted["n_iter_"],
         best_score=fitted["best_score_"],
-        structure_keys=keys_of_numbers(fitted.get("_structure_hashes", np.empty(0, dtype=np.uint64))),
+        structure_keys=keys_of_integers(fitted.get("_structure_hashes", np.empty(0, dtype=np.uint64))),
     )
 
 
