@@ -162,6 +162,9 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
         found["from distilled, MiniMol beside"] = lambda seed: MoCoPEmbedder(
             random_state=seed, side_features=side, **from_student
         )
+        found["from distilled, 3 networks, MiniMol beside"] = lambda seed: MoCoPEmbedder(
+            random_state=seed, n_estimators=3, side_features=side, **from_student
+        )
     if corpus == "COMAS":
         # The paper's 1,000 epochs are 440,000 steps of its corpus; here an epoch is two steps.
         few = {"max_epochs": 5 if quick else 200}
