@@ -39,7 +39,11 @@ def cells_of(text):
 
 def test_unseen_molecules_are_found_better_than_by_chance_beside_the_baselines(shown):
     rows = cells_of(shown[1])
-    names = ("MoCoPEmbedder(): network and ridge", "kernel ridge, descriptors ⧺ ECFP", "5 nearest neighbours by ECFP")
+    names = (
+        "MoCoPEmbedder(): network and ridge",
+        "kernel ridge, descriptors ⧺ fingerprints",
+        "5 nearest neighbours by ECFP",
+    )
     _, chance_of_top10, chance_rank = rows["chance"]
     for name in names:
         _, top10, rank = rows[name]
