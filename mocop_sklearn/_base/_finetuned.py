@@ -464,7 +464,7 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
 
     def _summary(self) -> dict[str, str]:
         n_networks = len(self.weights_)
-        n_structures = len(self.structure_keys_)
+        n_structures = len(getattr(self, "_structure_hashes", ()))
         return {
             "tasks": f"{len(self.task_names_):,}: {some_columns(self.task_names_)}",
             "classes": some_columns(self.classes_) if hasattr(self, "classes_") else "",
