@@ -24,6 +24,7 @@ from ..utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 # What decides the shape of a molecule encoder, and which of it cannot be written to a file.
 ENCODER_SHAPE = ("featurizer", "encoder", "n_layers", "hidden_dim", "embedding_dim")
 COMPONENTS = ("featurizer", "encoder")
+_OF_ONE_MACHINE = ("callbacks", "memory", "checkpoint_dir")
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "pretrained": [str, os.PathLike, PretrainedModel, BaseEstimator, None],
@@ -121,8 +122,11 @@ def load_start(estimator: Any, shape: tuple[str, ...], components: tuple[str, ..
 
 
 def recorded_parameters(estimator: Any, start: PretrainedModel | None) -> dict[str, Any]:
-    """Return the parameters as a model file records them; an address on the hub has its commit."""
-    given = {n: recorded(value) for n, value in estimator.get_params(deep=False).items() if n != "callbacks"}
+    """Return the parameters as a model file records them; an address on the hub has its commit.
+
+    What tells nothing of the model, and belongs to one machine, is left out.
+    """
+    given = {n: recorded(value) for n, value in estimator.get_params(deep=False).items() if n not in _OF_ONE_MACHINE}
     return given | {"pretrained": start.source} if start and is_address(start.source) else given
 
 

@@ -16,6 +16,7 @@ from sklearn.preprocessing import PowerTransformer, QuantileTransformer, RobustS
 
 import mocop_sklearn
 from mocop_sklearn import MoCoPEmbedder
+from mocop_sklearn.molecules import MorganCounts
 from mocop_sklearn.profiles import ProfileScaler
 from mocop_sklearn.training import _contrastive as training
 from mocop_sklearn.training import _inference as inference
@@ -26,6 +27,17 @@ TRANSFORMERS = {
     "robust": make_pipeline(SimpleImputer(), RobustScaler(quantile_range=(10.0, 90.0)), PCA(5, random_state=0)),
     "quantile": make_pipeline(SimpleImputer(strategy="median", add_indicator=True), QuantileTransformer(n_quantiles=9)),
 }
+
+
+def test_a_file_tells_nothing_of_directories_of_the_machine(smiles, profiles, tiny, tmp_path):
+    cached = MorganCounts(fp_size=64, memory=tmp_path / "features")
+    beside = ["torsions", make_pipeline(cached, RobustScaler(), memory=str(tmp_path / "steps"))]
+    settings = tiny | {"max_epochs": 1, "structure_weight": 0, "side_features": beside}
+    embedder = MoCoPEmbedder(**settings, memory=tmp_path, checkpoint_dir=tmp_path / "states").fit(smiles, profiles)
+    embedder.save(tmp_path / "model.safetensors")
+    assert str(tmp_path).encode() not in (tmp_path / "model.safetensors").read_bytes()
+    assert "MorganCounts(fp_size=64)" in embedder.model_.parameters["side_features"]
+    assert cached.memory == tmp_path / "features"
 
 
 @pytest.mark.parametrize("transformer", [PowerTransformer("box-cox"), SparsePCA(2, max_iter=5)], ids=str)
