@@ -54,9 +54,11 @@ MAIN = (
     "descriptors ⧺ ECFP + SVM",
 )
 # The same on large sets, which only some of the further arms are run on
-LARGE = (*MAIN, "MiniMol + SVM")
+LARGE = (*MAIN, "MiniMol + SVM", "fine-tuned [untrained]")
 FURTHER = (
     "MiniMol + SVM",
+    "fine-tuned [untrained]",
+    "embedding + SVM [untrained]",
     "embedding + MLP [distilled]",
     "embedding + SVM [cells]",
     "fine-tuned [toxcast]",
@@ -116,6 +118,9 @@ def arms(corpora: Sequence[str], given: Sequence[str] = ()) -> list[Arm]:
         Arm("MiniMol + SVM", model="svm", features=("minimol",)),
         Arm("cell count + linear", model="linear", features=("cell count",)),
         Arm("untrained + forest", "-", "untrained", "forest", ("embedding",)),
+        # the encoder of ``distilled`` and its recipe, from random weights: what is left is pretraining
+        Arm("fine-tuned", "untrained", "untrained"),
+        Arm("embedding + SVM", "untrained", "untrained", "svm", ("embedding",)),
     ]
     encoders = [(corpus, objective) for corpus in corpora for objective in ("contrastive", "multitask")]
     for corpus, objective in [*encoders, *((name, "given") for name in given)]:

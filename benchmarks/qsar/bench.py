@@ -88,6 +88,8 @@ class Encoders:
         """All that decides an encoder beside its seed."""
         if objective == "given":
             return [self.given[corpus].digest]
+        if objective == "untrained":
+            return [objective]
         return [self._digest, self.epochs.get((corpus, objective)), corpora.RECIPE.get(objective)]
 
     def prepare(self, todo: Sequence[Unit], n_jobs: int) -> None:
