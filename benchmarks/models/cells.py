@@ -7,12 +7,16 @@
 First the encoder regresses descriptors of bare structures. Then it contrasts molecules with the profiles of COMAS (Cell
 Painting, bundled) and of NCI-60 (growth of tumour cell lines), while it goes on with the descriptors. No label of an
 assay takes part. Structures and exclusions are those of ``distilled.py``.
+
+With ``--controls``, what the profiles are worth can be measured: ``benchmarks/frozen.py --models`` takes the encoder
+before it saw them (structures.safetensors in the cache, which is always written) and those of ``CONTROLS``.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +39,18 @@ PROFILES = {
     "dropout": 0.0,
     "precision": "bf16",
     "random_state": 0,
+}
+CONTROLS: dict[str, dict[str, Any]] = {
+    "cells_shuffled": {},  # profiles of other molecules of the same corpus
+    "cells_less_structure": {"structure_weight": 0.3},
+    # contrastive alone, from random weights
+    "cells_alone": {
+        "pretrained": None,
+        "unlabeled": None,
+        "structure_weight": 0.0,
+        "max_epochs": 60,
+        "learning_rate": 1e-3,
+    },
 }
 
 
@@ -62,18 +78,34 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--controls", action="store_true", help="make the models of CONTROLS, too, in the cache")
     args = parser.parse_args()
     bare = pool(args.structures, args.exclude, args.first, args.limit)
     smiles, matrix = profiles(args.nci60)
     valid = np.flatnonzero([s is not None for s in canonical_smiles(smiles)])
     keep = valid[~excluded(args.exclude, [smiles[i] for i in valid])]
     settings = {"unlabeled": bare, "memory": args.cache, "n_jobs": args.n_jobs, "verbose": 1}
-    first = MoCoPEmbedder(**settings, **RECIPE).fit(bare[:1])
-    cells = MoCoPEmbedder(pretrained=first.model_, profile_transformer=FunctionTransformer(), **settings, **PROFILES)
-    model = cells.fit([smiles[i] for i in keep], profiles=matrix[keep]).model_.compact()
+    first = MoCoPEmbedder(**settings, **RECIPE).fit(bare[:1]).model_
+    first.compact().save(args.cache / "structures.safetensors")
+    smiles, matrix = [smiles[i] for i in keep], matrix[keep]
+    given = {"pretrained": first, "profile_transformer": FunctionTransformer(), **settings, **PROFILES}
+    model = MoCoPEmbedder(**given).fit(smiles, profiles=matrix).model_.compact()
     model.save(args.out / "cells.safetensors")
-    first.model_.compact().save(args.cache / "structures.safetensors")  # the arm without cells
     print(f"digest {model.digest}, validation score {model.best_score:.3f}, {len(keep):,} profiles")
+    for name, own in CONTROLS.items() if args.controls else ():
+        table = matrix[shuffled(matrix)] if name == "cells_shuffled" else matrix
+        control = MoCoPEmbedder(**given | own).fit(smiles, profiles=table).model_.compact()
+        control.save(args.cache / f"{name}.safetensors")
+        print(f"{name}: validation score {control.best_score:.3f}")
+
+
+def shuffled(matrix: np.ndarray) -> np.ndarray:
+    """A random order of the rows in which each stays among those of its corpus."""
+    order, rng = np.arange(len(matrix)), np.random.default_rng(0)
+    of_comas = matrix[:, :64].any(axis=1)
+    for rows in (np.flatnonzero(of_comas), np.flatnonzero(~of_comas)):
+        order[rows] = rng.permutation(rows)
+    return order
 
 
 if __name__ == "__main__":
