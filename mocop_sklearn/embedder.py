@@ -22,6 +22,7 @@ from ._base._parameters import (
     load_start,
     pretraining_key,
     recorded_parameters,
+    warn_of_networks_left,
 )
 from .model_file._format import recorded
 from .model_file._model import PretrainedModel
@@ -80,7 +81,8 @@ class MoCoPEmbedder(FittedEmbedding):
         of the network and that of the ridge; the molecules of validation choose the weight. They change neither
         ``output="encoder"`` nor ``best_score_``, which is that of the network. The names are ``"descriptors"``
         (RDKit's), ``"ecfp"`` (2,048 Morgan counts), ``"fcfp"`` (those of pharmacophoric roles), ``"atom_pairs"`` and
-        ``"torsions"`` (512 counts of each). A transformer takes a list of SMILES.
+        ``"torsions"`` (512 counts of each). A transformer takes a list of SMILES. None or an empty list: nothing stands
+        beside the network.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
         to all. It sees arrays, without the names of their columns. None is
@@ -152,7 +154,8 @@ class MoCoPEmbedder(FittedEmbedding):
         Stop after this many epochs without a better one.
     n_estimators : int, default=1
         Networks, each with its own random numbers: ``output="encoder"`` has their representations side by side, and a
-        cosine in the shared space is the mean of theirs. A model of several that is ``pretrained`` gives each its own.
+        cosine in the shared space is the mean of theirs. A model of several that is ``pretrained`` gives each its own;
+        a warning says when it has more of them.
     output : {"encoder", "projection"}, default="encoder"
         What ``transform`` returns: the encoder's representation, or the unit vector in the shared space.
     device : str, default="auto"
@@ -383,6 +386,7 @@ class MoCoPEmbedder(FittedEmbedding):
         if start is not None and source is not None and start.architecture.has_profile_network:
             order = start.profile_columns(source.n_features, source.feature_names, "The profile matrix")
             source = source if order is None else source.select_features(order)
+        warn_of_networks_left(start, self.n_estimators)
         key = pretraining_key(self, source, unlabeled, start, _NO_EFFECT_ON_FIT)
         job = self._job(source, unlabeled, start, key)
         try:

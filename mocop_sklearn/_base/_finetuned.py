@@ -39,7 +39,7 @@ from ._callbacks import HearsCallbacks
 from ._finetuned_file import FineTunedFile
 from ._html import count_of_weights, epochs_in_words
 from ._hub import OnHub
-from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, check_callbacks, load_start
+from ._parameters import COMPONENTS, CONSTRAINTS, ENCODER_SHAPE, check_callbacks, load_start, warn_of_networks_left
 from ._predictions import NamedPredictions
 from ._tasks import names_of_tasks
 
@@ -261,6 +261,7 @@ class FineTuned(HearsCallbacks, OnHub, NamedPredictions, FineTunedFile, BaseEsti
     ) -> None:
         """Train ``n_estimators`` networks, after rows of one molecule are merged; then set the attributes, too."""
         start = load_start(self, ENCODER_SHAPE, COMPONENTS)
+        warn_of_networks_left(start, self.n_estimators)
         architecture = self._start_architecture(start)
         check_freeze(architecture, self.freeze)
         standardize = start.standardize if start else self.standardize

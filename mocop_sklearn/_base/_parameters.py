@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -25,6 +27,7 @@ from ..utils._sklearn import HasMethods, Hidden, Interval, StrOptions
 ENCODER_SHAPE = ("featurizer", "encoder", "n_layers", "hidden_dim", "embedding_dim")
 COMPONENTS = ("featurizer", "encoder")
 _OF_ONE_MACHINE = ("callbacks", "memory", "checkpoint_dir")
+_FILES = ("pretrained", "pairs", "unlabeled")  # parameters that may be paths
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "pretrained": [str, os.PathLike, PretrainedModel, BaseEstimator, None],
@@ -121,13 +124,30 @@ def load_start(estimator: Any, shape: tuple[str, ...], components: tuple[str, ..
     )
 
 
+def warn_of_networks_left(start: PretrainedModel | None, n_estimators: int) -> None:
+    """Warn when the model that training starts from has more networks than are trained."""
+    if start is not None and start.n_networks > n_estimators:
+        warnings.warn(
+            f"pretrained has {start.n_networks} networks, of which n_estimators={n_estimators} trains the first "
+            f"{n_estimators} only. Pass n_estimators={start.n_networks} to go on from all of them.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def recorded_parameters(estimator: Any, start: PretrainedModel | None) -> dict[str, Any]:
     """Return the parameters as a model file records them; an address on the hub has its commit.
 
     What tells nothing of the model, and belongs to one machine, is left out.
     """
-    given = {n: recorded(value) for n, value in estimator.get_params(deep=False).items() if n not in _OF_ONE_MACHINE}
+    values = {name: value for name, value in estimator.get_params(deep=False).items() if name not in _OF_ONE_MACHINE}
+    given = {name: recorded(_file_name(value) if name in _FILES else value) for name, value in values.items()}
     return given | {"pretrained": start.source} if start and is_address(start.source) else given
+
+
+def _file_name(value: Any) -> Any:
+    """Return the last part of a path; what is none, as it came."""
+    return Path(value).name if isinstance(value, (str, os.PathLike)) else value
 
 
 def pretraining_key(
@@ -165,10 +185,13 @@ def list_of_features(given: Any) -> list[Any]:
     Raises
     ------
     ValueError
-        When one is neither a known name nor a transformer.
+        When one is neither a known name nor a transformer, or a name is there twice.
     """
     features = [f for f in (given if isinstance(given, (list, tuple)) else [given]) if f is not None]
     check_features("side_features", features)
+    names = [f for f in features if isinstance(f, str)]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"side_features holds {twice} more than once, but each block weighs alike: name it once.")
     return features
 
 

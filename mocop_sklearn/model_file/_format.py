@@ -20,11 +20,10 @@ import sklearn
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from sklearn.base import BaseEstimator, clone
 
 from .._version import __version__
 from ..utils._files import atomic_write
-from ..utils._names import described
+from ..utils._names import described, plain_repr
 
 FORMAT_VERSION = 1
 MODEL, FINE_TUNED = "model", "fine-tuned model"  # kinds of files
@@ -158,17 +157,7 @@ def recorded(value: Any) -> Any:
         return value
     if isinstance(value, (tuple, list)) and all(isinstance(item, (Real, str)) for item in value):
         return [recorded(item) for item in value]
-    return described(value) if callable(value) else repr(_without_caches(value))[:200]
-
-
-def _without_caches(value: Any) -> Any:
-    """Return a transformer, or a list with some, without the directories of its caches: they belong to one machine."""
-    if isinstance(value, (tuple, list)):
-        return [_without_caches(item) for item in value]
-    if not isinstance(value, BaseEstimator):
-        return value
-    caches = [name for name in value.get_params() if name.split("__")[-1] == "memory"]
-    return clone(value).set_params(**dict.fromkeys(caches))
+    return described(value) if callable(value) else plain_repr(value)[:200]
 
 
 def library_versions() -> dict[str, str]:

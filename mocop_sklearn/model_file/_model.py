@@ -21,6 +21,7 @@ from ._compact import (
     hashed_key,
     keys_of_integers,
     networks_of,
+    numbered,
     pack_keys,
     packed,
     rounded,
@@ -45,6 +46,9 @@ from ._structure import StructureTargets
 
 # Parameters that a model without a profile network does not determine.
 _OF_PROFILES = ("projection_dim", "profile_encoder", "profile_dims", "dropout")
+_OTHER_PROFILES = (
+    "To train its molecule encoder on profiles of another kind, pass pretrained=embedder.model_.without_profiles()."
+)
 
 
 @dataclass
@@ -175,14 +179,14 @@ class PretrainedModel:
             if missing:
                 raise ValueError(
                     f"{what} lacks {len(missing)} of the {self.n_profile_columns} columns the model was fitted on: "
-                    f"{missing[:10]}."
+                    f"{missing[:10]}. {_OTHER_PROFILES}"
                 )
             order = [position[name] for name in self.profile_features]
             return None if order == list(range(n_columns)) else order
         if n_columns != self.n_profile_columns:
             raise ValueError(
                 f"{what} has {n_columns} features, but the model was fitted on profiles with "
-                f"{self.n_profile_columns} features."
+                f"{self.n_profile_columns} features. {_OTHER_PROFILES}"
             )
         return None
 
@@ -202,11 +206,11 @@ class PretrainedModel:
 
     def require_transformer(self, transformer: Any) -> None:
         """Raise ``ValueError`` unless the profiles of this model were transformed by one with the same parameters."""
-        mine, theirs = plain_repr(transformer), repr(self.profile_transformer)
+        mine, theirs = plain_repr(transformer), plain_repr(self.profile_transformer)
         if self.architecture.has_profile_network and mine != theirs:
             raise ValueError(
                 f"profile_transformer={mine} contradicts the pretrained model, which has {theirs}. Leave "
-                "profile_transformer at None, or pretrain anew."
+                f"profile_transformer at None, or pretrain anew. {_OTHER_PROFILES}"
             )
 
     @property
@@ -223,6 +227,25 @@ class PretrainedModel:
                 'space: only transform with output="encoder" is possible. For the rest, fit an embedder on profiles, '
                 "with this model as pretrained."
             )
+
+    def without_profiles(self) -> PretrainedModel:
+        """Return the molecule encoder, and what regresses structures, as a start for profiles of another kind.
+
+        What transforms and embeds profiles, the shared space, and what stands beside the network stay behind. The
+        molecules that were seen with a profile stay known.
+        """
+        kept = ("molecule_encoder", "structure_head")
+        networks = [{n: w for n, w in own.items() if n.partition(".")[0] in kept} for own in networks_of(self.weights)]
+        return replace(
+            self,
+            architecture=self.architecture.of_structures(),
+            weights=numbered(networks),
+            profile_transformer=None,
+            profile_features=None,
+            n_profile_columns=0,
+            profile_statistics={},
+            side=None,
+        )
 
     def compact(self) -> PretrainedModel:
         """Return the model with weights rounded to half precision and hashed keys, so that both take half the space.

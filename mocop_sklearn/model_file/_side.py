@@ -204,7 +204,13 @@ class SideTower(BaseEstimator):
                 else:
                     given = [smiles[i] for i in chosen]
                     table = transformer.fit(smiles).transform(given)
-                parts.append(scaler.fit_transform(_numbers(transformer, table, given)))
+                numbers = _numbers(transformer, table, given)
+                if not np.isfinite(numbers).any():
+                    raise ValueError(
+                        f"side_features={transformer!r} returned no number for any of {len(given)} training molecules. "
+                        "Mend or leave out this transformer."
+                    )
+                parts.append(scaler.fit_transform(numbers))
         self._with_jobs(None)  # the number of processes does not belong to a model
         return _joined(parts)
 

@@ -21,6 +21,7 @@ from ..nn._models import SideBySide, TwoTower
 from ..utils._arrays import numbers_of
 from ..utils._device import autocast
 from ..utils._distributed import process_group
+from ..utils._names import plain_repr
 from ._batches import MOLECULES_PER_PASS
 from ._inference import embed_graphs
 
@@ -51,7 +52,7 @@ def structure_table(
     table = numbers_of(table, len(smiles), f"structure_targets={targets!r}").astype(np.float64, copy=False)
     if not np.isfinite(table).any():
         raise ValueError(f"structure_targets={targets!r} returned no finite number.")
-    return table, "descriptors" if named else repr(targets), _names(transformer, table.shape[1])
+    return table, "descriptors" if named else plain_repr(targets), _names(transformer, table.shape[1])
 
 
 def _names(transformer: Any, n_columns: int) -> list[str]:

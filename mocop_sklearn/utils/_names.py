@@ -42,8 +42,16 @@ def describe_callable(value: Any) -> Any:
 
 
 def plain_repr(transformer: Any) -> str:
-    """Return the representation, with numpy scalars among the parameters as plain numbers."""
+    """Return the representation of a transformer, or of a list with some, as files have it.
+
+    Numpy scalars among the parameters are plain numbers. Directories of caches, which belong to one machine, are left
+    out.
+    """
+    if isinstance(transformer, (tuple, list)):
+        return f"[{', '.join(map(plain_repr, transformer))}]"
     if not hasattr(transformer, "get_params") or isinstance(transformer, type):
         return repr(transformer)
-    numbers = {n: v.item() for n, v in transformer.get_params().items() if isinstance(v, np.generic)}
-    return repr(clone(transformer).set_params(**numbers) if numbers else transformer)
+    given = transformer.get_params()
+    plain = {n: v.item() for n, v in given.items() if isinstance(v, np.generic)}
+    plain |= {n: None for n, v in given.items() if n.split("__")[-1] == "memory" and v is not None}
+    return repr(clone(transformer).set_params(**plain) if plain else transformer)

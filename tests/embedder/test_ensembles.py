@@ -77,7 +77,12 @@ def test_each_network_goes_on_from_one_of_the_start(three, smiles, profiles, sma
     embeddings = three.transform(smiles)
     np.testing.assert_array_equal(again.transform(smiles), np.hstack([embeddings, embeddings[:, :32]]))
     classifier = MoCoPClassifier(pretrained=three.model_, n_estimators=2, max_epochs=0, random_state=0)
-    classifier.fit(smiles, labels)
+    with pytest.warns(UserWarning, match=r"3 networks, of which n_estimators=2 trains the first 2 only\. Pass n_est"):
+        classifier.fit(smiles, labels)
+    with pytest.warns(UserWarning, match=r"trains the first 1 only"):
+        one = MoCoPEmbedder(**small | start).fit(smiles, profiles)
+    np.testing.assert_array_equal(one.transform(smiles), embeddings[:, :32])
+    assert MoCoPEmbedder(pretrained=three.model_).fit(smiles).transform(smiles).shape == embeddings.shape
     for member in range(2):
         name = "molecule_encoder.embed.weight"
         expected = three.model_.network_weights(member)[name]

@@ -32,11 +32,17 @@ TRANSFORMERS = {
 def test_a_file_tells_nothing_of_directories_of_the_machine(smiles, profiles, tiny, tmp_path):
     cached = MorganCounts(fp_size=64, memory=tmp_path / "features")
     beside = ["torsions", make_pipeline(cached, RobustScaler(), memory=str(tmp_path / "steps"))]
-    settings = tiny | {"max_epochs": 1, "structure_weight": 0, "side_features": beside}
-    embedder = MoCoPEmbedder(**settings, memory=tmp_path, checkpoint_dir=tmp_path / "states").fit(smiles, profiles)
+    bare = MoCoPEmbedder(**tiny | {"max_epochs": 1}, unlabeled=smiles, structure_targets=cached).fit(smiles)
+    bare.save(tmp_path / "start.safetensors")
+    settings = tiny | {"max_epochs": 1, "side_features": beside, "structure_targets": cached}
+    own = {"memory": tmp_path, "checkpoint_dir": tmp_path / "states", "pretrained": tmp_path / "start.safetensors"}
+    embedder = MoCoPEmbedder(**settings, **own).fit(smiles, profiles)
     embedder.save(tmp_path / "model.safetensors")
-    assert str(tmp_path).encode() not in (tmp_path / "model.safetensors").read_bytes()
+    for name in ("start.safetensors", "model.safetensors"):
+        assert str(tmp_path).encode() not in (tmp_path / name).read_bytes()
     assert "MorganCounts(fp_size=64)" in embedder.model_.parameters["side_features"]
+    assert embedder.model_.structure_targets.transformer == "MorganCounts(fp_size=64)"
+    assert embedder.model_.parameters["pretrained"] == "start.safetensors"
     assert cached.memory == tmp_path / "features"
 
 

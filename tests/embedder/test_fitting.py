@@ -10,6 +10,7 @@ from sklearn.preprocessing import RobustScaler
 
 import mocop_sklearn
 from mocop_sklearn import MoCoPEmbedder
+from mocop_sklearn.profiles import ProfileScaler
 from mocop_sklearn.training import _contrastive as training
 
 
@@ -213,3 +214,20 @@ def test_progress_is_silent_by_default(smiles, profiles, tiny, capfd):
     assert capfd.readouterr() == ("", "")
     MoCoPEmbedder(**tiny, verbose=1).fit(smiles, profiles)
     assert "MoCoP" in capfd.readouterr().err
+
+
+def test_the_encoder_of_a_model_of_other_profiles_is_a_start(fitted, smiles, profiles, tiny, tmp_path):
+    other = np.hstack([profiles, profiles])
+    with pytest.raises(ValueError, match=r"48 features, but .* pass pretrained=embedder\.model_\.without_profiles\(\)"):
+        MoCoPEmbedder(**tiny, pretrained=fitted.model_).fit(smiles, other)
+    start = fitted.model_.without_profiles()
+    start.save(tmp_path / "start.safetensors")
+    alone = MoCoPEmbedder(pretrained=tmp_path / "start.safetensors").fit(smiles)
+    np.testing.assert_array_equal(alone.transform(smiles), fitted.transform(smiles))
+    assert alone.molecule_keys_.tolist() == fitted.molecule_keys_.tolist()
+    with pytest.raises(ValueError, match="no profile network"):
+        alone.set_params(output="projection").transform(smiles)
+    untouched = MoCoPEmbedder(**tiny | {"max_epochs": 0}, pretrained=start, profile_transformer=ProfileScaler())
+    untouched.fit(smiles, other)
+    np.testing.assert_array_equal(untouched.transform(smiles), fitted.transform(smiles))
+    assert untouched.transform_profiles(other).shape == (len(smiles), untouched.model_.n_shared)

@@ -191,6 +191,18 @@ def test_unknown_features_are_named(smiles, profiles, tiny):
         MoCoPEmbedder(**tiny, side_features=["maccs"]).fit(smiles, profiles=profiles)
 
 
+def test_features_that_are_there_twice_or_hold_no_number_are_named(smiles, profiles, tiny):
+    with pytest.raises(ValueError, match=r"side_features holds \['ecfp'\] more than once"):
+        MoCoPEmbedder(**tiny, side_features=["ecfp", "torsions", "ecfp"]).fit(smiles, profiles=profiles)
+    nothing = FunctionTransformer(no_numbers)
+    with pytest.raises(ValueError, match=r"no_numbers.* returned no number for any of 40 training molecules"):
+        MoCoPEmbedder(**tiny | {"max_epochs": 0}, side_features=nothing).fit(smiles, profiles=profiles)
+
+
+def no_numbers(texts):
+    return np.full((len(texts), 2), np.nan)
+
+
 def test_a_transformer_that_no_file_can_hold_is_named_when_saving(smiles, profiles, tiny, tmp_path):
     class Lengths(FunctionTransformer):
         pass
