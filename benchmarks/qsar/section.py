@@ -13,6 +13,7 @@ from qsar import published
 from qsar.arms import label
 from qsar.summary import differences, frame, interval, macro_means, main_metric, published_split, shared_cells, show
 
+BESIDE = ("descriptors ⧺ ECFP + SVM", "descriptors + forest", "ECFP + forest", "MiniMol + SVM", "chemprop")
 LOWER_IS_BETTER = ("mae", "rmse")
 READERS = ("+ forest", "+ SVM")  # heads whose differences to arms without an embedding are shown
 # The learning curves show these, and those of them that start from a corpus once for each
@@ -40,6 +41,7 @@ def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
     lines += _where_it_helps(found)
     lines += _families(found)
     lines += _beside_published(found)
+    lines += _by_arm(found)
     lines += _harness(found)
     lines += _seen(found, frame(results / f"{name}_seen.parquet"))
     return lines
@@ -77,7 +79,10 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
         "test molecules, 14 of Moshkov's 3,234 and 73 of Hofmarcher's 2,114, and none of the other sets. "
         "*(multitask)*: pretrained by predicting the profile; all others by contrasting it with the molecule. "
         "*gated*: the gated network, which was the default encoder, fine-tuned "
-        "from tanh for 30 epochs (classes) or 60 (numbers).",
+        "from tanh for 30 epochs (classes) or 60 (numbers). *scratch* is this network from random weights, the "
+        "default of `MoCoPClassifier` and `MoCoPRegressor` without `pretrained`. *untrained*: the network of "
+        "`distilled` with random weights and the same recipe, so that what lies between the two is pretraining alone; "
+        "between `distilled` and *scratch* lies the network, too.",
         "",
     ]  # fmt: skip
 
@@ -150,14 +155,16 @@ def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: P
         "### What pretraining is worth",
         "",
         "Mean paired differences, with 95 % intervals (Student) over the sets, one difference for each: the mean over "
-        "its pairs of split and seed. *Over* is the number of sets and of pairs. *Won* counts the sets with a "
+        "its pairs of split and seed. Of one set alone, the interval is over its pairs, corrected for overlapping "
+        "splits (Nadeau and Bengio). *Over* is the number of sets and of pairs. *Won* counts the sets with a "
         "difference above 0 at the largest share of training molecules; after it, those whose difference there is "
-        "sure, for and against: corrected for overlapping splits (Nadeau and Bengio) and for the number of sets and "
-        "shares (Holm).",
+        "sure, for and against: corrected for overlapping splits and for the number of sets and shares (Holm).",
         "",
     ]  # fmt: skip
     for reference, arms in (
         ("scratch", networks + embedded),
+        ("fine-tuned [untrained]", [arm for arm in networks if arm != "fine-tuned [untrained]"]),
+        ("embedding + SVM [untrained]", [arm for arm in embedded if arm.startswith("embedding + SVM")]),
         ("untrained + forest", embedded),
         ("ECFP + forest", embedded),
         ("descriptors + forest", embedded),
@@ -280,6 +287,35 @@ def _beside_published(found: pd.DataFrame) -> list[str]:
         *table(["set", "metric", "ours", "arm", "floor", "strong", "best published", "reached"], rows),
         "",
     ]  # fmt: skip
+
+
+def _by_arm(found: pd.DataFrame) -> list[str]:
+    """The sets of InfoAlign, with each of our arms that starts from a shipped model, or stands beside it."""
+    own = _merged(found)
+    shown, rows = {}, []
+    for name in published.INFOALIGN:
+        bar = published.BARS[name]
+        if (own["set"] == name).any():
+            scores = published_split(own[own["set"] == name], bar.metric) * [bar.scale, bar.scale, 1]
+            shown[f"{name}, {bar.metric.upper()} × {bar.scale:g}"] = scores.droplevel("set")
+    names = (*(arm for arm in _labels(found) if arm.endswith("[distilled]")), "scratch", *BESIDE)
+    for arm in names:
+        cells = [scores.loc[arm] if arm in scores.index else None for scores in shown.values()]
+        if any(cell is not None for cell in cells):
+            rows.append(
+                [arm, *("–" if cell is None else f"{show(cell['mean'], 1)} ({cell['count']:.0f})" for cell in cells)]
+            )
+    if not rows:
+        return []
+    return [
+        "### The sets of InfoAlign, arm by arm",
+        "",
+        "On the published splits, with the number of seeds (published: five). InfoAlign and CHMR stand in the table "
+        "above.",
+        "",
+        *table(["arm", *shown], rows),
+        "",
+    ]
 
 
 def _harness(found: pd.DataFrame) -> list[str]:
