@@ -153,6 +153,18 @@ def throughput(figures: dict[str, Any]) -> list[str]:
     return [*lines, "![rates](throughput.svg)", ""]
 
 
+def first_vectors(figures: dict[str, Any]) -> list[str]:
+    """Size of the wheel, and seconds until the first vectors."""
+    wheel, models, data = (figures[name] / 1e6 for name in ("wheel", "models", "data"))
+    text = (
+        f"The wheel has {wheel:.1f} MB: {models:.1f} MB of models, {data:.1f} MB of data. Seconds of a new process, "
+        f"median of five, for {figures['n_molecules']:,} structures of {figures['molecules']}: imports, then reading "
+        "the model and embedding."
+    )
+    rows = [[name, *(f"{value:.2f}" for value in own.values())] for name, own in figures["seconds"].items()]
+    return one_table("First vectors", figures, text, ["model", "imports", "vectors"], rows)
+
+
 def library(figures: dict[str, Any]) -> list[str]:
     """Rate and memory of embedding a library, by its size."""
     rows = [[f"{value:,.0f}" for value in run.values()] for run in figures["runs"]]
@@ -419,6 +431,7 @@ def main() -> None:
         "frozen_larger": partial(frozen, title="Frozen representations on larger sets", text=FROZEN_LARGER),
         "domain": domain,
         "throughput": throughput,
+        "first_vectors": first_vectors,
         "library": library,
         "loop": loop,
         "gpu": loop,
