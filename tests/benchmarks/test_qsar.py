@@ -534,3 +534,36 @@ def test_the_report_has_tables_and_pictures(tmp_path):
     assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []
     results.append(tmp_path / "chembl.parquet", made_up_line(0, 0.5) | {"mean": {}, "error": "cannot work"})
     assert section.section("ChEMBL", "chembl", tmp_path, tmp_path) == []
+
+
+def test_the_report_has_the_sets_of_infoalign_arm_by_arm(tmp_path):
+    made_up = {
+        ("fine-tuned", "distilled", "bio_toxcast617", 1.0, 0, 0): 0.70,
+        ("fine-tuned", "distilled", "bio_toxcast617", 1.0, 0, 1): 0.72,
+        ("scratch", "-", "bio_toxcast617", 1.0, 0, 0): 0.60,
+        ("fine-tuned", "distilled", "bio_broad6k", 1.0, 0, 0): 0.65,
+        ("scratch", "-", "bio_broad6k", 1.0, 0, 0): 0.66,
+    }
+    write_results(tmp_path / "chembl.parquet", made_up)
+    lines = [" ".join(line.split()) for line in section.section("ChEMBL", "chembl", tmp_path, tmp_path)]
+    start = lines.index("### The sets of InfoAlign, arm by arm")
+    assert lines[start + 4] == "| arm | bio_broad6k, AUROC × 100 | bio_toxcast617, AUROC × 100 |"
+    assert lines[start + 6 : start + 8] == [
+        "| fine-tuned [distilled] | 65.0 (1) | 71.0 (2) |",
+        "| scratch | 66.0 (1) | 60.0 (1) |",
+    ]
+    published = next(line for line in lines if line.startswith("| bio_toxcast617 | AUROC × 100 | 71.0 ± 1.4"))
+    assert published.endswith("| 69.3 (CHMR) | floor, strong, best |")
+
+
+def test_pretraining_is_compared_with_its_own_network_from_random_weights(tmp_path):
+    scores = made_up_scores()
+    for (_, _, *cell), value in list(scores.items()):
+        scores["fine-tuned", "untrained", *cell] = value - 0.1
+        scores["fine-tuned", "distilled", *cell] = value
+    write_results(tmp_path / "pk.parquet", scores)
+    lines = section.section("PK", "pk", tmp_path, tmp_path)
+    start = lines.index("Less *fine-tuned [untrained]*, main score.")
+    row = next(line for line in lines[start:] if line.startswith("| fine-tuned [distilled]"))
+    assert row.count("+0.100") == 2
+    assert not any(line.startswith("| fine-tuned [untrained]") for line in lines[start : start + 8])
