@@ -544,7 +544,8 @@ def test_the_report_has_the_sets_of_infoalign_arm_by_arm(tmp_path):
         ("fine-tuned", "distilled", "bio_broad6k", 1.0, 0, 0): 0.65,
         ("scratch", "-", "bio_broad6k", 1.0, 0, 0): 0.66,
     }
-    write_results(tmp_path / "chembl.parquet", made_up)
+    curves = {(*key[:3], 0.1, *key[4:]): value for key, value in made_up.items()}
+    write_results(tmp_path / "chembl.parquet", made_up | curves)
     lines = [" ".join(line.split()) for line in section.section("ChEMBL", "chembl", tmp_path, tmp_path)]
     start = lines.index("### The sets of InfoAlign, arm by arm")
     assert lines[start + 4] == "| arm | bio_broad6k, AUROC × 100 | bio_toxcast617, AUROC × 100 |"
@@ -565,5 +566,5 @@ def test_pretraining_is_compared_with_its_own_network_from_random_weights(tmp_pa
     lines = section.section("PK", "pk", tmp_path, tmp_path)
     start = lines.index("Less *fine-tuned [untrained]*, main score.")
     row = next(line for line in lines[start:] if line.startswith("| fine-tuned [distilled]"))
-    assert row.count("+0.100") == 2
+    assert row.count("| +0.100 [+0.100, +0.100] ") == 2
     assert not any(line.startswith("| fine-tuned [untrained]") for line in lines[start : start + 8])
