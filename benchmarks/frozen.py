@@ -68,8 +68,8 @@ LARGER = {  # with the shares of the training molecules that a support vector ma
     )
     for name in "cyp_2c9 cyp_2d6 cyp_3a4 hum_mic_cl mou_mic_cl rat_mic_cl ppb logd water_sol".split()
 }
-# Models of ``models/cells.py --controls``: what they tell is the worth of the profiles that ``cells`` learned from
-CONTROLS = ("structures", "cells_shuffled", "cells_less_structure", "cells_alone")
+# Models of ``models/cells.py --controls``, beside the encoder before it saw profiles: what learning from cells is worth
+CONTROLS = ("cells_paired", "cells_shuffled", "cells_less_structure", "cells_alone")
 LEAST = 10  # training molecules, and both classes among them
 
 
@@ -232,21 +232,21 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def comparisons(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Paired differences between arms with a model and arms without, and between ``cells`` and its controls."""
+    """Paired differences between arms with a model and arms without, and between models of cells and of structures."""
     table = pd.DataFrame(rows).rename(columns={"arm": "label", "score": "auroc"})
     table = table.assign(split="published split", split_number=0)
     without = "descriptors ⧺ ECFP + SVM"
     known = dict.fromkeys(table["label"])
     alone = [arm.removesuffix(" + SVM") for arm in known if arm.endswith(" + SVM") and "⧺" not in arm]
-    models = [name for name in alone if name not in ("MiniMol", *CONTROLS)]
+    models = [name for name in alone if name not in ("MiniMol", "structures", *CONTROLS)]
     wanted = [pair for model in models for pair in (
         (f"{model} + SVM", "descriptors + forest"),
         (f"{model} + SVM", without),
         (f"{model} + SVM", "MiniMol + SVM"),
         (f"{model} ⧺ {without}", without),
     )]  # fmt: skip
-    wanted += [("cells + SVM", f"{control} + SVM") for control in CONTROLS]
-    wanted += [(f"{control} + SVM", "structures + SVM") for control in CONTROLS if control != "structures"]
+    wanted += [(f"{control} + SVM", "structures + SVM") for control in CONTROLS]
+    wanted.append(("cells_paired + SVM", "cells_shuffled + SVM"))
     return {
         f"{arm} less {reference}": {
             f"{fraction:.0%}": row for fraction, row in differences(table, arm, reference).T.to_dict().items()

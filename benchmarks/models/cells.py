@@ -8,8 +8,9 @@ First the encoder regresses descriptors of bare structures. Then it contrasts mo
 Painting, bundled) and of NCI-60 (growth of tumour cell lines), while it goes on with the descriptors. No label of an
 assay takes part. Structures and exclusions are those of ``distilled.py``.
 
-With ``--controls``, what the profiles are worth can be measured: ``benchmarks/frozen.py --models`` takes the encoder
-before it saw them (structures.safetensors in the cache, which is always written) and those of ``CONTROLS``.
+With ``--controls``, what the profiles are worth can be measured: ``benchmarks/frozen.py --models`` takes from the cache
+the encoder before it saw them (structures.safetensors, which is always written), after it (cells_paired.safetensors),
+and those of ``CONTROLS``.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ def main() -> None:
     model = MoCoPEmbedder(**given).fit(smiles, profiles=matrix).model_.compact()
     model.save(args.out / "cells.safetensors")
     print(f"digest {model.digest}, validation score {model.best_score:.3f}, {len(keep):,} profiles")
+    if args.controls:
+        model.save(args.cache / "cells_paired.safetensors")
     for name, own in CONTROLS.items() if args.controls else ():
         table = matrix[shuffled(matrix)] if name == "cells_shuffled" else matrix
         control = MoCoPEmbedder(**given | own).fit(smiles, profiles=table).model_.compact()
