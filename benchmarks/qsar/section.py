@@ -14,6 +14,7 @@ from qsar.arms import label
 from qsar.summary import differences, frame, interval, macro_means, main_metric, published_split, shared_cells, show
 
 BESIDE = ("descriptors ⧺ ECFP + SVM", "descriptors + forest", "ECFP + forest", "MiniMol + SVM", "chemprop")
+UNTRAINED = "fine-tuned [untrained]"
 LOWER_IS_BETTER = ("mae", "rmse")
 READERS = ("+ forest", "+ SVM")  # heads whose differences to arms without an embedding are shown
 # The learning curves show these, and those of them that start from a corpus once for each
@@ -151,6 +152,7 @@ def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: P
     every = _labels(found)
     networks = [arm for arm in every if arm.startswith(("fine-tuned", "linear probe"))]
     embedded = [arm for arm in every if arm.startswith("embedding") and arm.partition(" [")[0].endswith(READERS)]
+    residual = [arm for arm in networks if "gated" not in arm and arm != UNTRAINED]
     lines = [
         "### What pretraining is worth",
         "",
@@ -163,7 +165,7 @@ def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: P
     ]  # fmt: skip
     for reference, arms in (
         ("scratch", networks + embedded),
-        ("fine-tuned [untrained]", [arm for arm in networks if arm != "fine-tuned [untrained]"]),
+        (UNTRAINED, residual),
         ("embedding + SVM [untrained]", [arm for arm in embedded if arm.startswith("embedding + SVM")]),
         ("untrained + forest", embedded),
         ("ECFP + forest", embedded),
@@ -177,9 +179,11 @@ def _pretrained_less_scratch(found: pd.DataFrame, name: str, title: str, docs: P
     if "scratch" not in every or not networks:
         return lines
     if "auprc" in found:
-        lines += ["Less *scratch*, change of the mean AUPRC of the classification sets in percent of it.", ""]
-        paired = {arm: differences(found, arm, "scratch", "auprc") for arm in networks + embedded}
-        lines += _difference_table("arm", paired, "auprc")
+        for reference, arms in (("scratch", networks + embedded), (UNTRAINED, residual)):
+            if reference in every and arms:
+                paired = {arm: differences(found, arm, reference, "auprc") for arm in arms}
+                what = "change of the mean AUPRC of the classification sets in percent of it."
+                lines += [f"Less *{reference}*, {what}", "", *_difference_table("arm", paired, "auprc")]
     path = docs / f"{name}_differences.svg"
     shown = {arm: differences(found, arm, "scratch") for arm in networks if arm.startswith("fine-tuned")}
     pictures.paired_differences(shown, f"{title}: pretrained less scratch", "difference of the mean score", path)
