@@ -61,7 +61,7 @@ def save(name: str, figures: dict[str, Any]) -> Path:
     words = [os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]
     if "--folder" in words:  # where, on this machine, says nothing about the figures
         del words[(at := words.index("--folder")) : at + 2]
-    command = shlex.join(["python", *words])
+    command = shlex.join(["python", *(Path(word).name if os.path.isabs(word) else word for word in words)])
     with atomic_write(path) as temporary:
         content = {"command": command, "machine": machine(), **figures}
         temporary.write_text(json.dumps(content, indent=1, default=float) + "\n")

@@ -34,7 +34,10 @@ earlier run, in which scores were not measured.
 FROZEN = """
 Mean of twelve ADME and toxicity sets of TDC (AUROC of 8, Spearman's correlation of 4) by share of the training
 molecules, three seeds, published splits. SVM: RBF kernel on blocks of columns that weigh alike. ECFP: logarithms of
-counts. *Forest and SVM*: their mean, of classes that of the ranks. *PLS*: 2, 4 or 6 components, by cross-validation. No
+counts. *Forest and SVM*: their mean, of classes that of the ranks. *PLS*: 2, 4 or 6 components, by cross-validation.
+`structures` is the encoder of `cells` before it saw profiles, and `cells_paired` after it, both made again;
+`cells_shuffled` saw the profiles of other molecules, `cells_less_structure` went on with a tenth of the weight on
+structures, and `cells_alone` began from random weights and saw profiles only (`benchmarks/models/cells.py --controls`). No
 molecule of these
 sets took part in the pretraining of `distilled` and `cells`. MiniMol, and `distilled` through it, have seen labelled
 assays.
