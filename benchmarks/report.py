@@ -37,10 +37,9 @@ molecules, three seeds, published splits. SVM: RBF kernel on blocks of columns t
 counts. *Forest and SVM*: their mean, of classes that of the ranks. *PLS*: 2, 4 or 6 components, by cross-validation.
 `structures` is the encoder of `cells` before it saw profiles, and `cells_paired` after it, both made again;
 `cells_shuffled` saw the profiles of other molecules, `cells_less_structure` went on with a tenth of the weight on
-structures, and `cells_alone` began from random weights and saw profiles only (`benchmarks/models/cells.py --controls`). No
-molecule of these
-sets took part in the pretraining of `distilled` and `cells`. MiniMol, and `distilled` through it, have seen labelled
-assays.
+structures, and `cells_alone` began from random weights and saw profiles only (`benchmarks/models/cells.py --controls`).
+No molecule of these sets took part in the pretraining of `distilled` and `cells`. MiniMol, and `distilled` through it,
+have seen labelled assays.
 """.strip()
 DOMAIN = """
 Mean absolute error of an SVM on the embedding of `distilled`, inside and outside of `ApplicabilityDomain()` and
