@@ -136,11 +136,14 @@ def warn_of_networks_left(start: PretrainedModel | None, n_estimators: int) -> N
 
 
 def recorded_parameters(estimator: Any, start: PretrainedModel | None) -> dict[str, Any]:
-    """Return the parameters as a model file records them; an address on the hub has its commit.
+    """Return the parameters as a model file records them.
 
-    What tells nothing of the model, and belongs to one machine, is left out.
+    A start on the hub is its address with its commit, one in memory its digest. What tells nothing of the model, and
+    belongs to one machine, is left out.
     """
     values = {name: value for name, value in estimator.get_params(deep=False).items() if name not in _OF_ONE_MACHINE}
+    if start is not None and not isinstance(estimator.pretrained, (str, os.PathLike)):
+        values["pretrained"] = f"{type(estimator.pretrained).__name__} with digest {start.digest}"
     given = {name: recorded(_file_name(value) if name in _FILES else value) for name, value in values.items()}
     return given | {"pretrained": start.source} if start and is_address(start.source) else given
 

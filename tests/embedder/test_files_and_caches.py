@@ -44,6 +44,10 @@ def test_a_file_tells_nothing_of_directories_of_the_machine(smiles, profiles, ti
     assert embedder.model_.structure_targets.transformer == "MorganCounts(fp_size=64)"
     assert embedder.model_.parameters["pretrained"] == "start.safetensors"
     assert cached.memory == tmp_path / "features"
+    further = MoCoPEmbedder(**settings, pretrained=embedder).fit(smiles, profiles)
+    further.save(tmp_path / "further.safetensors")
+    assert str(tmp_path).encode() not in (tmp_path / "further.safetensors").read_bytes()
+    assert further.model_.parameters["pretrained"] == f"MoCoPEmbedder with digest {embedder.digest_}"
 
 
 @pytest.mark.parametrize("transformer", [PowerTransformer("box-cox"), SparsePCA(2, max_iter=5)], ids=str)
