@@ -19,6 +19,8 @@ from typing import Any
 from common import ROOT, save
 from throughput import molecules
 
+from mocop_sklearn import list_models
+
 N_MOLECULES, N_ROUNDS = 1000, 5
 CHILD = """
 import json, sys, time
@@ -36,7 +38,7 @@ json.dump([imported - start, time.perf_counter() - imported], sys.stdout)
 def main() -> None:
     smiles, source = molecules(N_MOLECULES)
     figures: dict[str, Any] = {"molecules": source, "n_molecules": len(smiles), **wheel(), "seconds": {}}
-    for model in ("distilled", "cells"):
+    for model in (model.name for model in list_models()):
         rounds = [seconds(model, smiles) for _ in range(N_ROUNDS)]
         imports, vectors = (statistics.median(own) for own in zip(*rounds, strict=True))
         figures["seconds"][model] = {"imports": imports, "vectors": vectors}

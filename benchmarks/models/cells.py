@@ -93,9 +93,10 @@ def main() -> None:
     model = MoCoPEmbedder(**given).fit(smiles, profiles=matrix).model_.compact()
     model.save(args.out / "cells.safetensors")
     print(f"digest {model.digest}, validation score {model.best_score:.3f}, {len(keep):,} profiles")
-    if args.controls:
-        model.save(args.cache / "cells_paired.safetensors")
-    for name, own in CONTROLS.items() if args.controls else ():
+    if not args.controls:
+        return
+    model.save(args.cache / "cells_paired.safetensors")
+    for name, own in CONTROLS.items():
         table = matrix[shuffled(matrix)] if name == "cells_shuffled" else matrix
         control = MoCoPEmbedder(**given | own).fit(smiles, profiles=table).model_.compact()
         control.save(args.cache / f"{name}.safetensors")

@@ -241,16 +241,11 @@ def head_model(name: str, kind: str, seed: int, widths: Sequence[int] = ()) -> A
     ``widths`` are the numbers of columns of the blocks, which the first two balance.
     """
     classify = kind == "classification"
-    ends = np.cumsum([0, *widths]).tolist()
-    parts = [(f"block{i}", BlockScaler(), slice(*ends[i : i + 2])) for i in range(len(widths))]
     if name == "pls":
-        components = GridSearchCV(PLSRegression(scale=False), {"n_components": [2, 4, 6]}, cv=3)
-        return make_pipeline(ColumnTransformer(parts), FunctionTransformer(np.nan_to_num), components)
+        return _on_blocks(widths, GridSearchCV(PLSRegression(scale=False), {"n_components": [2, 4, 6]}, cv=3))
     if name == "svm":
         gamma = 1 / len(widths)
-        svm = SVC(C=1.0, gamma=gamma) if classify else SVR(C=3.0, epsilon=0.1, gamma=gamma)
-        # rows of NaN are molecules that MiniMol refuses
-        model = make_pipeline(ColumnTransformer(parts), FunctionTransformer(np.nan_to_num), svm)
+        model = _on_blocks(widths, SVC(C=1.0, gamma=gamma) if classify else SVR(C=3.0, epsilon=0.1, gamma=gamma))
         return model if classify else TransformedTargetRegressor(model, transformer=StandardScaler())
     if name == "forest":
         if classify:
@@ -265,3 +260,10 @@ def head_model(name: str, kind: str, seed: int, widths: Sequence[int] = ()) -> A
     return make_pipeline(
         StandardScaler(), LogisticRegression(C=1e-3, max_iter=300) if classify else Ridge(alpha=1000.0)
     )
+
+
+def _on_blocks(widths: Sequence[int], model: Any) -> Any:
+    """Put a model behind a scaler of blocks of columns; rows of NaN are molecules that MiniMol refuses."""
+    ends = np.cumsum([0, *widths]).tolist()
+    parts = [(f"block{i}", BlockScaler(), slice(*ends[i : i + 2])) for i in range(len(widths))]
+    return make_pipeline(ColumnTransformer(parts), FunctionTransformer(np.nan_to_num), model)

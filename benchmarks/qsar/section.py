@@ -252,17 +252,21 @@ def _merged(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(set=found["set"].str.split("/").str[0])
 
 
+def _on_published_split(found: pd.DataFrame, name: str, metric: str, scale: float = 1.0) -> pd.DataFrame:
+    """Mean, standard deviation and number of the seeds of each arm on the published split of a set; may be empty."""
+    own = _merged(found)
+    own = own[own["set"] == name]
+    if metric not in own or not len(own):
+        return pd.DataFrame()
+    return (published_split(own, metric) * [scale, scale, 1]).droplevel("set")
+
+
 def _beside_published(found: pd.DataFrame) -> list[str]:
     rows = []
     for name, bar in published.BARS.items():
-        own = _merged(found)
-        own = own[own["set"] == name]
-        if not len(own) or bar.metric not in own:
-            continue
-        scores = published_split(own, bar.metric) * [bar.scale, bar.scale, 1]
+        scores = _on_published_split(found, name, bar.metric, bar.scale)
         if not len(scores):
             continue
-        scores = scores.droplevel("set")
         lower = bar.metric in LOWER_IS_BETTER
         best = scores["mean"].idxmin() if lower else scores["mean"].idxmax()
         value = scores.loc[best, "mean"]
@@ -295,13 +299,12 @@ def _beside_published(found: pd.DataFrame) -> list[str]:
 
 def _by_arm(found: pd.DataFrame) -> list[str]:
     """The sets of InfoAlign, with each of our arms that starts from a shipped model, or stands beside it."""
-    own = _merged(found)
     shown, rows = {}, []
     for name in published.INFOALIGN:
         bar = published.BARS[name]
-        if (own["set"] == name).any():
-            scores = published_split(own[own["set"] == name], bar.metric) * [bar.scale, bar.scale, 1]
-            shown[f"{name}, {bar.metric.upper()} × {bar.scale:g}"] = scores.droplevel("set")
+        scores = _on_published_split(found, name, bar.metric, bar.scale)
+        if len(scores):
+            shown[f"{name}, {bar.metric.upper()} × {bar.scale:g}"] = scores
     names = (*(arm for arm in _labels(found) if arm.endswith("[distilled]")), "scratch", *BESIDE)
     for arm in names:
         cells = [scores.loc[arm] if arm in scores.index else None for scores in shown.values()]
@@ -328,11 +331,7 @@ def _harness(found: pd.DataFrame) -> list[str]:
     for arm, others in pairs:
         who = "forest" if others is published.FOREST else "Chemprop"
         for name, (metric, mean, std) in others.items():
-            own = _merged(found[found["label"] == arm])
-            own = own[own["set"] == name]
-            if not len(own) or metric not in own:
-                continue
-            scores = published_split(own, metric)
+            scores = _on_published_split(found[found["label"] == arm], name, metric)
             if not len(scores):
                 continue
             value = scores.iloc[0]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..nn._models import Architecture
+
 _PREFIX = "keys."
 KEYS = ("molecule_keys", "structure_keys")
 
@@ -26,6 +28,14 @@ def networks_of(weights: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]
         number, name = re.fullmatch(r"(?:([1-9]\d{0,3})\.)?(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
         found.setdefault(int(number or 0), {})[name] = w
     return [found.get(i, {}) for i in range(max(found, default=0) + 1)]
+
+
+def kept_parts(weights: Mapping[str, Any], architecture: Architecture) -> dict[str, Any]:
+    """Return the weights of one network without those of parts that only training needs, or the architecture lacks."""
+    kept = ["molecule_encoder", "structure_head"]
+    if architecture.has_profile_network:
+        kept += ["molecule_head", "profile_encoder", "profile_head", "log_scale"]
+    return {name: w for name, w in weights.items() if name.partition(".")[0] in kept}
 
 
 def rounded(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ from ._codec import Encoder, decode
 from ._compact import (
     KEYS,
     hashed_key,
+    kept_parts,
     keys_of_integers,
     networks_of,
     numbered,
@@ -234,12 +235,11 @@ class PretrainedModel:
         What transforms and embeds profiles, the shared space, and what stands beside the network stay behind. The
         molecules that were seen with a profile stay known.
         """
-        kept = ("molecule_encoder", "structure_head")
-        networks = [{n: w for n, w in own.items() if n.partition(".")[0] in kept} for own in networks_of(self.weights)]
+        architecture = self.architecture.of_structures()
         return replace(
             self,
-            architecture=self.architecture.of_structures(),
-            weights=numbered(networks),
+            architecture=architecture,
+            weights=numbered([kept_parts(own, architecture) for own in networks_of(self.weights)]),
             profile_transformer=None,
             profile_features=None,
             n_profile_columns=0,

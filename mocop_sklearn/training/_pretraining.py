@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..model_file._compact import distinct_keys, keys_beyond, numbered
+from ..model_file._compact import distinct_keys, kept_parts, keys_beyond, numbered
 from ..model_file._model import PretrainedModel
 from ..model_file._side import SideTower
 from ..model_file._structure import StructureTargets
@@ -129,7 +129,9 @@ def _model(
         architecture = architecture.of_structures()
     return PretrainedModel(
         architecture=architecture,
-        weights=numbered([_kept_weights(state, architecture) for state in states]),
+        weights=numbered(
+            [{name: w.numpy() for name, w in kept_parts(state.best_weights, architecture).items()} for state in states]
+        ),
         standardize=job.standardize,
         profile_transformer=of_profiles.transformer if of_profiles else None,
         profile_features=source.feature_names if source and of_profiles else None,
@@ -144,14 +146,6 @@ def _model(
         profile_statistics=of_profiles.statistics if of_profiles else {},
         structure_targets=structure.targets if structure else start.structure_targets if start else None,
     )
-
-
-def _kept_weights(state: TrainingState, architecture: Architecture) -> dict[str, np.ndarray]:
-    """Return the best weights, without those of parts that only training needs."""
-    kept = ["molecule_encoder", "structure_head"]
-    if architecture.has_profile_network:
-        kept += ["molecule_head", "profile_encoder", "profile_head", "log_scale"]
-    return {name: w.numpy() for name, w in state.best_weights.items() if name.partition(".")[0] in kept}
 
 
 def _history(states: list[TrainingState]) -> list[dict[str, float]]:

@@ -148,7 +148,7 @@ def validate_regression(
     rows = torch.arange(kept) * n // kept  # evenly spaced, for the molecules are sorted
     head = SideBySide([network], validation.targets.shape[1])
     outputs = torch.from_numpy(embed_graphs(head, validation.graphs.take(rows), device, precision))
-    targets = validation.targets.cpu()[rows]
+    targets = validation.targets[rows.to(validation.targets.device)].cpu()
     known = ~targets.isnan()
     center = targets.nan_to_num().sum(dim=0) / known.sum(dim=0).clamp(min=1)
     spread = ((targets.nan_to_num() - center).square() * known).sum()
