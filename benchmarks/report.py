@@ -27,9 +27,8 @@ score of molecules (molecule → profile) whose Tanimoto similarity to all of tr
 `MoCoPEmbedder()`, `paper` is `MoCoPEmbedder.paper(max_epochs=200)`, `ridge` is `ProfileKernelRidge` with the kernel
 or the features named, and `5 nearest neighbours` is `ProfileNeighbors()`. The strength of the regularisation is
 chosen by cross-validation on training molecules. `from distilled` starts from the model of that name, with a learning
-rate of 3e-4. MiniMol was pretrained on labelled assays, `distilled` is its student. `distilled` has seen the bare
-structures, without profiles, of 62 % of the held-out molecules of COMAS and 47 % of NCI-60's. `paper` on COMAS is of an
-earlier run, in which scores were not measured.
+rate of 3e-4. MiniMol was pretrained on labelled assays, `distilled` is its student. `paper` on COMAS is of an earlier
+run, in which scores were not measured.
 """.strip()
 FROZEN = """
 Mean of twelve ADME and toxicity sets of TDC (AUROC of 8, Spearman's correlation of 4) by share of the training
@@ -75,7 +74,9 @@ def retrieval(figures: dict[str, Any]) -> list[str]:
     lines = ["## Retrieval of measured profiles", "", provenance(figures), ""]
     lines += [*RETRIEVAL.splitlines(), ""]
     for corpus, runs in figures["retrieval"].items():
-        lines += [f"### {corpus}", "", CORPORA_IN_WORDS[corpus], ""]
+        share = figures["seen_by_the_student"][corpus]
+        seen = f"`distilled` has seen the bare structures, without profiles, of {share:.0%} of these."
+        lines += [f"### {corpus}", "", f"{CORPORA_IN_WORDS[corpus]} {seen}", ""]
         for pool in pools_of(runs):
             sizes = [int(run[pool]["n_candidates"]) for own in runs.values() for run in own]
             size = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"

@@ -270,6 +270,15 @@ def far_molecules(corpus: Corpus, test: np.ndarray, cache: Path) -> np.ndarray:
     return nearest < FAR
 
 
+def seen_by_the_student(corpus: Corpus, seeds: range) -> float:
+    """Share of the held-out molecules whose bare structure ``distilled`` was trained on, the mean of the seeds."""
+    student = MoCoPEmbedder.load("distilled")
+    with rdBase.BlockLogs():
+        groups = molecule_groups(corpus.smiles, standardize=None)
+    tests = (np.unique(corpus.smiles[held_out(groups, seed, corpus.fraction)]) for seed in seeds)
+    return float(np.mean([overlap(student, smiles, seen="structure").mean() for smiles in tests]))
+
+
 def run(
     name: str, corpus: Corpus, seeds: range, shares: list[float], wanted: list[str], quick: bool, cache: Path
 ) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -366,7 +375,7 @@ def main() -> None:
     cache = Path(arguments.cache).expanduser()
     path = RESULTS / f"retrieval{'_quick' if arguments.quick else ''}.json"
     earlier = json.loads(path.read_text()) if path.exists() else {}
-    figures = {key: earlier.get(key, {}) for key in ("retrieval", "tasks")}
+    figures = {key: earlier.get(key, {}) for key in ("retrieval", "tasks", "seen_by_the_student")}
     results: dict[str, Runs] = figures["retrieval"]
     seeds = range(arguments.first_seed, arguments.first_seed + 1 if arguments.quick else arguments.seeds)
     for name in arguments.corpora:
@@ -375,6 +384,7 @@ def main() -> None:
             others = [other for other in kept.get(arm, []) if other["seed"] != row["seed"]]
             kept[arm] = sorted([*others, row], key=lambda run: run["seed"])
             save(path.stem, figures)  # a run can be cut short
+        figures["seen_by_the_student"][name] = seen_by_the_student(CORPORA[name](), seeds)
         print_retrieval(name, kept)
     tasks = figures["tasks"]
     if not tasks or ("COMAS" in arguments.corpora and not arguments.arms):
