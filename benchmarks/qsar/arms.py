@@ -26,6 +26,7 @@ from mocop_sklearn import MoCoPClassifier, MoCoPEmbedder, MoCoPRegressor
 from mocop_sklearn.model_file import PretrainedModel
 from mocop_sklearn.molecules import BlockScaler
 from qsar import peers
+from qsar.corpora import SHARES
 from qsar.features import FIXED, Lookup
 from qsar.tasks import TaskSet
 
@@ -65,6 +66,7 @@ FURTHER = (
     "embedding + SVM [cells]",
     "fine-tuned [toxcast]",
     "embedding + SVM [toxcast]",
+    *(f"embedding + SVM [{part}]" for part in SHARES),
 )
 
 

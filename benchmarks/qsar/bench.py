@@ -28,7 +28,7 @@ from qsar.runner import Unit, in_one_thread, remaining, run, units
 SPLITS = 3
 SHIPPED = ("distilled", "cells")
 GIVEN = ("fine-tuned", "embedding + SVM")  # what is run by default with a model of the user
-TOXCAST = ("toxcast", "toxcast other families", "toxcast thinned")
+TOXCAST = ("toxcast", "toxcast other families", "toxcast thinned", *corpora.SHARES)
 PRETRAINING_EPOCHS = {
     **{(corpus, "contrastive"): 40 for corpus in TOXCAST},
     **{(corpus, "multitask"): 30 for corpus in TOXCAST},

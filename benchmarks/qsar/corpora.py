@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,14 @@ def thinned(tasks: Collection[str] = ()) -> Corpus:
     return Corpus("toxcast thinned", whole.smiles, whole.profiles[:, np.sort(drawn)], binary=True)
 
 
+def part(share: float, tasks: Collection[str] = ()) -> Corpus:
+    """A share of ToxCast's molecules, with all assays; a smaller part is within a larger one."""
+    whole = toxcast(tasks)
+    order = np.random.default_rng(0).permutation(len(whole.smiles))
+    drawn = np.sort(order[: round(share * len(order))])
+    return Corpus("toxcast in part", [whole.smiles[row] for row in drawn], whole.profiles[drawn], binary=True)
+
+
 def bioassays(tasks: Collection[str] = ()) -> Corpus:
     """Measured results of three sources below each other: ToxCast, the assays of Moshkov et al., ChEMBL at 6.5."""
     parts = [toxcast(tasks)]
@@ -159,12 +168,15 @@ def is_kin(assay: str, tasks: Collection[str]) -> bool:
     return any(re.search(family, assay.upper()) for family in families)
 
 
+# Parts of ToxCast, for the curve over the size of the corpus
+SHARES = {f"toxcast {100 * share:g} %": share for share in (0.1, 0.25, 0.5)}
 CORPORA: dict[str, Callable[[Collection[str]], Corpus]] = {
     "morphology": morphology,
     "toxcast": toxcast,
     "toxcast other families": other_families,
     "toxcast thinned": thinned,
     "bioassays": bioassays,
+    **{name: partial(part, share) for name, share in SHARES.items()},
 }
 
 

@@ -11,6 +11,7 @@ from common import table
 
 from qsar import published
 from qsar.arms import label
+from qsar.corpora import SHARES
 from qsar.summary import differences, frame, interval, macro_means, main_metric, published_split, shared_cells, show
 
 BESIDE = ("descriptors ⧺ ECFP + SVM", "descriptors + forest", "ECFP + forest", "MiniMol + SVM", "chemprop")
@@ -41,6 +42,7 @@ def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
     lines += _pretrained_less_scratch(curves, name, title, docs)
     lines += _where_it_helps(found)
     lines += _families(found)
+    lines += _corpus_sizes(found)
     lines += _beside_published(found)
     lines += _by_arm(found)
     lines += _harness(found)
@@ -68,8 +70,8 @@ def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
         "VDss and human PK are taken in logarithms.",
         "",
         "In brackets, what the encoder learned from: `distilled` and `cells`, the models that come with the package; "
-        "`toxcast`, measured results of ToxCast's assays as a stand-in for the second view (*thinned* and *other "
-        "families* are parts of it, below); "
+        "`toxcast`, measured results of ToxCast's assays as a stand-in for the second view (*thinned*, *other "
+        "families* and shares are parts of it, below); "
         "`morphology`, measured Cell Painting profiles of about 1,200 structures; `bioassays`, ToxCast, the assays of "
         "Moshkov et al. and ChEMBL's. No test molecule of any split of any set is in pretraining (by the first block "
         "of the InChIKey), nor is an assay that by its name measures an ADME protein or the protein that a task is "
@@ -218,6 +220,24 @@ def _families(found: pd.DataFrame) -> list[str]:
         "without any assay of a protein of such a family (amine and other G protein-coupled receptors, kinases, "
         "nuclear receptors, transporters, channels, cytochromes, cyclooxygenases); `toxcast thinned` has as many "
         "assays, drawn from all. Each less the same arm from the whole of ToxCast.",
+        "",
+        *_difference_table("arm", paired, "main"),
+    ]
+
+
+def _corpus_sizes(found: pd.DataFrame) -> list[str]:
+    """What the size of the corpus is worth."""
+    corpora = (*SHARES, "toxcast")
+    grown = [arm for corpus in corpora for arm in _labels(found) if arm.endswith(f" [{corpus}]")]
+    grown = [arm for arm in grown if any(f"{arm.partition(' [')[0]} [{part}]" in grown for part in SHARES)]
+    if not grown:
+        return []
+    paired = {arm: differences(found, arm, f"{arm.partition(' [')[0]} [untrained]") for arm in grown}
+    return [
+        "### Does a larger corpus help?",
+        "",
+        "The encoder learned from a part of ToxCast's molecules with all of its assays (a smaller part is within a "
+        "larger one), or from all of them. Each less the same arm from random weights.",
         "",
         *_difference_table("arm", paired, "main"),
     ]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -188,6 +189,20 @@ def test_a_corpus_of_other_families_has_a_control_of_its_size(tmp_path, monkeypa
     np.testing.assert_array_equal(other.profiles, values[:, 3:])
     assert thinned.profiles.shape == other.profiles.shape
     assert {tuple(column) for column in thinned.profiles.T} < {tuple(column) for column in whole.profiles.T}
+
+
+def test_parts_of_a_corpus_lie_within_each_other(tmp_path, monkeypatch):
+    (tmp_path / "bioactivity").mkdir()
+    molecules = ["C" * (n + 1) for n in range(20)]
+    frame = pd.DataFrame({"NVS_TR_hDAT": np.arange(20.0), "smiles": molecules})
+    frame.to_parquet(tmp_path / "bioactivity" / "bio_toxcast617.parquet")
+    monkeypatch.setattr(corpora, "DATA", tmp_path)
+    parts = [corpora.CORPORA[name](()) for name in ("toxcast 10 %", "toxcast 25 %", "toxcast 50 %", "toxcast")]
+    assert [len(part.smiles) for part in parts] == [2, 5, 10, 20]
+    for small, large in pairwise(parts):
+        assert set(small.smiles) < set(large.smiles)
+    for part in parts:  # rows stay with their molecules
+        assert part.profiles[:, 0].tolist() == [len(smiles) - 1 for smiles in part.smiles]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -568,3 +583,24 @@ def test_pretraining_is_compared_with_its_own_network_from_random_weights(tmp_pa
     row = next(line for line in lines[start:] if line.startswith("| fine-tuned [distilled]"))
     assert row.count("| +0.100 [+0.100, +0.100] ") == 2
     assert not any(line.startswith("| fine-tuned [untrained]") for line in lines[start : start + 8])
+
+
+def test_the_report_has_a_curve_over_the_size_of_the_corpus(tmp_path):
+    gains = {"toxcast 50 %": 0.05, "toxcast 10 %": 0.01, "toxcast": 0.08}
+    scores = {}
+    for (arm, corpus, *cell), value in made_up_scores().items():
+        scores[arm, corpus, *cell] = value
+        scores["embedding + SVM", "untrained", *cell] = value
+        for part, gain in gains.items():
+            scores["embedding + SVM", part, *cell] = value + gain
+    write_results(tmp_path / "pk.parquet", scores)
+    lines = section.section("PK", "pk", tmp_path, tmp_path)
+    start = lines.index("### Does a larger corpus help?")
+    rows = [line.split("|") for line in lines[start + 6 : start + 9]]
+    assert [row[1].strip() for row in rows] == [
+        "embedding + SVM [toxcast 10 %]",
+        "embedding + SVM [toxcast 50 %]",
+        "embedding + SVM [toxcast]",  # fine-tuned [toxcast] has no parts, and no row
+    ]
+    assert [row[-3].split()[0] for row in rows] == ["+0.010", "+0.050", "+0.080"]
+    assert lines[start + 9] == ""
