@@ -1,4 +1,4 @@
-"""Make docs/benchmarks.md from the figures in benchmarks/results.
+"""Make docs/benchmarks.md, and the tables of README.md and docs/evidence.md, from the figures in benchmarks/results.
 
 python benchmarks/report.py
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import claims
 import numpy as np
 import pictures
 from common import RESULTS, ROOT, mean_std, provenance, table
@@ -460,7 +461,8 @@ def main() -> None:
         if path.exists():
             lines += section(json.loads(path.read_text()))
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines).rstrip() + "\n")
-    print("written: docs/benchmarks.md")
+    claims.fill()
+    print("written: docs/benchmarks.md, and the tables of", *(path.name for path in claims.DOCUMENTS))
 
 
 if __name__ == "__main__":

@@ -272,7 +272,7 @@ def _merged(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(set=found["set"].str.split("/").str[0])
 
 
-def _on_published_split(found: pd.DataFrame, name: str, metric: str, scale: float = 1.0) -> pd.DataFrame:
+def on_published_split(found: pd.DataFrame, name: str, metric: str, scale: float = 1.0) -> pd.DataFrame:
     """Mean, standard deviation and number of the seeds of each arm on the published split of a set; may be empty."""
     own = _merged(found)
     own = own[own["set"] == name]
@@ -284,7 +284,7 @@ def _on_published_split(found: pd.DataFrame, name: str, metric: str, scale: floa
 def _beside_published(found: pd.DataFrame) -> list[str]:
     rows = []
     for name, bar in published.BARS.items():
-        scores = _on_published_split(found, name, bar.metric, bar.scale)
+        scores = on_published_split(found, name, bar.metric, bar.scale)
         if not len(scores):
             continue
         lower = bar.metric in LOWER_IS_BETTER
@@ -322,7 +322,7 @@ def _by_arm(found: pd.DataFrame) -> list[str]:
     shown, rows = {}, []
     for name in published.INFOALIGN:
         bar = published.BARS[name]
-        scores = _on_published_split(found, name, bar.metric, bar.scale)
+        scores = on_published_split(found, name, bar.metric, bar.scale)
         if len(scores):
             shown[f"{name}, {bar.metric.upper()} × {bar.scale:g}"] = scores
     names = (*(arm for arm in _labels(found) if arm.endswith("[distilled]")), "scratch", *BESIDE)
@@ -351,7 +351,7 @@ def _harness(found: pd.DataFrame) -> list[str]:
     for arm, others in pairs:
         who = "forest" if others is published.FOREST else "Chemprop"
         for name, (metric, mean, std) in others.items():
-            scores = _on_published_split(found[found["label"] == arm], name, metric)
+            scores = on_published_split(found[found["label"] == arm], name, metric)
             if not len(scores):
                 continue
             value = scores.iloc[0]
