@@ -32,7 +32,7 @@ FAMILIES = [
     for name in ("fine-tuned", "embedding + SVM")
 ]
 ARMS = dict.fromkeys(MAIN, "all") | dict.fromkeys((*FURTHER, *FAMILIES, "cell count + linear"), "diagonal")
-ARMS["chemprop"] = "one"
+ARMS |= {MLP: "all", "chemprop": "one"}
 QUICK = ["bio_chembl2k"]
 
 if __name__ == "__main__":

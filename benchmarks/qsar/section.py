@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from qsar.summary import differences, frame, interval, macro_means, main_metric,
 
 BESIDE = ("descriptors ⧺ ECFP + SVM", "descriptors + forest", "ECFP + forest", "MiniMol + SVM", "chemprop")
 UNTRAINED = "fine-tuned [untrained]"
+# Least shares of the cells of the broadest arm: all pairs of split and seed, three of nine, or one
+BREADTHS = (0.5, 0.25, 0.0)
 LOWER_IS_BETTER = ("mae", "rmse")
 READERS = ("+ forest", "+ SVM")  # heads whose differences to arms without an embedding are shown
 # The learning curves show these, and those of them that start from a corpus once for each
@@ -113,7 +116,9 @@ def _percent(fraction: float) -> str:
 def _fractions(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[str]:
     covered = found.groupby("label").size()
     every = _labels(found[main_metric(found).notna()])  # an arm may have failed everywhere
-    main = [arm for arm in every if covered[arm] > 0.5 * covered.max()]
+    # a table for each breadth, so that an arm of one pair does not take the others of the rest
+    levels = [[arm for arm in every if covered[arm] > least * covered.max()] for least in BREADTHS]
+    main = levels[0]
     lines = _means(found, main, "main")
     path = docs / f"{name}_curves.svg"
     means = macro_means(found, main)
@@ -122,7 +127,9 @@ def _fractions(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[s
     lines += [f"![learning curves]({path.name})", ""]
     if "auprc" in found:
         lines += _means(found, main, "auprc")
-    return lines + (_means(found, every, "main") if len(every) > len(main) else [])
+    for fewer, more in pairwise(levels):
+        lines += _means(found, more, "main") if len(more) > len(fewer) else []
+    return lines
 
 
 def _means(found: pd.DataFrame, labels: list[str], metric: str) -> list[str]:

@@ -585,6 +585,19 @@ def test_pretraining_is_compared_with_its_own_network_from_random_weights(tmp_pa
     assert not any(line.startswith("| fine-tuned [untrained]") for line in lines[start : start + 8])
 
 
+def test_an_arm_of_one_pair_takes_no_pairs_from_the_others(tmp_path):
+    scores = made_up_scores()
+    for fraction in (0.1, 1.0):
+        for name in ("tdc_herg", "tdc_dili"):
+            scores["chemprop", "-", name, fraction, 0, 0] = 0.5
+    write_results(tmp_path / "pk.parquet", scores)
+    lines = section.section("PK", "pk", tmp_path, tmp_path)
+    tables = [n for n, line in enumerate(lines) if line.startswith("Mean of 2 sets (AUROC)")]
+    assert [lines[n].split(", of ")[1] for n in tables] == ["3 pairs of split and seed.", "1 pair of split and seed."]
+    arms_of = [[line.split("|")[1].strip() for line in lines[n + 4 : n + 8] if line.startswith("|")] for n in tables]
+    assert ["chemprop" in arms for arms in arms_of] == [False, True]
+
+
 def test_the_report_has_a_curve_over_the_size_of_the_corpus(tmp_path):
     gains = {"toxcast 50 %": 0.05, "toxcast 10 %": 0.01, "toxcast": 0.08}
     scores = {}
