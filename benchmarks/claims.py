@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from common import RESULTS, ROOT
 from qsar import published
-from qsar.section import LOWER_IS_BETTER, on_published_split
-from qsar.summary import frame, macro_means, published_split
+from qsar.section import LOWER_IS_BETTER, on_published_split, with_curves
+from qsar.summary import frame, macro_means
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "evidence.md")
 PLACE = re.compile(r"(<!-- figures: ([^\n]+) -->\n\n).*?(\n<!-- end of figures -->)", re.DOTALL)
@@ -103,7 +103,7 @@ FEWER_SHARES = {0.01: "1 % of the labels", 0.1: "10 %", 1.0: "all"}
 CHANCE = {"top10": 0.1, "normalized_rank": 0.5}
 
 
-def retrieval(corpus: str, rows: Rows, columns: dict[str, Measure], digits: Sequence[int], best: Any) -> list[str]:
+def retrieval(corpus: str, rows: Rows, columns: dict[str, Measure], digits: Any, best: Any) -> list[str]:
     """Means over the seeds of one corpus."""
     runs = _json("retrieval")["retrieval"][corpus]
     runs = runs | {"chance": [{"all": CHANCE, "dcm_2024": CHANCE, "pnp_2021": CHANCE, "score": 0.0, "score_far": 0.0}]}
@@ -132,29 +132,23 @@ def from_cells() -> list[str]:
 
 def by_share(name: str, rows: Rows, shares: dict[float, str]) -> list[str]:
     """Means over the sets with learning curves, over the cells that all these arms have."""
-    found = _frame(name)
-    curves = found[found.groupby("set")["fraction"].transform("nunique") > 1]
-    means = macro_means(curves, list(rows.values()))[list(shares)]
+    means = macro_means(with_curves(_frame(name)), list(rows.values()))[list(shares)]
     return _table(["", *shares.values()], list(rows), means.to_numpy(), 3, max)
 
 
 def large_sets(metric: str, best: Any) -> list[str]:
     """Means of the seeds on sets of which all training molecules are taken."""
-    scores = published_split(_frame("pk"), metric)["mean"]
     rows = FINE_TUNED | BEYOND
-    values = np.array([[scores.get((name, arm), np.nan) for name in LARGE_SETS] for arm in rows.values()])
+    values = _of_published_splits(rows, [("pk", name, metric) for name in LARGE_SETS])
     return _table(["", *LARGE_SETS.values()], list(rows), values, 3, best)
 
 
 def published_sets() -> list[str]:
     """All training molecules of sets whose splits are published, beside the best published figure."""
-    columns, bars = [], []
-    for (benchmark, name), (_, metric) in PUBLISHED_SETS.items():
-        bar = published.BARS[name]
-        columns.append(on_published_split(_frame(benchmark), name, metric)["mean"])
-        bars.append(bar.best / bar.scale)
     rows = MANY_TASKS | BEYOND
-    values = np.array([[column.get(arm, np.nan) for column in columns] for arm in rows.values()] + [bars])
+    values = _of_published_splits(rows, [(*key, metric) for key, (_, metric) in PUBLISHED_SETS.items()])
+    bars = [published.BARS[name] for _, name in PUBLISHED_SETS]
+    values = np.vstack([values, [bar.best / bar.scale for bar in bars]])
     best = tuple(min if metric in LOWER_IS_BETTER else max for _, metric in PUBLISHED_SETS.values())
     header = ["", *(f"{words}, {metric.upper()}" for words, metric in PUBLISHED_SETS.values())]
     return _table(header, [*rows, "best published"], values, 3, best)
@@ -162,7 +156,7 @@ def published_sets() -> list[str]:
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     "retrieval, COMAS": partial(retrieval, "COMAS", COMAS, COMAS_COLUMNS, (2, 3, 3, 3), (max, min, min, min)),
-    "retrieval, NCI-60": partial(retrieval, "NCI-60", NCI60, NCI60_COLUMNS, (3, 3), (max, max)),
+    "retrieval, NCI-60": partial(retrieval, "NCI-60", NCI60, NCI60_COLUMNS, 3, max),
     "frozen": frozen,
     "from cells": from_cells,
     "fine-tuned": partial(by_share, "pk", FINE_TUNED, SHARES),
@@ -192,6 +186,12 @@ def _json(name: str) -> dict[str, Any]:
 @cache
 def _frame(name: str) -> pd.DataFrame:
     return frame(RESULTS / f"{name}.parquet")
+
+
+def _of_published_splits(rows: Rows, columns: Sequence[tuple[str, str, str]]) -> np.ndarray:
+    """Means of the seeds of arms, a column for each benchmark, set and metric; NaN where an arm was not run."""
+    means = [on_published_split(_frame(benchmark), name, metric)["mean"] for benchmark, name, metric in columns]
+    return np.array([[column.get(arm, np.nan) for column in means] for arm in rows.values()])
 
 
 def _change(difference: dict[str, float]) -> str:

@@ -40,7 +40,7 @@ def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
     if not len(found) or main_metric(found).isna().all():
         return []
     lines = [f"## {title}", "", *_what_was_run(found, name)]
-    curves = found[found["set"].isin(_sets_with_curves(found))]
+    curves = with_curves(found)
     lines += _fractions(curves, name, title, docs)
     lines += _pretrained_less_scratch(curves, name, title, docs)
     lines += _where_it_helps(found)
@@ -53,9 +53,9 @@ def section(title: str, name: str, results: Path, docs: Path) -> list[str]:
     return lines
 
 
-def _sets_with_curves(found: pd.DataFrame) -> list[str]:
-    n = found.groupby("set")["fraction"].nunique()
-    return n[n > 1].index.tolist()
+def with_curves(found: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the sets that were run at several shares of the training molecules."""
+    return found[found.groupby("set")["fraction"].transform("nunique") > 1]
 
 
 def _what_was_run(found: pd.DataFrame, name: str) -> list[str]:
@@ -128,7 +128,8 @@ def _fractions(found: pd.DataFrame, name: str, title: str, docs: Path) -> list[s
     if "auprc" in found:
         lines += _means(found, main, "auprc")
     for fewer, more in pairwise(levels):
-        lines += _means(found, more, "main") if len(more) > len(fewer) else []
+        if len(more) > len(fewer):
+            lines += _means(found, more, "main")
     return lines
 
 
@@ -216,38 +217,39 @@ def _where_it_helps(found: pd.DataFrame) -> list[str]:
 
 def _families(found: pd.DataFrame) -> list[str]:
     """What pretraining on ToxCast is worth without the assays of related proteins."""
-    thinner = [arm for arm in _labels(found) if arm.endswith((" [toxcast other families]", " [toxcast thinned]"))]
-    if not thinner:
-        return []
-    paired = {arm: differences(found, arm, f"{arm.partition(' [')[0]} [toxcast]") for arm in thinner}
-    return [
-        "### Is it the family of the protein?",
-        "",
+    return _by_corpus(
+        found,
+        ("toxcast other families", "toxcast thinned"),
+        "toxcast",
+        "Is it the family of the protein?",
         "ToxCast measures relatives of many proteins that tasks are named by. `toxcast other families` is ToxCast "
         "without any assay of a protein of such a family (amine and other G protein-coupled receptors, kinases, "
         "nuclear receptors, transporters, channels, cytochromes, cyclooxygenases); `toxcast thinned` has as many "
         "assays, drawn from all. Each less the same arm from the whole of ToxCast.",
-        "",
-        *_difference_table("arm", paired, "main"),
-    ]
+    )
 
 
 def _corpus_sizes(found: pd.DataFrame) -> list[str]:
-    """What the size of the corpus is worth."""
-    corpora = (*SHARES, "toxcast")
-    grown = [arm for corpus in corpora for arm in _labels(found) if arm.endswith(f" [{corpus}]")]
-    grown = [arm for arm in grown if any(f"{arm.partition(' [')[0]} [{part}]" in grown for part in SHARES)]
-    if not grown:
-        return []
-    paired = {arm: differences(found, arm, f"{arm.partition(' [')[0]} [untrained]") for arm in grown}
-    return [
-        "### Does a larger corpus help?",
-        "",
+    """What the size of the corpus is worth, of arms that were run with parts of it."""
+    arms = found.loc[found["corpus"].isin(SHARES), "arm"]
+    return _by_corpus(
+        found[found["arm"].isin(arms)],
+        (*SHARES, "toxcast"),
+        "untrained",
+        "Does a larger corpus help?",
         "The encoder learned from a part of ToxCast's molecules with all of its assays (a smaller part is within a "
         "larger one), or from all of them. Each less the same arm from random weights.",
-        "",
-        *_difference_table("arm", paired, "main"),
-    ]
+    )
+
+
+def _by_corpus(found: pd.DataFrame, corpora: tuple[str, ...], reference: str, title: str, text: str) -> list[str]:
+    """Arms that start from some corpora, each less the same arm from the reference; none without such arms."""
+    arms = found.loc[found["corpus"].isin(corpora), ["arm", "corpus", "label"]].drop_duplicates()
+    arms = arms.sort_values("corpus", key=lambda s: s.map(corpora.index), kind="stable")
+    if not len(arms):
+        return []
+    paired = {name: differences(found, name, label(arm, reference)) for arm, _, name in arms.itertuples(index=False)}
+    return [f"### {title}", "", text, "", *_difference_table("arm", paired, "main")]
 
 
 def _difference_table(of: str, paired: dict[str, pd.DataFrame], metric: str) -> list[str]:
