@@ -35,7 +35,7 @@ from common import RESULTS, mean_by_group, mean_std, print_table, require, save,
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from scipy.stats import spearmanr
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
@@ -46,6 +46,7 @@ from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.baselines import ProfileKernelRidge, ProfileNeighbors, tanimoto_kernel
 from mocop_sklearn.datasets import load_comas
 from mocop_sklearn.metrics import normalized_rank, retrieval_ranks, retrieval_report, retrieval_score
+from mocop_sklearn.model_file import LocalScaling
 from mocop_sklearn.model_selection import molecule_groups, overlap
 from mocop_sklearn.molecules import MiniMol, MoleculeDescriptors, MorganCounts, canonical_smiles
 from mocop_sklearn.profiles import ProfileScaler, feature_columns
@@ -56,7 +57,8 @@ POOL = 100
 N_POOLS = 50
 FAR = 0.4  # Tanimoto similarity to the nearest training molecule
 SCORES = {"score": "score", f"score below Tanimoto {FAR}": "score_far"}
-OF_PART = ", {:.0%} of the corpus"  # after the name of an arm
+UNSCALED = ", no local scaling"  # after the name of an arm
+OF_PART = ", {:.0%} of the corpus"
 # The default before the residual network: the network of the paper with other features and recipe
 GATED = {
     "encoder": "ggnn",
@@ -65,9 +67,12 @@ GATED = {
     "embedding_dim": 1024,
     "structure_weight": 0.0,
     "side_features": None,
+    "local_scaling": False,
 }
 TWO_BLOCKS = ("descriptors", "ecfp")
 ALL_BLOCKS = (*TWO_BLOCKS, "fcfp", "atom_pairs", "torsions")
+# Ridges behind that on descriptors and all fingerprints, which stand for themselves only
+WITHOUT_SCALING = ("ridge: Tanimoto", "ridge: Tanimoto + descriptors", "ridge: descriptors ⧺ ECFP")
 # data set, kind of task
 TASKS = {"tdc_bbb_martins": "classification", "tdc_herg": "classification", "tdc_caco2_wang": "regression"}
 
@@ -136,6 +141,26 @@ class Table(TransformerMixin, BaseEstimator):
         return rows[pd.Index(self.molecules).get_indexer(X)]
 
 
+class Scaled(BaseEstimator):
+    """A baseline whose cosines are corrected for hubs, as those of the embedder are."""
+
+    def __init__(self, baseline: Any):
+        self.baseline = baseline
+
+    def fit(self, X: Any, profiles: Any) -> Scaled:
+        self.baseline.fit(X, profiles)
+        molecules, group = np.unique(X, return_inverse=True)
+        of_profiles = mean_by_group(self.baseline.transform_profiles(profiles), group)
+        self.scaling_ = LocalScaling().fit(normalize(self.baseline.predict(molecules)), normalize(of_profiles))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.scaling_.scale_molecules(normalize(self.baseline.predict(X)))
+
+    def transform_profiles(self, profiles: Any) -> np.ndarray:
+        return self.scaling_.scale_profiles(normalize(self.baseline.transform_profiles(profiles)))
+
+
 def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dict[str, Callable[[int], Any]]:
     """Embedders by name: seed → estimator."""
     epochs: dict[str, Any] = {"max_epochs": 5} if quick else {}
@@ -167,6 +192,12 @@ def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dic
             "from distilled, MiniMol and all beside": all_beside,
             "from distilled, 3 networks, MiniMol and all beside": all_beside | {"n_estimators": 3},
         }
+    unscaled: dict[str, Any] = {"local_scaling": False}
+    parameters |= {
+        f"{name}{UNSCALED}": own | unscaled
+        for name, own in parameters.items()
+        if own not in (GATED, parameters["untrained"])
+    }
     found: dict[str, Callable[[int], Any]] = {
         name: partial(_embedder, MoCoPEmbedder, epochs | own) for name, own in parameters.items()
     }
@@ -203,6 +234,8 @@ def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Calla
     else:
         print('skipped: MiniMol; pip install "mocop-sklearn[minimol]"')
     found = {"5 nearest neighbours": ProfileNeighbors(5), **kernels}
+    scaled = (name for name in found if name not in WITHOUT_SCALING)
+    found |= {f"{name}, local scaling": Scaled(clone(found[name])) for name in list(scaled)}
     if corpus == "NCI-60":  # cell lines are few, and less alike than features of one image
         for name, arm in list(found.items()):
             found[f"{name} (profiles not whitened)"] = _not_whitened(arm)
@@ -210,6 +243,8 @@ def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Calla
 
 
 def _not_whitened(arm: Any) -> Any:
+    if isinstance(arm, Scaled):
+        return Scaled(_not_whitened(arm.baseline))
     return type(arm)(**(arm.get_params(deep=False) | {"profile_transformer": ProfileScaler()}))
 
 
@@ -309,7 +344,8 @@ def run(
 def _details(model: Any) -> dict[str, Any]:
     if isinstance(model, MoCoPEmbedder):
         return {"n_iter": model.n_iter_, "validation_score": model.best_score_}
-    return {"alpha": model.alpha_} if hasattr(model, "alpha_") else {}
+    ridge = model.baseline if isinstance(model, Scaled) else model
+    return {"alpha": ridge.alpha_} if hasattr(ridge, "alpha_") else {}
 
 
 # ---------------------------------------------------------------------------------------------

@@ -83,6 +83,10 @@ class MoCoPEmbedder(FittedEmbedding):
         (RDKit's), ``"ecfp"`` (2,048 Morgan counts), ``"fcfp"`` (those of pharmacophoric roles), ``"atom_pairs"`` and
         ``"torsions"`` (512 counts of each). A transformer takes a list of SMILES. None or an empty list: nothing stands
         beside the network.
+    local_scaling : bool, default=True
+        Whether cosines in the shared space are corrected for hubs, profiles and molecules that are near to most others
+        (:class:`~mocop_sklearn.model_file.LocalScaling`). The vectors have four columns more. It changes neither
+        ``output="encoder"`` nor ``best_score_``.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of training molecules (at most 512 MiB of them, drawn at random) and applied
         to all. It sees arrays, without the names of their columns. None is
@@ -192,9 +196,9 @@ class MoCoPEmbedder(FittedEmbedding):
     profile_transformer_ : transformer
     history_ : list of dict
         One row per epoch: epoch, loss, structure_loss (of ``unlabeled``), learning_rate, temperature, validation_loss,
-        validation_score (as ``score``), validation_top1, validation_top10, seconds, seconds_waiting (for data). Without
-        profiles or ``loss``, validation_score is the share of the variance that is explained, of the structure targets
-        or of the profiles.
+        validation_score (as ``score``, of the network alone), validation_top1, validation_top10, seconds,
+        seconds_waiting (for data). Without profiles or ``loss``, validation_score is the share of the variance that is
+        explained, of the structure targets or of the profiles.
     n_iter_ : int
         Epochs run.
     best_score_ : float
@@ -241,6 +245,7 @@ class MoCoPEmbedder(FittedEmbedding):
         structure_weight: float = 1.0,
         profile_weight: float = 0.0,
         side_features: Any = ("descriptors", "ecfp", "fcfp", "atom_pairs", "torsions"),
+        local_scaling: bool = True,
         profile_transformer: Any = None,
         standardize: Any = "parent",
         invalid: str = "raise",
@@ -285,6 +290,7 @@ class MoCoPEmbedder(FittedEmbedding):
         self.structure_weight = structure_weight
         self.profile_weight = profile_weight
         self.side_features = side_features
+        self.local_scaling = local_scaling
         self.profile_transformer = profile_transformer
         self.standardize = standardize
         self.invalid = invalid
@@ -422,6 +428,7 @@ class MoCoPEmbedder(FittedEmbedding):
             unlabeled=unlabeled,
             structure_targets=self.structure_targets,
             side_features=list_of_features(self.side_features),
+            local_scaling=bool(self.local_scaling),
             start=start,
             architecture=self._architecture(source is not None, start),
             recipe=self._recipe(),

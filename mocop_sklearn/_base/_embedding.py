@@ -155,8 +155,10 @@ class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, Tr
 
     def _project(self, scaled: np.ndarray) -> np.ndarray:
         vectors = embed_profiles(self._torch_module(), scaled, resolve_device(self.device), self.precision)
-        side = self.model_.side
-        return vectors if side is None else side.beside(vectors, side.project_profiles(scaled))
+        side, scaling = self.model_.side, self.model_.local_scaling
+        if side is not None:
+            vectors = side.beside(vectors, side.project_profiles(scaled))
+        return vectors if scaling is None else scaling.scale_profiles(vectors)
 
     def _embed(self, values: list[Any], output: str) -> np.ndarray:
         if output == "projection":
@@ -172,8 +174,8 @@ class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, Tr
             precision=self.precision,
             n_jobs=self.n_jobs,
         )
-        if output == "projection" and self.model_.side is not None:
-            embed = partial(self._beside, embed)
+        if output == "projection":
+            embed = partial(self._in_shared_space, embed)
         if self.memory is None:
             embedding, reasons = embed(values)
         else:
@@ -193,19 +195,23 @@ class FittedEmbedding(HearsCallbacks, OnHub, ClassNamePrefixFeaturesOutMixin, Tr
         report_invalid(values, reasons, self.invalid, _SKIP_INVALID)
         return embedding
 
-    def _beside(
+    def _in_shared_space(
         self, embed: Callable[[list[Any]], tuple[np.ndarray, dict[int, str]]], values: list[Any]
     ) -> tuple[np.ndarray, dict[int, str]]:
-        """Put the vectors of the side tower beside those of the network."""
+        """Put what else belongs to the shared space beside the vectors of the network."""
         vectors, reasons = embed(values)
-        side = self.model_.side
-        assert side is not None
+        side, scaling = self.model_.side, self.model_.local_scaling
+        if side is None and scaling is None:
+            return vectors, reasons
         full = np.full((len(values), self.model_.n_shared), np.nan, dtype=np.float32)
         valid = [row for row in range(len(values)) if row not in reasons]
         if valid and not (reasons and self.invalid == "raise"):
-            given = [values[row] for row in valid]
-            smiles = [str(s) for s in canonical_smiles(given, self.model_.standardize, self.max_atoms, self.n_jobs)]
-            full[valid] = side.beside(vectors[valid], side.project_molecules(smiles, self.n_jobs))
+            own = vectors[valid]
+            if side is not None:
+                given = [values[row] for row in valid]
+                smiles = [str(s) for s in canonical_smiles(given, self.model_.standardize, self.max_atoms, self.n_jobs)]
+                own = side.beside(own, side.project_molecules(smiles, self.n_jobs))
+            full[valid] = own if scaling is None else scaling.scale_molecules(own)
         return full, reasons
 
     def _torch_module(self) -> TwoTower | TwoTowers:

@@ -61,6 +61,7 @@ EMBEDDER_CONSTRAINTS: dict[str, list[Any]] = {
     "unlabeled": [str, os.PathLike, PairedProfiles, "array-like", None],
     "structure_targets": [StrOptions({"descriptors"}), HasMethods(["fit_transform"])],
     "side_features": [StrOptions(set(TABLES)), HasMethods(["fit", "transform"]), list, tuple, None],
+    "local_scaling": ["boolean"],
     "structure_weight": [Interval(Real, 0, None, closed="left")],
     "profile_weight": [Interval(Real, 0, None, closed="left")],
     "profile_transformer": [BaseEstimator, None],
@@ -83,6 +84,7 @@ EMBEDDER_CONSTRAINTS: dict[str, list[Any]] = {
 PAPER: dict[str, Any] = {
     "structure_weight": 0.0,
     "side_features": None,
+    "local_scaling": False,
     "featurizer": "paper",
     "encoder": "ggnn",
     "n_layers": 6,

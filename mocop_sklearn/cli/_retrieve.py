@@ -36,8 +36,9 @@ def retrieve(args: argparse.Namespace) -> None:
 
     The output has a row for each query and hit. Its columns are `query` (the row of the query, from 0),
     `rank` (from 1), `row` (of the hit, from 0), those of the molecule (`smiles`, for a .smi or .sdf file
-    `name`, and --keep), those of the profile (--id), and `similarity` (cosine). A molecule that is
-    listed more than once, in the same words, counts once.
+    `name`, and --keep), those of the profile (--id), and `similarity` (the cosine; with local
+    scaling, what is above 0 is nearer than its neighbours in training). A molecule that is listed more
+    than once, in the same words, counts once.
     """
     import numpy as np
     from sklearn.neighbors import NearestNeighbors

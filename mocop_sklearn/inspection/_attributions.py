@@ -40,7 +40,7 @@ def atom_attributions(
     The score is what ``estimator`` makes of a molecule:
 
     - ``MoCoPEmbedder``: the cosine of the molecule and a profile in the shared space, as the network makes it. What
-      stands beside the network (``side_features``) has no part in it.
+      else belongs to that space (``side_features``, ``local_scaling``) has no part in it.
     - ``MoCoPClassifier``: the log-odds of a task, or the logarithm of the probability of one of several classes, as in
       ``decision_function``. ``MoCoPRegressor``: the predicted number.
     - a Pipeline of a ``MoCoPEmbedder`` and other steps: ``decision_function`` of its classifier, or ``predict_proba``

@@ -92,7 +92,7 @@ def _of_embedder(embedder: MoCoPEmbedder, n_rows: int, profiles: Any, task: Any)
     if profiles is None or task is not None:
         raise ValueError("The retrieval score of a MoCoPEmbedder needs profiles=, and it has no task.")
     model = embedder.model_
-    width = model.n_networks * model.architecture.projection_dim  # beyond it stand side features
+    width = model.n_networks * model.architecture.projection_dim  # beyond it stand side features and local scaling
     targets = F.normalize(torch.as_tensor(embedder.transform_profiles(profiles))[:, :width], dim=1)
     if len(targets) not in (1, n_rows):
         raise ValueError(f"profiles must have one row, or one for each of the {n_rows} of X, got {len(targets)}.")
@@ -139,10 +139,11 @@ _JOINED: dict[Any, Callable[[Tensor], Tensor]] = {
 
 def _of_pipeline(embedder: MoCoPEmbedder, rest: Pipeline, task: Any) -> Explained:
     """Explain what the steps after an embedder predict."""
-    if embedder.output == "projection" and embedder.model_.side is not None:
+    model = embedder.model_
+    if embedder.output == "projection" and not (model.side is None and model.local_scaling is None):
         raise ValueError(
-            'A Pipeline whose embedder has output="projection" reads features beside the network, which atoms of the '
-            'graph do not explain: take output="encoder".'
+            'A Pipeline whose embedder has output="projection" reads columns beside those of the network '
+            '(side_features, local_scaling), which atoms of the graph do not explain: take output="encoder".'
         )
 
     def score(z: Tensor, rows: Tensor) -> Tensor:

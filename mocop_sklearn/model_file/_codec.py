@@ -31,7 +31,7 @@ _PACKAGES = {
     ),
     "sklearn.random_projection": ("GaussianRandomProjection",),
     "mocop_sklearn.inspection": ("ApplicabilityDomain",),
-    "mocop_sklearn.model_file": ("SideTower",),
+    "mocop_sklearn.model_file": ("LocalScaling", "SideTower"),
     "mocop_sklearn.molecules": (
         "AtomPairCounts",
         "BlockScaler",

@@ -52,7 +52,8 @@ def export_encoder(model: Any, path: str | os.PathLike[str], *, output: str = "e
     ------
     ValueError
         When the path ends otherwise, when torch cannot export the encoder ("attentivefp", "gps", and others whose sizes
-        depend on the values of a tensor), or when a projection needs features beside the network.
+        depend on the values of a tensor), or when a projection needs more than the
+        network (``side_features``, ``local_scaling``).
     ImportError
         Without onnxscript, for ONNX.
 
@@ -81,10 +82,11 @@ def export_encoder(model: Any, path: str | os.PathLike[str], *, output: str = "e
         raise ValueError("model=None: give a fitted estimator, or the name or the file of a model.")
     if output == "projection":
         pretrained.require_profile_network()
-        if pretrained.side is not None:
+        if pretrained.side is not None or pretrained.local_scaling is not None:
             raise ValueError(
-                "The shared space of this model has features beside the network (side_features), which cannot be "
-                'exported. Export output="encoder", or fit an embedder with side_features=None.'
+                "The shared space of this model holds more than the vectors of the network, which cannot be exported "
+                '(side_features, local_scaling). Export output="encoder", or fit an embedder with side_features=None '
+                "and local_scaling=False."
             )
     program = _program(pretrained, output)
     record = json.dumps(_record(pretrained, output))

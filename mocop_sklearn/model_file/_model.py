@@ -30,10 +30,12 @@ from ._compact import (
     unpacked,
 )
 from ._format import FINE_TUNED, MODEL, content_digest, library_versions, read_file, write_or_save_elsewhere
+from ._local_scaling import N_COLUMNS, LocalScaling
 from ._schema import (
     Section,
     check_architecture,
     check_header,
+    check_local_scaling,
     check_seen,
     check_side,
     check_transformer,
@@ -88,6 +90,8 @@ class PretrainedModel:
         What was regressed from structures.
     side : SideTower or None
         What stands beside the network in the shared space.
+    local_scaling : LocalScaling or None
+        What corrects the cosines in the shared space for hubs.
     source : str
         What it was loaded from: the name of a file or of a model that comes with the package, or the address of a
         commit on the Hugging Face Hub. Empty if it was trained in this process; files do not hold it.
@@ -111,6 +115,7 @@ class PretrainedModel:
     structure_keys: list[str] = field(default_factory=list)
     structure_targets: StructureTargets | None = None
     side: SideTower | None = None
+    local_scaling: LocalScaling | None = None
     source: str = ""
     digest: str = field(init=False)
 
@@ -129,6 +134,8 @@ class PretrainedModel:
             "n_profile_columns": self.n_profile_columns,
             "side": encoder.encode(self.side, "side"),
         }
+        if self.local_scaling is not None:  # older models keep their digests
+            header["local_scaling"] = encoder.encode(self.local_scaling, "local_scaling")
         return header, encoder.arrays | {f"weights.{name}": w for name, w in self.weights.items()}
 
     def module(self) -> TwoTower | TwoTowers:
@@ -216,9 +223,9 @@ class PretrainedModel:
 
     @property
     def n_shared(self) -> int:
-        """Width of the shared space: that of the networks, and of what stands beside them."""
-        of_side = 0 if self.side is None else self.architecture.n_profile_features
-        return self.n_networks * self.architecture.projection_dim + of_side
+        """Width of the shared space: that of the networks, of what stands beside them, and of local scaling."""
+        of_scaling = 0 if self.local_scaling is None else N_COLUMNS
+        return _width(self.n_networks, self.architecture, self.side) + of_scaling
 
     def require_profile_network(self) -> None:
         """Raise ``ValueError`` when the model cannot embed profiles."""
@@ -232,7 +239,7 @@ class PretrainedModel:
     def without_profiles(self) -> PretrainedModel:
         """Return the molecule encoder, and what regresses structures, as a start for profiles of another kind.
 
-        What transforms and embeds profiles, the shared space, and what stands beside the network stay behind. The
+        What transforms and embeds profiles, the shared space, and what belongs to it stay behind. The
         molecules that were seen with a profile stay known.
         """
         architecture = self.architecture.of_structures()
@@ -245,13 +252,14 @@ class PretrainedModel:
             n_profile_columns=0,
             profile_statistics={},
             side=None,
+            local_scaling=None,
         )
 
     def compact(self) -> PretrainedModel:
         """Return the model with weights rounded to half precision and hashed keys, so that both take half the space.
 
         Its embeddings are close to those of this model, but it is another model with a digest of its own. What stands
-        beside the network stays as it is.
+        beside the network, and local scaling, stay as they are.
 
         Raises
         ------
@@ -328,10 +336,13 @@ class PretrainedModel:
         check_transformer(path, transformer, center, architecture.n_profile_features)
         side = decode(model["side"], arrays)
         check_side(path, side, architecture.n_profile_features)
+        scaling = decode(model["local_scaling"], arrays) if "local_scaling" in model else None
+        check_local_scaling(path, scaling, _width(len(networks_of(weights)), architecture, side))
         return cls(
             architecture=architecture,
             weights=weights,
             side=side,
+            local_scaling=scaling,
             standardize=restore_callable(path, "standardize", model["standardize"], standardize),
             profile_transformer=transformer,
             profile_features=model["profile_features"],
@@ -346,6 +357,11 @@ class PretrainedModel:
             provenance=record["provenance"],
             profile_statistics=statistics,
         )
+
+
+def _width(n_networks: int, architecture: Architecture, side: SideTower | None) -> int:
+    """Width of the shared space before local scaling."""
+    return n_networks * architecture.projection_dim + (architecture.n_profile_features if side else 0)
 
 
 def encoder_alone(architecture: Architecture, standardize: Any, fitted: Mapping[str, Any]) -> PretrainedModel:

@@ -70,6 +70,8 @@ def check_header(path: Any, header: Mapping[str, Any]) -> None:
     check_architecture(model.section("architecture"))
     model.section("vocabulary")
     model.entry("side", dict, type(None))
+    if "local_scaling" in model.data:
+        model.entry("local_scaling", dict)
     if "profile_transformer" not in model.data:
         raise model.error("profile_transformer is missing")
     model.component("standardize", ("parent", None))
@@ -188,6 +190,19 @@ def check_transformer(path: Any, transformer: Any, center: np.ndarray, n_feature
             f"{str(path)!r} holds a profile transformer that returns the shape {scaled.shape} for two profiles, or "
             f"numbers that are not finite; the network takes {n_features} features."
         )
+
+
+def check_local_scaling(path: Any, scaling: Any, n_columns: int) -> None:
+    """Raise ``ValueError`` unless what corrects for hubs takes vectors of the shared space."""
+    if scaling is None:
+        return
+    try:
+        scaling.check()
+        vectors = scaling.scale_molecules(np.zeros((1, n_columns))), scaling.scale_profiles(np.zeros((1, n_columns)))
+    except Exception as error:
+        raise ValueError(f"{str(path)!r} holds a local scaling that cannot be used: {error}") from error
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"{str(path)!r} holds a local scaling whose reference vectors are not finite.")
 
 
 def check_side(path: Any, side: Any, n_features: int) -> None:

@@ -18,7 +18,7 @@ from ..molecules._blocks import BlockScaler
 from ..molecules._fingerprints import FingerprintCounts, MorganCounts, table_of
 from ..profiles._moments import blocks
 from ..profiles._ridge import cross_validate, solve
-from ..utils._arrays import numbers_of, unit_rows
+from ..utils._arrays import by_blocks, numbers_of, unit_rows
 
 N_LANDMARKS = 4096
 # What cross-validation and validation choose from, the first where there are too few molecules to choose by.
@@ -30,7 +30,6 @@ _N_FOLDS = 3
 _FEWEST = 20  # molecules that a choice is made by
 _LARGEST_RADIUS = 20
 _MOLECULES = 4096  # whose columns are in memory at once
-_ROWS = 64  # of each product, always, so that the last bit of a vector does not depend on the other rows
 
 
 class SideTower(BaseEstimator):
@@ -103,7 +102,7 @@ class SideTower(BaseEstimator):
             for feature in self.features
         ]
         smiles, n = list(smiles), len(smiles)
-        chosen = np.sort(np.random.default_rng(seed).permutation(n)[:N_LANDMARKS])
+        chosen = landmarks(n, seed)
         self.landmarks_ = self._fit_columns(smiles, chosen, n_jobs)
         self.mean_ = profiles.mean(axis=0).astype(np.float32)
         centered = profiles.astype(np.float64) - self.mean_
@@ -176,6 +175,10 @@ class SideTower(BaseEstimator):
         """Return unit vectors of molecules, float32 of shape (n_molecules, n_profile_features)."""
         return unit_rows(self._predict(list(smiles), n_jobs)).astype(np.float32)
 
+    def project_landmarks(self) -> np.ndarray:
+        """Return the unit vectors of the landmarks, float32 of shape (n_landmarks, n_profile_features)."""
+        return unit_rows(by_blocks(lambda block: self._kernel(block) @ self.coef_, self.landmarks_)).astype(np.float32)
+
     def project_profiles(self, profiles: np.ndarray) -> np.ndarray:
         """Return unit vectors of transformed profiles, float32 of shape (n_profiles, n_profile_features)."""
         return unit_rows(profiles - self.mean_).astype(np.float32)
@@ -188,9 +191,7 @@ class SideTower(BaseEstimator):
         """Return the transformed profiles that are predicted, less their mean."""
         predicted = np.empty((len(smiles), self.coef_.shape[1]))
         for rows, columns in self._columns(smiles, n_jobs):
-            padded = np.pad(columns, ((0, -len(columns) % _ROWS), (0, 0)))
-            parts = [self._kernel(padded[i : i + _ROWS]) @ self.coef_ for i in range(0, len(padded), _ROWS)]
-            predicted[rows] = np.concatenate(parts)[: len(columns)]
+            predicted[rows] = by_blocks(lambda block: self._kernel(block) @ self.coef_, columns)
         return predicted
 
     def _fit_columns(self, smiles: list[str], chosen: np.ndarray, n_jobs: int | None) -> np.ndarray:
@@ -242,6 +243,11 @@ class SideTower(BaseEstimator):
         gamma = self._of_file("gamma_") / len(self.features)
         kernel: np.ndarray = rbf_kernel(columns, self.landmarks_, gamma=gamma).astype(np.float64)
         return kernel
+
+
+def landmarks(n_molecules: int, seed: int) -> np.ndarray:
+    """Return which molecules the others are compared to: all, or 4,096 at random, in order."""
+    return np.sort(np.random.default_rng(seed).permutation(n_molecules)[:N_LANDMARKS])
 
 
 def _numbers(transformer: Any, table: Any, smiles: list[str]) -> np.ndarray:

@@ -26,6 +26,7 @@ class Job:
     unlabeled: list[Any] | None
     structure_targets: Any
     side_features: list[Any]
+    local_scaling: bool
     start: PretrainedModel | None
     architecture: Architecture  # without the width of the profiles, which the transformer decides
     recipe: Recipe

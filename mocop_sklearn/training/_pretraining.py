@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ..model_file._compact import distinct_keys, kept_parts, keys_beyond, numbered
+from ..model_file._local_scaling import LocalScaling
 from ..model_file._model import PretrainedModel
-from ..model_file._side import SideTower
+from ..model_file._side import SideTower, landmarks
 from ..model_file._structure import StructureTargets
 from ..nn._models import Architecture
 from ._contrastive import Recipe, train
@@ -57,8 +58,8 @@ def pretrain(job: Job) -> PretrainedModel:
         resumed = unfinished.get(member)
         states.append(_train_member(job, member, architecture, profiled, structure, resumed, model_of))
     model = _model(job, architecture, states, profiled, structure)
-    if profiled and job.side_features and model.architecture.has_profile_network:
-        model = replace(model, side=_side_tower(job, profiled, model))
+    if profiled and model.architecture.has_profile_network and (job.side_features or job.local_scaling):
+        model = _with_shared_space(job, profiled, model)
     if _is_unfinished(states[-1], job.recipe) or any(state.is_stopped for state in states):
         raise Interrupted(model)
     return model
@@ -155,14 +156,20 @@ def _history(states: list[TrainingState]) -> list[dict[str, float]]:
     return [{"estimator": member, **row} for member, state in enumerate(states) for row in state.history]
 
 
-def _side_tower(job: Job, profiled: ProfiledMolecules, model: PretrainedModel) -> SideTower:
-    """Fit what stands beside the network on all molecules, one averaged profile each.
-
-    The molecules of validation tell how much the network counts beside it.
-    """
-    validation = profiled.validation
-    parts = [part for part in (profiled.training, validation) if part is not None]
+def _with_shared_space(job: Job, profiled: ProfiledMolecules, model: PretrainedModel) -> PretrainedModel:
+    """Return the model with what else belongs to its shared space, fitted on one averaged profile of each molecule."""
+    parts = [part for part in (profiled.training, profiled.validation) if part is not None]
     profiles = torch.cat([part.mean_profiles() for part in parts])
+    if job.side_features:
+        model = replace(model, side=_side_tower(job, profiled, profiles, model))
+    if job.local_scaling:
+        model = replace(model, local_scaling=_local_scaling(job, profiled, profiles, model))
+    return model
+
+
+def _side_tower(job: Job, profiled: ProfiledMolecules, profiles: torch.Tensor, model: PretrainedModel) -> SideTower:
+    """Fit what stands beside the network; the molecules of validation tell how much the network counts beside it."""
+    validation = profiled.validation
     held_out = None
     if validation is not None:
         network, precision = model.module().to(job.device), job.recipe.precision
@@ -178,6 +185,25 @@ def _side_tower(job: Job, profiled: ProfiledMolecules, model: PretrainedModel) -
         seed=job.recipe.seed,
         n_jobs=job.n_jobs,
     )
+
+
+def _local_scaling(
+    job: Job, profiled: ProfiledMolecules, profiles: torch.Tensor, model: PretrainedModel
+) -> LocalScaling:
+    """Fit the correction for hubs on the molecules that are landmarks of the side tower, too."""
+    network, precision, side = model.module().to(job.device), job.recipe.precision, model.side
+    rows = torch.from_numpy(landmarks(len(profiles), job.recipe.seed))
+    n_training = len(profiled.training)
+    graphs = [profiled.training.graphs.take(rows[rows < n_training])]
+    if profiled.validation is not None:
+        graphs.append(profiled.validation.graphs.take(rows[rows >= n_training] - n_training))
+    tower = network.tower("projection")
+    of_molecules = np.concatenate([embed_graphs(tower, part, job.device, precision) for part in graphs])
+    of_profiles = embed_profiles(network, profiles[rows], job.device, precision)
+    if side is not None:
+        of_molecules = side.beside(of_molecules, side.project_landmarks())
+        of_profiles = side.beside(of_profiles, side.project_profiles(profiles[rows].numpy()))
+    return LocalScaling().fit(of_molecules, of_profiles)
 
 
 def _resume(job: Job) -> tuple[Job, dict[int, TrainingState]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
+
+_ROWS = 64  # of each block, always
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -94,3 +97,13 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: np.ndarray = rows / np.where(lengths > 0, lengths, 1.0)
     return scaled
+
+
+def by_blocks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Apply a function of rows to 64 of them at a time, the last filled up with zeros.
+
+    Matrix products of one shape sum in one order, so that the last bit of a result does not depend on the other rows.
+    """
+    padded = np.pad(rows, ((0, -len(rows) % _ROWS), (0, 0)))
+    parts = [function(padded[start : start + _ROWS]) for start in range(0, max(len(padded), 1), _ROWS)]
+    return np.concatenate(parts)[: len(rows)]

@@ -73,7 +73,9 @@ def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeyp
     runs: retrieval.Runs = {}
     for arm, row in retrieval.run("COMAS", corpus, range(2), [1.0], ["neighbours", "Tanimoto"], True, tmp_path):
         runs.setdefault(arm, []).append(row)
-    assert list(runs) == ["5 nearest neighbours", "ridge: Tanimoto", "ridge: Tanimoto + descriptors"]
+    scaled = "5 nearest neighbours, local scaling"
+    assert list(runs) == ["5 nearest neighbours", "ridge: Tanimoto", "ridge: Tanimoto + descriptors", scaled]
+    assert runs[scaled][0]["score"] != runs["5 nearest neighbours"][0]["score"]
     assert [row["seed"] for row in runs["ridge: Tanimoto"]] == [0, 1]
     header, rows = retrieval.retrieval_table(runs, "all")
     assert [row[0] for row in rows] == [*runs, "chance"]

@@ -66,7 +66,7 @@ def trained(smiles, profiles, tiny):
 def test_molecules_and_profiles_share_a_space_of_unit_vectors(trained, smiles, profiles):
     molecules, cells = trained.transform(smiles), trained.transform_profiles(profiles)
     assert molecules.shape == cells.shape == (40, trained.model_.n_shared)
-    assert trained.model_.n_shared == 8 + trained.model_.architecture.n_profile_features
+    assert trained.model_.n_shared == 8 + trained.model_.architecture.n_profile_features + 4
     np.testing.assert_allclose(np.linalg.norm(molecules, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(cells, axis=1), 1, atol=1e-5)
 

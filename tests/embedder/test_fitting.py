@@ -17,7 +17,7 @@ from mocop_sklearn.training import _contrastive as training
 @pytest.fixture(scope="module")
 def validated(smiles, profiles, tiny):
     """An embedder that was trained for some epochs, with a fifth of its molecules held out."""
-    parameters = tiny | {"max_epochs": 8, "learning_rate": 3e-2, "validation_fraction": 0.2, "side_features": None}
+    parameters = tiny | {"max_epochs": 8, "learning_rate": 3e-2, "validation_fraction": 0.2, "local_scaling": False}
     return MoCoPEmbedder(**parameters).fit(smiles, profiles)
 
 
@@ -181,9 +181,8 @@ def test_paper():
 
 def test_parameters_are_keywords_in_the_order_of_the_design():
     names = """
-    pretrained pairs unlabeled structure_targets structure_weight profile_weight side_features profile_transformer
-    standardize invalid
-    max_atoms featurizer encoder n_layers hidden_dim
+    pretrained pairs unlabeled structure_targets structure_weight profile_weight side_features local_scaling
+    profile_transformer standardize invalid max_atoms featurizer encoder n_layers hidden_dim
     embedding_dim projection_dim profile_encoder profile_dims dropout train_heads loss temperature replicates
     max_epochs batch_size learning_rate weight_decay warmup_fraction validation_fraction selection patience n_estimators
     output device precision n_jobs memory checkpoint_dir resume random_state verbose callbacks

@@ -24,7 +24,7 @@ SMALL = {"hidden_dim": 16, "embedding_dim": 16, "max_epochs": 1, "random_state":
 
 @pytest.fixture(scope="module")
 def embedder(smiles, profiles, tiny):
-    return MoCoPEmbedder(**tiny, structure_weight=0).fit(smiles, profiles)
+    return MoCoPEmbedder(**tiny, structure_weight=0, local_scaling=False).fit(smiles, profiles)
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +126,9 @@ def test_an_ensemble_is_explained_as_it_decides(classifier, smiles):
 
 @pytest.mark.parametrize("method", ["masking", "gradient"])
 def test_an_embedder_of_several_networks_is_explained_by_the_mean_of_their_cosines(method, smiles, profiles, tiny):
-    """What stands beside the networks has no part in it."""
+    """What else belongs to the shared space has no part in it."""
     settings = tiny | {"n_estimators": 2, "structure_weight": 0, "output": "projection"}
-    plain = MoCoPEmbedder(**settings | {"side_features": None}).fit(smiles, profiles)
+    plain = MoCoPEmbedder(**settings, local_scaling=False).fit(smiles, profiles)
     beside = MoCoPEmbedder(**settings | {"side_features": "ecfp"}).fit(smiles, profiles)
     cosines = (plain.transform(smiles[:5]) * plain.transform_profiles(profiles[:5])).sum(axis=1)
     for embedder in (plain, beside):

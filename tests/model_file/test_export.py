@@ -19,7 +19,7 @@ SETS = [
     ["C"],
 ]
 SMALL = {"n_layers": 1, "hidden_dim": 8, "embedding_dim": 8, "projection_dim": 4, "profile_dims": (8,), "max_epochs": 0}
-ALONE = {"side_features": None, "structure_weight": 0, "random_state": 0}
+ALONE = {"side_features": None, "local_scaling": False, "structure_weight": 0, "random_state": 0}
 
 
 def untrained(smiles, profiles, **parameters):
