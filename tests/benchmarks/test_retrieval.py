@@ -10,8 +10,10 @@ import retrieval
 from rdkit import Chem, DataStructs
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from sklearn.base import BaseEstimator
+from sklearn.preprocessing import normalize
 
 from mocop_sklearn.baselines import ProfileNeighbors
+from mocop_sklearn.model_file import LocalScaling
 from mocop_sklearn.model_selection import molecule_groups
 from mocop_sklearn.molecules import canonical_smiles
 
@@ -73,13 +75,25 @@ def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeyp
     runs: retrieval.Runs = {}
     for arm, row in retrieval.run("COMAS", corpus, range(2), [1.0], ["neighbours", "Tanimoto"], True, tmp_path):
         runs.setdefault(arm, []).append(row)
-    scaled = "5 nearest neighbours, local scaling"
-    assert list(runs) == ["5 nearest neighbours", "ridge: Tanimoto", "ridge: Tanimoto + descriptors", scaled]
-    assert runs[scaled][0]["score"] != runs["5 nearest neighbours"][0]["score"]
+    neighbours = ["5 nearest neighbours", "5 nearest neighbours, local scaling"]
+    assert list(runs) == [neighbours[0], "ridge: Tanimoto", "ridge: Tanimoto + descriptors", neighbours[1]]
     assert [row["seed"] for row in runs["ridge: Tanimoto"]] == [0, 1]
     header, rows = retrieval.retrieval_table(runs, "all")
     assert [row[0] for row in rows] == [*runs, "chance"]
     assert {len(row) for row in rows} == {len(header)}
+
+
+def test_a_baseline_is_corrected_as_the_embedder_is(smiles, profiles):
+    X, P = np.array([*smiles[:30], *smiles[:30]]), np.concatenate([profiles[:30], profiles[:30] + 0.1])
+    plain = ProfileNeighbors(2).fit(X, P)
+    scaled = retrieval.Scaled(ProfileNeighbors(2)).fit(X, P)
+    molecules = normalize(plain.predict(np.unique(X)))
+    means = [plain.transform_profiles(P)[np.unique(X)[i] == X].mean(axis=0) for i in range(30)]
+    own = LocalScaling().fit(molecules, normalize(means))
+    expected = own.scale_molecules(normalize(plain.predict(smiles[30:])))
+    np.testing.assert_allclose(scaled.predict(smiles[30:]), expected, atol=1e-6)
+    expected = own.scale_profiles(normalize(plain.transform_profiles(profiles)))
+    np.testing.assert_allclose(scaled.transform_profiles(profiles), expected, atol=1e-6)
 
 
 def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_out(corpus, tmp_path, monkeypatch):

@@ -277,7 +277,7 @@ def test_encoders_of_torch_geometric(encoder, method, smiles, profiles, tiny):
     assert np.isfinite(np.concatenate(found)).all()
 
 
-def test_what_is_refused(embedder, classifier, smiles, profiles, labels):
+def test_what_is_refused(embedder, classifier, smiles, profiles, labels, tiny):
     def attribute(estimator, **parameters):
         return atom_attributions(estimator, ["CCO", "C"], **parameters)
 
@@ -302,6 +302,10 @@ def test_what_is_refused(embedder, classifier, smiles, profiles, labels):
     for n_classes, n_pairs in ((3, 3), (4, 6)):
         with pytest.raises(ValueError, match=rf"{n_pairs} columns, which are not the {n_classes} classes but pairs"):
             attribute(one_by_one.fit(smiles, np.arange(40) % n_classes), task=1)
+    scaled = MoCoPEmbedder(**tiny, output="projection").fit(smiles, profiles)
+    projected = make_pipeline(FrozenEstimator(scaled), Ridge()).fit(smiles, labels)
+    with pytest.raises(ValueError, match=r"local_scaling\), which atoms of the graph do not explain"):
+        attribute(projected)
     with pytest.raises(TypeError, match="A LogisticRegression cannot be explained by atoms"):
         attribute(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
     with pytest.warns(UserWarning, match="fewer than two classes"):
