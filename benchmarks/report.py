@@ -27,9 +27,10 @@ deviation of the seeds. The score is 1 − 2 × normalised rank among all held-o
 score of molecules (molecule → profile) whose Tanimoto similarity to all of training is below 0.4. `default` is
 `MoCoPEmbedder()`, `paper` is `MoCoPEmbedder.paper(max_epochs=200)`, `ridge` is `ProfileKernelRidge` with the kernel
 or the features named, and `5 nearest neighbours` is `ProfileNeighbors()`. The strength of the regularisation is
-chosen by cross-validation on training molecules. `from distilled` starts from the model of that name, with a learning
-rate of 3e-4. MiniMol was pretrained on labelled assays, `distilled` is its student. `paper` on COMAS is of an earlier
-run, in which scores were not measured.
+chosen by cross-validation on training molecules. The default corrects cosines for hubs, and `no local scaling` does
+not; of the baselines, those with `local scaling` are corrected in the same way. `from distilled` starts from the
+model of that name, with a learning rate of 3e-4. MiniMol was pretrained on labelled assays, `distilled` is its
+student. `paper` on COMAS is of an earlier run, in which scores were not measured.
 """.strip()
 FROZEN = """
 Mean of twelve ADME and toxicity sets of TDC (AUROC of 8, Spearman's correlation of 4) by share of the training
@@ -384,7 +385,7 @@ def simulated(figures: dict[str, Any]) -> list[str]:
     ]
     text = (
         f"{figures['training_molecules']:,} molecules in {figures['training_wells']:,} wells to train on, "
-        f"{figures['epochs']} epochs of the default recipe; a tenth of the molecules held out, of which the active "
+        f"{figures['epochs']} epochs of the default recipe with plain cosines; a tenth of the molecules held out, of which the active "
         "ones are searched. Pools: all of them, by the mean of their wells; those of one source, or of one plate, by "
         "the wells there; and as many as on a plate, one well each, from plates of all kinds."
     )

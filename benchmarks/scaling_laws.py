@@ -39,8 +39,8 @@ N_FEATURES = 512
 SCALING = "plates normalised"
 N_LABELLED = 300  # at most
 RECIPES: dict[str, Callable[..., MoCoPEmbedder]] = {
-    # what all sizes were measured with; today's default has three more blocks of counts beside the network
-    "default": partial(MoCoPEmbedder, side_features=("descriptors", "ecfp")),
+    # what all sizes were measured with; today's default has three more blocks of counts, and corrects for hubs
+    "default": partial(MoCoPEmbedder, side_features=("descriptors", "ecfp"), local_scaling=False),
     "paper": MoCoPEmbedder.paper,
 }
 COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {

@@ -37,6 +37,7 @@ PROFILES = {
     "validation_fraction": 0.1,
     "structure_weight": 3.0,
     "side_features": None,
+    "local_scaling": False,
     "dropout": 0.0,
     "precision": "bf16",
     "random_state": 0,
