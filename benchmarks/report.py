@@ -385,9 +385,9 @@ def simulated(figures: dict[str, Any]) -> list[str]:
     ]
     text = (
         f"{figures['training_molecules']:,} molecules in {figures['training_wells']:,} wells to train on, "
-        f"{figures['epochs']} epochs of the default recipe with plain cosines; a tenth of the molecules held out, of which the active "
-        "ones are searched. Pools: all of them, by the mean of their wells; those of one source, or of one plate, by "
-        "the wells there; and as many as on a plate, one well each, from plates of all kinds."
+        f"{figures['epochs']} epochs of the default recipe with plain cosines; a tenth of the molecules held out, of "
+        "which the active ones are searched. Pools: all of them, by the mean of their wells; those of one source, or "
+        "of one plate, by the wells there; and as many as on a plate, one well each, from plates of all kinds."
     )
     return one_table(
         "A simulated tenth of JUMP-CP, and the planted optimum",
