@@ -57,7 +57,7 @@ POOL = 100
 N_POOLS = 50
 FAR = 0.4  # Tanimoto similarity to the nearest training molecule
 SCORES = {"score": "score", f"score below Tanimoto {FAR}": "score_far"}
-UNSCALED = ", no local scaling"  # after the name of an arm
+UNSCALED = " without local scaling"  # after the name of an arm
 OF_PART = ", {:.0%} of the corpus"
 # The default before the residual network: the network of the paper with other features and recipe
 GATED = {
@@ -235,7 +235,7 @@ def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Calla
         print('skipped: MiniMol; pip install "mocop-sklearn[minimol]"')
     found = {"5 nearest neighbours": ProfileNeighbors(5), **kernels}
     scaled = (name for name in found if name not in WITHOUT_SCALING)
-    found |= {f"{name}, local scaling": Scaled(clone(found[name])) for name in list(scaled)}
+    found |= {f"{name} with local scaling": Scaled(clone(found[name])) for name in list(scaled)}
     if corpus == "NCI-60":  # cell lines are few, and less alike than features of one image
         for name, arm in list(found.items()):
             found[f"{name} (profiles not whitened)"] = _not_whitened(arm)

@@ -75,7 +75,7 @@ def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeyp
     runs: retrieval.Runs = {}
     for arm, row in retrieval.run("COMAS", corpus, range(2), [1.0], ["neighbours", "Tanimoto"], True, tmp_path):
         runs.setdefault(arm, []).append(row)
-    neighbours = ["5 nearest neighbours", "5 nearest neighbours, local scaling"]
+    neighbours = ["5 nearest neighbours", "5 nearest neighbours with local scaling"]
     assert list(runs) == [neighbours[0], "ridge: Tanimoto", "ridge: Tanimoto + descriptors", neighbours[1]]
     assert [row["seed"] for row in runs["ridge: Tanimoto"]] == [0, 1]
     header, rows = retrieval.retrieval_table(runs, "all")
