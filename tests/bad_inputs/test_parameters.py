@@ -72,6 +72,7 @@ OUT_OF_RANGE = {
     "structure_weight": -1,
     "profile_weight": -1,
     "side_features": 3,
+    "local_scaling": "yes",
     "profile_transformer": "robust",
     "standardize": "tautomer",
     "invalid": "ignore",
