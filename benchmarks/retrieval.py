@@ -23,6 +23,7 @@ import time
 import warnings
 from collections import ChainMap
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -47,7 +48,6 @@ from mocop_sklearn import MoCoPEmbedder
 from mocop_sklearn.baselines import ProfileKernelRidge, ProfileNeighbors, tanimoto_kernel
 from mocop_sklearn.datasets import load_comas
 from mocop_sklearn.metrics import normalized_rank, retrieval_ranks, retrieval_report, retrieval_score
-from mocop_sklearn.model_file import LocalScaling
 from mocop_sklearn.model_selection import molecule_groups, overlap
 from mocop_sklearn.molecules import MiniMol, MoleculeDescriptors, MorganCounts, canonical_smiles
 from mocop_sklearn.profiles import ProfileScaler, feature_columns
@@ -71,8 +71,6 @@ GATED = {
 }
 TWO_BLOCKS = ("descriptors", "ecfp")
 ALL_BLOCKS = (*TWO_BLOCKS, "fcfp", "atom_pairs", "torsions")
-# Ridges behind that on descriptors and all fingerprints, which stand for themselves only
-WITHOUT_SCALING = ("ridge: Tanimoto", "ridge: Tanimoto + descriptors", "ridge: descriptors ⧺ ECFP")
 # data set, kind of task
 TASKS = {"tdc_bbb_martins": "classification", "tdc_herg": "classification", "tdc_caco2_wang": "regression"}
 
@@ -141,31 +139,16 @@ class Table(TransformerMixin, BaseEstimator):
         return rows[pd.Index(self.molecules).get_indexer(X)]
 
 
-class Scaled:
-    """A fitted baseline whose cosines are corrected for hubs, as those of the embedder are."""
-
-    def __init__(self, baseline: Any, smiles: np.ndarray, profiles: pd.DataFrame):
-        self.baseline = baseline
-        molecules, group = np.unique(smiles, return_inverse=True)
-        of_profiles = mean_by_group(baseline.transform_profiles(profiles), group)
-        self.scaling = LocalScaling().fit(normalize(baseline.predict(molecules)), normalize(of_profiles))
-
-    def predict(self, X: Any) -> np.ndarray:
-        return self.scaling.scale_molecules(normalize(self.baseline.predict(X)))
-
-    def transform_profiles(self, profiles: Any) -> np.ndarray:
-        return self.scaling.scale_profiles(normalize(self.baseline.transform_profiles(profiles)))
-
-
-def variants(arm: str, model: Any, smiles: np.ndarray, profiles: pd.DataFrame) -> Iterator[tuple[str, Any]]:
-    """A fitted model by its name, and the same with or without the correction for hubs."""
+def variants(arm: str, model: Any, molecule: str) -> Iterator[tuple[str, Any]]:
+    """A fitted model by its name, and the same with cosines that are not corrected for hubs."""
     yield arm, model
-    if isinstance(model, MoCoPEmbedder):
-        if model.model_.local_scaling is not None:
-            plain = replace(model.model_, local_scaling=None)
-            yield f"{arm} without local scaling", MoCoPEmbedder(pretrained=plain).fit(smiles[:1])
-    elif arm.partition(" (")[0] not in WITHOUT_SCALING:
-        yield f"{arm} with local scaling", Scaled(model, smiles, profiles)
+    name = f"{arm} without local scaling"
+    if not isinstance(model, MoCoPEmbedder):
+        plain = copy(model)
+        plain.local_scaling_ = None
+        yield name, plain
+    elif model.model_.local_scaling is not None:
+        yield name, MoCoPEmbedder(pretrained=replace(model.model_, local_scaling=None)).fit([molecule])
 
 
 def networks(corpus: str, molecules: list[str], cache: Path, quick: bool) -> dict[str, Callable[[int], Any]]:
@@ -245,9 +228,12 @@ def vectors(model: Any, smiles: np.ndarray, profiles: pd.DataFrame, group: np.nd
     """Unit vectors of distinct molecules and of their profiles, the mean of each group."""
     if isinstance(model, MoCoPEmbedder):
         molecules = model.set_params(output="projection").transform(smiles)
-    else:
-        molecules = model.predict(smiles)
-    return normalize(molecules), normalize(mean_by_group(model.transform_profiles(profiles), group))
+        return normalize(molecules), normalize(mean_by_group(model.transform_profiles(profiles), group))
+    predicted, measured = model.predict(smiles), mean_by_group(model.transform_profiles(profiles), group)
+    scaling = model.local_scaling_
+    if scaling is None:
+        return normalize(predicted), normalize(measured)
+    return scaling.scale_molecules(normalize(predicted)), scaling.scale_profiles(normalize(measured))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -320,7 +306,7 @@ def run(
             start = time.perf_counter()
             model = make(seed).fit(corpus.smiles[training], corpus.profiles[training])
             details = {"seed": seed, "fit_seconds": time.perf_counter() - start, **_details(model)}
-            for variant, scored in variants(whole, model, corpus.smiles[training], corpus.profiles[training]):
+            for variant, scored in variants(whole, model, molecules[0]):
                 arm = variant if share == 1 else f"{variant}{OF_PART.format(share)}"
                 row = details | measure(scored, corpus, test, far, seed)
                 print(

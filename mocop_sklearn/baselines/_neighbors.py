@@ -28,6 +28,9 @@ class ProfileNeighbors(ProfileRegressor):
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of all training rows. None is ``ProfileScaler(n_components=64, whitening=0.75)``, as in
         :class:`~mocop_sklearn.MoCoPEmbedder`.
+    local_scaling : bool, default=True
+        Whether ``score`` corrects cosines for hubs, as those of :class:`~mocop_sklearn.MoCoPEmbedder` are
+        (:class:`~mocop_sklearn.model_file.LocalScaling`). It does not change what is predicted.
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.
     invalid : {"raise", "nan"}, default="raise"
@@ -45,6 +48,7 @@ class ProfileNeighbors(ProfileRegressor):
     profiles_ : ndarray of float, shape (n_molecules, n_outputs)
         Their transformed profiles, the mean of replicates.
     profile_transformer_ : transformer
+    local_scaling_ : LocalScaling or None
     n_outputs_ : int
     n_profile_features_in_ : int
     profile_names_in_ : list of str or None
@@ -73,6 +77,7 @@ class ProfileNeighbors(ProfileRegressor):
         *,
         weights: str = "similarity",
         profile_transformer: Any = None,
+        local_scaling: bool = True,
         standardize: Any = "parent",
         invalid: str = "raise",
         n_jobs: int | None = None,
@@ -81,12 +86,13 @@ class ProfileNeighbors(ProfileRegressor):
         self.n_neighbors = n_neighbors
         self.weights = weights
         self.profile_transformer = profile_transformer
+        self.local_scaling = local_scaling
         self.standardize = standardize
         self.invalid = invalid
         self.n_jobs = n_jobs
         self.memory = memory
 
-    def _fit_molecules(self, smiles: list[str], targets: np.ndarray) -> None:
+    def _fit_molecules(self, smiles: list[str], targets: np.ndarray, shown: np.ndarray) -> np.ndarray:
         if len(smiles) < self.n_neighbors:
             raise ValueError(
                 f"n_neighbors={self.n_neighbors}, but X has {len(smiles)} distinct molecules: take fewer neighbours."
@@ -97,9 +103,13 @@ class ProfileNeighbors(ProfileRegressor):
         self.molecules_ = smiles
         self.profiles_ = targets
         self.n_outputs_ = targets.shape[1]
+        return self._mean_of_nearest(self._fingerprints[shown])
 
     def _predict_molecules(self, smiles: list[str]) -> np.ndarray:
-        similarity = tanimoto_kernel(self._table.transform(smiles), self._fingerprints)
+        return self._mean_of_nearest(self._table.transform(smiles))
+
+    def _mean_of_nearest(self, fingerprints: np.ndarray) -> np.ndarray:
+        similarity = tanimoto_kernel(fingerprints, self._fingerprints)
         nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : self.n_neighbors]
         weights = np.take_along_axis(similarity, nearest, axis=1).astype(np.float64)
         if self.weights == "uniform":

@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..metrics import retrieval_score
+from ..model_file._local_scaling import LocalScaling
+from ..model_file._side import landmarks
 from ..model_selection._keys import canonical, describe_rows
 from ..molecules._parse import check_molecules, report_invalid
 from ..pairs._grouping import average_by_group
@@ -32,6 +34,7 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "profile_transformer": [BaseEstimator, None],
+        "local_scaling": ["boolean"],
         "standardize": [StrOptions({"parent"}), callable, None],
         "invalid": [StrOptions({"raise", "nan"})],
         "n_jobs": [Integral, None],
@@ -71,7 +74,11 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
         self.n_profile_features_in_ = profiles.shape[1]
         self.profile_names_in_ = names
         targets = average_by_group(np.asarray(self.profile_transformer_.transform(profiles[usable])), group)
-        self._fit_molecules(molecules.tolist(), targets)
+        shown = landmarks(len(molecules), seed=0)
+        fitted = self._fit_molecules(molecules.tolist(), targets, shown)
+        self.local_scaling_ = (
+            LocalScaling().fit(unit_rows(fitted), unit_rows(targets[shown])) if self.local_scaling else None
+        )
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -113,7 +120,8 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
         """Retrieval between molecules and profiles, as of the embedder: 1 is perfect, 0 is chance.
 
         It is one minus twice the normalised rank, by the cosine of predicted and transformed profiles, averaged over
-        both directions. The candidates are the distinct molecules of X, each with the mean of its profiles.
+        both directions. With ``local_scaling``, cosines are corrected for hubs. The candidates are the distinct
+        molecules of X, each with the mean of its profiles.
 
         Parameters
         ----------
@@ -137,11 +145,21 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
             raise ValueError("No row of X is a valid molecule.")
         molecules, group = np.unique(smiles[valid], return_inverse=True)
         measured = average_by_group(profiles[valid], group)
-        return unit_rows(self._predict(molecules)), unit_rows(measured)
+        return self._vectors_of_molecules(self._predict(molecules)), self._vectors_of_profiles(measured)
+
+    def _vectors_of_molecules(self, predicted: np.ndarray) -> np.ndarray:
+        """Unit vectors to compare, from predicted profiles."""
+        vectors = unit_rows(predicted)
+        return vectors if self.local_scaling_ is None else self.local_scaling_.scale_molecules(vectors)
+
+    def _vectors_of_profiles(self, transformed: np.ndarray) -> np.ndarray:
+        """Unit vectors to compare, from transformed profiles."""
+        vectors = unit_rows(transformed)
+        return vectors if self.local_scaling_ is None else self.local_scaling_.scale_profiles(vectors)
 
     @abstractmethod
-    def _fit_molecules(self, smiles: list[str], targets: np.ndarray) -> None:
-        """Fit distinct molecules, sorted."""
+    def _fit_molecules(self, smiles: list[str], targets: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """Fit distinct molecules, sorted, and return what is predicted for some of these, given by number."""
 
     @abstractmethod
     def _predict_molecules(self, smiles: list[str]) -> np.ndarray:

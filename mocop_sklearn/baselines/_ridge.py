@@ -35,12 +35,15 @@ class ProfileKernelRidge(ProfileRegressor):
         molecules. A number that is NaN counts as the mean of its column.
     alpha : float or sequence of float, default=(0.3, 1.0, 3.0)
         Strength of the regularisation. Of several, cross-validation on the training molecules takes the one with
-        the best retrieval score.
+        the best retrieval score, of plain cosines.
     cv : int, default=3
         Folds of the cross-validation. Molecules of one connectivity are in one fold.
     profile_transformer : scikit-learn transformer, default=None
         Fitted on the profiles of all training rows. None is ``ProfileScaler(n_components=64, whitening=0.75)``, as in
         :class:`~mocop_sklearn.MoCoPEmbedder`.
+    local_scaling : bool, default=True
+        Whether ``score`` corrects cosines for hubs, as those of :class:`~mocop_sklearn.MoCoPEmbedder` are
+        (:class:`~mocop_sklearn.model_file.LocalScaling`). It does not change what is predicted.
     standardize : {"parent", None} or callable, default="parent"
         As in :class:`~mocop_sklearn.MoCoPEmbedder`.
     invalid : {"raise", "nan"}, default="raise"
@@ -62,6 +65,7 @@ class ProfileKernelRidge(ProfileRegressor):
     molecules_ : list of str
         Canonical SMILES of the distinct training molecules, sorted.
     profile_transformer_ : transformer
+    local_scaling_ : LocalScaling or None
     n_outputs_ : int
     n_profile_features_in_ : int
     profile_names_in_ : list of str or None
@@ -94,6 +98,7 @@ class ProfileKernelRidge(ProfileRegressor):
         alpha: float | Sequence[float] = (0.3, 1.0, 3.0),
         cv: int = 3,
         profile_transformer: Any = None,
+        local_scaling: bool = True,
         standardize: Any = "parent",
         invalid: str = "raise",
         n_jobs: int | None = None,
@@ -104,12 +109,13 @@ class ProfileKernelRidge(ProfileRegressor):
         self.alpha = alpha
         self.cv = cv
         self.profile_transformer = profile_transformer
+        self.local_scaling = local_scaling
         self.standardize = standardize
         self.invalid = invalid
         self.n_jobs = n_jobs
         self.memory = memory
 
-    def _fit_molecules(self, smiles: list[str], targets: np.ndarray) -> None:
+    def _fit_molecules(self, smiles: list[str], targets: np.ndarray, shown: np.ndarray) -> np.ndarray:
         alphas = self._alphas()
         self._kernels = self._chosen_kernels()
         gram = _mean([kernel.fit(smiles) for kernel in self._kernels])
@@ -120,6 +126,8 @@ class ProfileKernelRidge(ProfileRegressor):
         self.dual_coef_ = solve(gram, targets - self.intercept_, self.alpha_)
         self.molecules_ = smiles
         self.n_outputs_ = targets.shape[1]
+        fitted: np.ndarray = targets - self.alpha_ * self.dual_coef_  # (K + alpha) c = targets - mean
+        return fitted[shown]
 
     def _predict_molecules(self, smiles: list[str]) -> np.ndarray:
         return _mean([kernel.compare(smiles) for kernel in self._kernels]) @ self.dual_coef_ + self.intercept_

@@ -16,7 +16,6 @@ from ..metrics import retrieval_report
 from ..molecules._tables import MoleculeDescriptors
 from ..pairs._grouping import average_by_group
 from ..profiles._scaler import ProfileScaler
-from ..utils._arrays import unit_rows
 from ._holdout import Part
 
 MODEL = "this model"
@@ -86,8 +85,8 @@ def ways_to_compare(
         if len(fit.molecules) < 2 * getattr(estimator, "n_neighbors", 1):
             continue
         estimator.fit(smiles[fit.molecules[fit.molecule]].tolist(), fit.profiles)
-        predicted = unit_rows(estimator.predict(smiles[test.molecules].tolist()))
-        ways[name] = Way(predicted, estimator.transform_profiles(test.profiles), unit_rows)
+        molecules = estimator._vectors_of_molecules(estimator.predict(smiles[test.molecules].tolist()))
+        ways[name] = Way(molecules, estimator.transform_profiles(test.profiles), estimator._vectors_of_profiles)
     return ways
 
 

@@ -11,11 +11,12 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, normalize
 
 from mocop_sklearn.baselines import ProfileKernelRidge, ProfileNeighbors, tanimoto_kernel
 from mocop_sklearn.datasets import load_comas
 from mocop_sklearn.metrics import retrieval_score
+from mocop_sklearn.model_file import LocalScaling
 from mocop_sklearn.model_selection import molecule_groups
 from mocop_sklearn.molecules import (
     AtomPairCounts,
@@ -97,7 +98,8 @@ def test_alpha_is_chosen_by_retrieval_in_folds_of_whole_molecules(smiles, profil
     for train, test in GroupKFold(4).split(X, groups=molecule_groups(X)):
         part = [X[i] for i in train], Y[train]
         for alpha in alphas:
-            fitted = ProfileKernelRidge("tanimoto", alpha=alpha, profile_transformer=AS_THEY_ARE).fit(*part)
+            plain = {"profile_transformer": AS_THEY_ARE, "local_scaling": False}
+            fitted = ProfileKernelRidge("tanimoto", alpha=alpha, **plain).fit(*part)
             scores[alpha] += fitted.score([X[i] for i in test], Y[test]) / 4
     assert ridge.cv_scores_ == pytest.approx(scores, abs=1e-6)
     assert ridge.alpha_ == max(scores, key=scores.get)
@@ -120,13 +122,19 @@ def test_where_nothing_is_similar_neighbors_count_alike():
 
 @every_baseline
 def test_the_score_is_retrieval_by_cosine_among_distinct_molecules(baseline, smiles, profiles):
-    fitted = clone(baseline).fit(smiles[:25], profiles[:25])
+    fitted = clone(baseline).set_params(local_scaling=False).fit(smiles[:25], profiles[:25])
+    scaled = clone(baseline).fit(smiles[:25], profiles[:25])
     X, P = smiles[25:] + smiles[25:28], np.concatenate([profiles[25:], profiles[:3]])
     predicted, measured = fitted.predict(smiles[25:]), fitted.transform_profiles(P)
     measured[:3] = (measured[:3] + measured[-3:]) / 2
     measured = measured[:-3]
     unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (predicted, measured)]
     assert fitted.score(X, P) == pytest.approx(retrieval_score(*unit), abs=0.01)
+    # and with cosines that are corrected for hubs, which changes no prediction
+    np.testing.assert_array_equal(scaled.predict(smiles), fitted.predict(smiles))
+    own = LocalScaling().fit(*map(normalize, (fitted.predict(smiles[:25]), fitted.transform_profiles(profiles[:25]))))
+    corrected = own.scale_molecules(unit[0]), own.scale_profiles(unit[1])
+    assert scaled.score(X, P) == pytest.approx(retrieval_score(*corrected), abs=0.02)
 
 
 # -- invariances ---------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ def corpus(smiles, profiles):
 class Oracle(BaseEstimator):
     """Knows all profiles."""
 
+    local_scaling_ = None
+
     def __init__(self, corpus):
         self.corpus = corpus
 
@@ -76,38 +78,35 @@ def test_arms_fit_and_a_part_of_the_names_chooses_them(corpus, tmp_path, monkeyp
     runs: retrieval.Runs = {}
     for arm, row in retrieval.run("COMAS", corpus, range(2), [1.0], ["neighbours", "Tanimoto"], True, tmp_path):
         runs.setdefault(arm, []).append(row)
-    neighbours = ["5 nearest neighbours", "5 nearest neighbours with local scaling"]
-    assert list(runs) == [*neighbours, "ridge: Tanimoto", "ridge: Tanimoto + descriptors"]
+    arms = ["5 nearest neighbours", "ridge: Tanimoto", "ridge: Tanimoto + descriptors"]
+    assert list(runs) == [name for arm in arms for name in (arm, f"{arm} without local scaling")]
     assert [row["seed"] for row in runs["ridge: Tanimoto"]] == [0, 1]
     header, rows = retrieval.retrieval_table(runs, "all")
     assert [row[0] for row in rows] == [*runs, "chance"]
     assert {len(row) for row in rows} == {len(header)}
 
 
-def test_a_baseline_is_corrected_as_the_embedder_is(smiles, profiles):
-    X, P = np.array([*smiles[:30], *smiles[:30]]), np.concatenate([profiles[:30], profiles[:30] + 0.1])
-    plain = ProfileNeighbors(2).fit(X, P)
-    (_, same), (name, scaled) = retrieval.variants("neighbours", plain, X, P)
-    assert same is plain
-    assert name == "neighbours with local scaling"
-    molecules = normalize(plain.predict(np.unique(X)))
-    means = [plain.transform_profiles(P)[np.unique(X)[i] == X].mean(axis=0) for i in range(30)]
-    own = LocalScaling().fit(molecules, normalize(means))
-    expected = own.scale_molecules(normalize(plain.predict(smiles[30:])))
-    np.testing.assert_allclose(scaled.predict(smiles[30:]), expected, atol=1e-6)
-    expected = own.scale_profiles(normalize(plain.transform_profiles(profiles)))
-    np.testing.assert_allclose(scaled.transform_profiles(profiles), expected, atol=1e-6)
+def test_a_baseline_is_measured_with_plain_cosines_too(smiles, profiles):
+    X, P, group = np.array(smiles[:30]), pd.DataFrame(profiles[:30]), np.arange(30)
+    (_, same), (name, plain) = retrieval.variants("neighbours", ProfileNeighbors(2).fit(X, P), "C")
+    assert name == "neighbours without local scaling"
+    vectors = retrieval.vectors(plain, X, P, group)
+    np.testing.assert_allclose(vectors[0], normalize(plain.predict(X)))
+    scaled = LocalScaling().fit(*vectors)
+    corrected = retrieval.vectors(same, X, P, group)
+    np.testing.assert_allclose(corrected[0], scaled.scale_molecules(vectors[0]), atol=1e-6)
+    np.testing.assert_allclose(corrected[1], scaled.scale_profiles(vectors[1]), atol=1e-6)
 
 
 def test_an_embedder_is_measured_with_plain_cosines_too(smiles, profiles, tiny):
     X, P = np.array(smiles, dtype=object), pd.DataFrame(profiles)
     embedder = MoCoPEmbedder(**tiny).fit(X, P)
-    (_, same), (name, plain) = retrieval.variants("default", embedder, X, P)
+    (_, same), (name, plain) = retrieval.variants("default", embedder, "C")
     assert same is embedder
     assert name == "default without local scaling"
     without = MoCoPEmbedder(**tiny, local_scaling=False).fit(X, P)
     np.testing.assert_array_equal(plain.transform_profiles(P), without.transform_profiles(P))
-    assert [arm for arm, _ in retrieval.variants("paper", without, X, P)] == ["paper"]
+    assert [arm for arm, _ in retrieval.variants("paper", without, "C")] == ["paper"]
 
 
 def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_out(corpus, tmp_path, monkeypatch):
@@ -120,24 +119,25 @@ def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_o
 
     monkeypatch.setattr(retrieval, "networks", lambda *_: {})
     monkeypatch.setattr(retrieval, "baselines", lambda *_: {"a": learn})
-    monkeypatch.setattr(retrieval, "WITHOUT_SCALING", ("a",))
     rows = dict(retrieval.run("COMAS", corpus, range(1), [0.5, 1.0], [], True, tmp_path))
-    assert list(rows) == ["a, 50% of the corpus", "a"]
+    plain = "a without local scaling"
+    assert list(rows) == ["a, 50% of the corpus", f"{plain}, 50% of the corpus", "a", plain]
     part, whole = learned
     assert part < whole
     assert abs(len(part) - len(whole) / 2) <= 1
     assert len({row["n_held_out"] for row in rows.values()}) == 1
-    runs = {arm: [row] for arm, row in rows.items()} | {"b": [rows["a"]]}
+    of_a = ["a, 50% of the corpus", "a"]
+    runs = {arm: [rows[arm]] for arm in of_a} | {"b": [rows["a"]]}
     runs["a"] = [rows["a"], rows["a"] | {"seed": 1, "score": -9.0}]  # a seed of which there is no part
     header, table = retrieval.sizes_table(runs)
     assert header == ["arm", "seeds", "50%", "100%"]
     assert [row[0] for row in table] == ["a, score", "a, score below Tanimoto 0.4"]
-    assert table[0][1:] == ["1", *(f"{rows[arm]['score']:.3f}" for arm in rows)]
+    assert table[0][1:] == ["1", *(f"{rows[arm]['score']:.3f}" for arm in of_a)]
     assert [row[0] for row in retrieval.retrieval_table(runs, "all")[1]] == ["a", "b", "chance"]
     assert retrieval.sizes_table({"a": [rows["a"]]}) is None
 
-    monkeypatch.setattr(retrieval, "networks", lambda *_: {})
-    monkeypatch.setattr(retrieval, "WITHOUT_SCALING", ("a", "b"))
+
+def test_rows_of_other_arms_stay_in_the_results(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(retrieval, "CORPORA", {"COMAS": lambda: corpus})
     monkeypatch.setattr(retrieval, "RESULTS", tmp_path)
     monkeypatch.setattr(
@@ -158,5 +158,6 @@ def test_a_share_of_the_corpus_is_learned_from_and_the_same_molecules_are_held_o
         )
         retrieval.main()
     figures = json.loads((tmp_path / "retrieval.json").read_text())
-    assert list(figures["retrieval"]["COMAS"]) == ["a", "b"]
+    arms = ["a", "a without local scaling", "b", "b without local scaling"]
+    assert list(figures["retrieval"]["COMAS"]) == arms
     assert figures["tasks"]["task"]["ECFP"] == 0.5
