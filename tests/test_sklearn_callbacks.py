@@ -104,7 +104,7 @@ def test_callbacks_change_nothing(smiles, profiles, small):
 
 def test_an_embedder_as_if_it_were_fitted(smiles, profiles, small):
     monitor = FittedAlready(lambda fitted, X, y: (fitted.transform(X[:2]), fitted.score(X, y), fitted.n_iter_))
-    embedder = MoCoPEmbedder(**small).set_callbacks(monitor).fit(smiles, profiles)
+    embedder = MoCoPEmbedder(**small, local_scaling=False).set_callbacks(monitor).fit(smiles, profiles)
     assert [n_iter for _, _, n_iter in monitor.answers] == [1, 2, 3, 3]
     assert len({vectors.tobytes() for vectors, _, _ in monitor.answers[:3]}) == 3
     for vectors, score, _ in monitor.answers[2:]:
