@@ -17,7 +17,7 @@ from common import RESULTS, ROOT, mean_std, provenance, table
 from domain import rows_of as domain_rows
 from qsar.section import section as qsar_section
 from qsar.summary import compared
-from retrieval import pools_of, retrieval_table, sizes_table
+from retrieval import UNSCALED, pools_of, retrieval_table, sizes_table
 from scaling_laws import MOST_EPOCHS, N_FEATURES, N_LABELLED
 from scaling_laws import shown as scaling_table
 
@@ -79,11 +79,13 @@ def retrieval(figures: dict[str, Any]) -> list[str]:
         share = figures["seen_by_the_student"][corpus]
         seen = f"`distilled` has seen the bare structures, without profiles, of {share:.0%} of these."
         lines += [f"### {corpus}", "", f"{CORPORA_IN_WORDS[corpus]} {seen}", ""]
+        scaled = {arm: own for arm, own in runs.items() if UNSCALED not in arm}
         for pool in pools_of(runs):
+            shown = runs if pool == "all" else scaled
             sizes = [int(run[pool]["n_candidates"]) for own in runs.values() for run in own]
             size = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-            lines += [f"Pool: {pool}, {size} held-out molecules.", "", *table(*retrieval_table(runs, pool)), ""]
-        if parts := sizes_table(runs):
+            lines += [f"Pool: {pool}, {size} held-out molecules.", "", *table(*retrieval_table(shown, pool)), ""]
+        if parts := sizes_table(scaled):
             lines += ["By share of the corpus that was learned from; the same molecules are held out.", ""]
             lines += [*table(*parts), ""]
     lines += [

@@ -58,7 +58,8 @@ POOL = 100
 N_POOLS = 50
 FAR = 0.4  # Tanimoto similarity to the nearest training molecule
 SCORES = {"score": "score", f"score below Tanimoto {FAR}": "score_far"}
-OF_PART = ", {:.0%} of the corpus"  # after the name of an arm
+UNSCALED = " without local scaling"  # after the name of an arm
+OF_PART = ", {:.0%} of the corpus"
 # The default before the residual network: the network of the paper with other features and recipe
 GATED = {
     "encoder": "ggnn",
@@ -142,7 +143,7 @@ class Table(TransformerMixin, BaseEstimator):
 def variants(arm: str, model: Any, molecule: str) -> Iterator[tuple[str, Any]]:
     """A fitted model by its name, and the same with cosines that are not corrected for hubs."""
     yield arm, model
-    name = f"{arm} without local scaling"
+    name = f"{arm}{UNSCALED}"
     if not isinstance(model, MoCoPEmbedder):
         plain = copy(model)
         plain.local_scaling_ = None
