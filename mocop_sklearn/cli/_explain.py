@@ -43,8 +43,8 @@ def explain(args: argparse.Namespace) -> None:
     """Tell which atoms a prediction rests on, for the molecules of a file.
 
     What is explained is the log-odds of a class, the logarithm of the probability of one of several
-    classes, or the predicted number. With --profiles it is the cosine of the molecule and a profile.
-    By masking, atoms leave the molecule and come back in random orders; the attribution of an atom is
+    classes, or the predicted number. With --profiles it is the cosine that the network gives the molecule
+    and a profile. By masking, atoms leave the molecule and come back in random orders; the attribution of an atom is
     the mean change at its turn. Attributions add up to `score` less `reference`, the score of one atom
     without features.
 
