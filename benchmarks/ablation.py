@@ -165,7 +165,7 @@ def document(figures: dict[str, Any]) -> str:
         "of the training molecules. NCI-60: growth of 60 tumour cell lines, cellular response profiles and not",
         "morphology; the score is 1 − 2 × normalised rank, of all held-out molecules and of those below a Tanimoto",
         "similarity of 0.4 to all of training. Means and standard deviations over seeds. The number of seeds is, of",
-        f"{seeds}.",
+        f"{seeds}; a figure without a deviation is of one.",
         "",
         "## One factor out of the default",
         "",
