@@ -27,10 +27,10 @@ deviation of the seeds. The score is 1 − 2 × normalised rank among all held-o
 score of molecules (molecule → profile) whose Tanimoto similarity to all of training is below 0.4. `default` is
 `MoCoPEmbedder()`, `paper` is `MoCoPEmbedder.paper(max_epochs=200)`, `ridge` is `ProfileKernelRidge` with the kernel
 or the features named, and `5 nearest neighbours` is `ProfileNeighbors()`. The strength of the regularisation is
-chosen by cross-validation on training molecules. All correct cosines for hubs, except the paper, the
-gated network, and what says `without local scaling`. `from distilled` starts from the
-model of that name, with a learning rate of 3e-4. MiniMol was pretrained on labelled assays, `distilled` is its
-student. `paper` on COMAS is of an earlier run, in which scores were not measured.
+chosen by cross-validation on training molecules. All correct cosines for hubs, except the paper, the gated network,
+and what says `without local scaling`. `from distilled` starts from the model of that name, with a learning rate of
+3e-4. MiniMol was pretrained on labelled assays, `distilled` is its student. `paper` on COMAS is of an earlier run, in
+which scores were not measured.
 """.strip()
 FROZEN = """
 Mean of twelve ADME and toxicity sets of TDC (AUROC of 8, Spearman's correlation of 4) by share of the training

@@ -30,10 +30,8 @@ from mocop_sklearn.model_selection import molecule_groups
 from mocop_sklearn.molecules import canonical_smiles
 from mocop_sklearn.profiles import ProfileNormalizer
 
-PLAIN = {"local_scaling": False}  # the reports ask how near cosines come to the optimum
+PLAIN = {"local_scaling": False}  # as all of its rows were measured
 POOLS = ("all", "source", "plate", "mixed plates")
-
-
 # How wells are scaled before they go into a store: its name, and the arguments of build_pairs
 SCALINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "plates normalised": ("n.pairs", {"normalizer": ProfileNormalizer(on_missing="drop")}),

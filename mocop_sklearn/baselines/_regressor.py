@@ -74,7 +74,7 @@ class ProfileRegressor(RegressorMixin, BaseEstimator):
         self.n_profile_features_in_ = profiles.shape[1]
         self.profile_names_in_ = names
         targets = average_by_group(np.asarray(self.profile_transformer_.transform(profiles[usable])), group)
-        shown = landmarks(len(molecules), seed=0)
+        shown = landmarks(len(molecules) if self.local_scaling else 0, seed=0)
         fitted = self._fit_molecules(molecules.tolist(), targets, shown)
         self.local_scaling_ = (
             LocalScaling().fit(unit_rows(fitted), unit_rows(targets[shown])) if self.local_scaling else None

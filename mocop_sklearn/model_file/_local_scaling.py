@@ -75,10 +75,13 @@ class LocalScaling(BaseEstimator):
 
     def check(self) -> None:
         """Raise ``ValueError`` unless the parameter and the arrays are of the right kind and shape."""
-        references = self.molecules_, self.profiles_
-        kinds = {(reference.dtype.str, reference.ndim, reference.shape) for reference in references}
-        if len(kinds) != 1 or self.molecules_.dtype != np.float16 or self.molecules_.ndim != 2:
-            raise ValueError(f"reference vectors of shapes {references[0].shape} and {references[1].shape}")
+        molecules, profiles = self.molecules_, self.profiles_
+        if not (molecules.dtype == profiles.dtype == np.float16 and molecules.ndim == 2):
+            raise ValueError(
+                f"reference vectors of {molecules.ndim} dimensions and {molecules.dtype}, {profiles.dtype}"
+            )
+        if molecules.shape != profiles.shape:
+            raise ValueError(f"reference vectors of shapes {molecules.shape} and {profiles.shape}")
         if not (isinstance(self.n_neighbors, int) and self.n_neighbors > 0 and self.molecules_.size):
             raise ValueError(f"n_neighbors={self.n_neighbors!r} of {len(self.molecules_)} reference vectors")
 

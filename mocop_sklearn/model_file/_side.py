@@ -177,7 +177,7 @@ class SideTower(BaseEstimator):
 
     def project_landmarks(self) -> np.ndarray:
         """Return the unit vectors of the landmarks, float32 of shape (n_landmarks, n_profile_features)."""
-        return unit_rows(by_blocks(lambda block: self._kernel(block) @ self.coef_, self.landmarks_)).astype(np.float32)
+        return unit_rows(self._predict_columns(self.landmarks_)).astype(np.float32)
 
     def project_profiles(self, profiles: np.ndarray) -> np.ndarray:
         """Return unit vectors of transformed profiles, float32 of shape (n_profiles, n_profile_features)."""
@@ -191,8 +191,11 @@ class SideTower(BaseEstimator):
         """Return the transformed profiles that are predicted, less their mean."""
         predicted = np.empty((len(smiles), self.coef_.shape[1]))
         for rows, columns in self._columns(smiles, n_jobs):
-            predicted[rows] = by_blocks(lambda block: self._kernel(block) @ self.coef_, columns)
+            predicted[rows] = self._predict_columns(columns)
         return predicted
+
+    def _predict_columns(self, columns: np.ndarray) -> np.ndarray:
+        return by_blocks(lambda block: self._kernel(block) @ self.coef_, columns)
 
     def _fit_columns(self, smiles: list[str], chosen: np.ndarray, n_jobs: int | None) -> np.ndarray:
         """Fit the transformers to all molecules and the scalers to the chosen ones; return the columns of these."""
